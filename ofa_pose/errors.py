@@ -1,0 +1,82 @@
+"""What can go wrong, named after what the user did, so that one clear line can be shown."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class OfaPoseError(Exception):
+    """Base of every error this package raises on purpose; `exit_code` is what the command returns."""
+
+    exit_code = 1
+
+
+class UsageError(OfaPoseError):
+    """The request itself is wrong: a name, an option, a value."""
+
+    exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """A name that is not registered or declared; the message lists near matches."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"unknown {what} {name!r}{suggest(name, known)}")
+
+
+class SpaceError(UsageError):
+    """A search-space YAML that breaks the schema; every fault is in the message."""
+
+
+class ArchError(UsageError):
+    """An arch that does not belong to the space it is used with."""
+
+
+class BudgetError(UsageError):
+    """A budget that cannot be parsed or that mixes conventions."""
+
+
+class InfeasibleBudgetError(BudgetError):
+    """A budget below the cheapest arch of the space; the message names the smallest feasible one."""
+
+
+class SkeletonError(UsageError):
+    """A skeleton declaration that contradicts itself."""
+
+
+class RecipeError(UsageError):
+    """A training recipe with unknown keys or impossible values."""
+
+
+class RunFolderError(UsageError):
+    """An output folder that exists, cannot be written, or belongs to another run."""
+
+
+class MissingExtraError(UsageError):
+    """An optional dependency is not installed; the message names the extra."""
+
+
+class DataError(OfaPoseError):
+    """Annotations or images that cannot be used as they are."""
+
+
+class WeightsError(OfaPoseError):
+    """Weights of another space or skeleton, damaged, or with NaNs."""
+
+
+class CostError(OfaPoseError):
+    """A network holds an operation whose cost is not known; it is reported, never guessed."""
+
+
+class TrainingDivergedError(OfaPoseError):
+    """The loss became NaN or infinite; the message names the last good checkpoint."""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return `"; did you mean 'x'?"` for a near match, else `"; known: a, b, c"`."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; known: {', '.join(names)}" if names else "; none is known"

@@ -1,0 +1,18 @@
+"""Fixtures that every test may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of photographs that OFA_POSE_TEST_DATA names; the test is skipped without it."""
+    folder = os.environ.get("OFA_POSE_TEST_DATA")
+    if not folder:
+        pytest.skip("OFA_POSE_TEST_DATA is not set")
+    path = Path(folder)
+    if not path.is_dir():
+        pytest.fail(f"OFA_POSE_TEST_DATA names {path}, which is not a folder")
+    return path
