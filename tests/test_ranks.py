@@ -1,0 +1,103 @@
+"""A module imports only from strictly lower ranks, so that the package cannot knot itself."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import ofa_pose
+
+PACKAGE = Path(ofa_pose.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+RANKS = {
+    "errors": 0,
+    "files": 1,
+    "space": 1,
+    "catalog": 2,
+    "skeleton": 2,
+    "models": 3,
+    "pose": 3,
+    "cost": 4,
+    "supernet": 4,
+    "data": 4,
+    "evaluate": 5,
+    "search": 5,
+    "train": 6,
+    "export": 6,
+    "cli": 7,
+    "__main__": 8,
+}
+# What a part must not know at all, heavy imports inside functions included.
+FORBIDDEN = {
+    "errors": {"torch", "pandas", "matplotlib"},
+    "files": {"torch", "pandas", "matplotlib"},
+    "space": {"torch", "pandas", "matplotlib"},
+    "catalog": {"torch", "pandas", "matplotlib"},
+    "skeleton": {"torch", "pandas", "matplotlib"},
+    "search": {"torch"},
+}
+
+
+def part_of(module: str) -> str:
+    """Return the part that a dotted name inside the package belongs to: ofa_pose.a.b -> a."""
+    return module.split(".")[1]
+
+
+def imports_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and the dotted name of everything a file imports, wherever it does so."""
+    package = [PACKAGE.name, *path.relative_to(PACKAGE).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield node.lineno, f"{origin}.{alias.name}"
+
+
+def faults_of(path: Path) -> list[str]:
+    part = part_of(".".join([PACKAGE.name, *path.relative_to(PACKAGE).with_suffix("").parts]))
+    rank = RANKS[part]
+    faults = []
+    for line, name in imports_of(path):
+        where = f"{path.relative_to(PACKAGE)}:{line}"
+        top = name.split(".")[0]
+        if top in FORBIDDEN.get(part, set()):
+            faults.append(f"{where}: {part} must not import {top}")
+        if top != PACKAGE.name or name == f"{PACKAGE.name}.__version__":
+            continue
+        other = part_of(name) if "." in name else None
+        if other not in RANKS:
+            faults.append(f"{where}: import {name} from the module that defines it")
+        elif other != part and RANKS[other] >= rank:
+            faults.append(f"{where}: {part} ({rank}) imports {other} ({RANKS[other]})")
+    return faults
+
+
+def test_modules_found():
+    assert len(MODULES) > 5
+
+
+def test_every_part_has_a_rank():
+    parts = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES}
+    assert parts - {"__init__"} <= set(RANKS)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in MODULES if path != PACKAGE / "__init__.py"],
+    ids=lambda path: str(path.relative_to(PACKAGE)),
+)
+def test_imports_go_down(path):
+    assert faults_of(path) == []
+
+
+def test_package_itself_imports_nothing_at_run_time():
+    """The lazy names of ofa_pose/__init__.py are resolved on use, not on import."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    eager = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    assert {node.module for node in eager} <= {"__future__", "typing"}
