@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class OfaPoseError(Exception):
-    """Base of every error this package raises on purpose; `exit_code` is what the command returns."""
+    """Base of every error raised on purpose; `exit_code` is what the command returns."""
 
     exit_code = 1
 
@@ -38,7 +38,7 @@ class BudgetError(UsageError):
 
 
 class InfeasibleBudgetError(BudgetError):
-    """A budget below the cheapest arch of the space; the message names the smallest feasible one."""
+    """A budget below the cheapest arch; the message names the smallest feasible one."""
 
 
 class SkeletonError(UsageError):
