@@ -1,0 +1,85 @@
+"""Where the shipped data lie (search spaces, predictors), in a checkout and in a wheel."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from ofa_pose.errors import OfaPoseError, SpaceError, UnknownNameError
+from ofa_pose.space import SearchSpace
+from ofa_pose.space.schema import read_space
+
+PATH_VARIABLE = "OFA_POSE_PATH"
+
+Kind = Literal["search_spaces", "predictors"]
+
+
+def catalog_folder(kind: Kind) -> Path:
+    """Return the folder of shipped data: inside an installed package, else of the checkout.
+
+    Raises:
+        OfaPoseError: neither is there; the installation is damaged.
+    """
+    package = Path(__file__).resolve().parent
+    checkout = package.parent
+    if (package / "_catalog" / kind).is_dir():
+        return package / "_catalog" / kind
+    if (checkout / "pyproject.toml").is_file() and (checkout / kind).is_dir():
+        return checkout / kind
+    raise OfaPoseError(
+        f"the folder {kind} is neither in {package / '_catalog'} nor in {checkout}; "
+        "reinstall ofa-pose"
+    )
+
+
+def search_folders(kind: Kind) -> list[Path]:
+    """Return the folders to look in, first come first served: OFA_POSE_PATH's, then the shipped.
+
+    A folder of OFA_POSE_PATH may hold the files itself or in a sub-folder called `kind`; one
+    that does not exist is passed over, like in PATH.
+    """
+    folders = []
+    for text in os.environ.get(PATH_VARIABLE, "").split(os.pathsep):
+        if text:
+            folder = Path(text).expanduser()
+            folders += [place for place in (folder / kind, folder) if place.is_dir()]
+    return [*folders, catalog_folder(kind)]
+
+
+def space_names() -> dict[str, Path]:
+    """Return every search space that can be loaded by name, with its file; sorted by name."""
+    found: dict[str, Path] = {}
+    for folder in search_folders("search_spaces"):
+        for path in sorted(folder.glob("*.yaml")):
+            found.setdefault(path.stem, path)
+    return dict(sorted(found.items()))
+
+
+def load_space(name: str | Path | SearchSpace) -> SearchSpace:
+    """Load a search space by its name or from a YAML file.
+
+    Args:
+        name: the name of a shipped space or of one in a folder of OFA_POSE_PATH; or the path of
+            a YAML file (it has a suffix `.yaml` or `.yml`, or a folder in it). A `SearchSpace`
+            is returned as it is.
+
+    Raises:
+        UnknownNameError: no space has this name.
+        SpaceError: the file is missing or breaks the schema; the message lists every fault.
+    """
+    if isinstance(name, SearchSpace):
+        return name
+    text = str(name)
+    if isinstance(name, Path) or text.endswith((".yaml", ".yml")) or Path(text).name != text:
+        return read_space(Path(text).expanduser())
+    names = space_names()
+    if text not in names:
+        raise UnknownNameError("search space", text, names)
+    space = read_space(names[text])
+    if space.name != text:
+        raise SpaceError(
+            f"{names[text]}: name: {space.name!r} is declared in a file called {text}.yaml; "
+            "rename one of the two"
+        )
+    return space

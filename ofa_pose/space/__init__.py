@@ -1,0 +1,8 @@
+"""What may vary: choices, the archs they span, and the search space that holds them (no torch)."""
+
+from ofa_pose.space.arch import Arch
+from ofa_pose.space.choice import Choice, make_divisible
+from ofa_pose.space.frozen import FrozenDict, freeze, thaw
+from ofa_pose.space.space import SearchSpace
+
+__all__ = ["Arch", "Choice", "FrozenDict", "SearchSpace", "freeze", "make_divisible", "thaw"]
