@@ -1,0 +1,254 @@
+"""Training batches as a pure function of (seed, step), so that a resumed run goes on exactly."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from ofa_pose.data.augment import Augmentation
+from ofa_pose.data.resize import resize_for_network
+from ofa_pose.data.scene import SceneSource
+from ofa_pose.errors import DataError, OfaPoseError, UsageError
+from ofa_pose.pose.targets import make_targets
+
+# The first words of the seeds, so that no two uses of one user seed share a stream of numbers.
+_ORDER, _SAMPLE = 201, 202
+
+
+@dataclass
+class Batch:
+    """What one training step needs; all on one device.
+
+    Attributes:
+        images: (N, 3, R, R) uint8, RGB.
+        heatmaps: (N, K, h, w) float32, one tensor an output.
+        masks: (N, h, w) float32, one tensor an output; 0 where the loss must not look.
+        tags: (N, people, K, 2) int64: cell in the first output's tag maps, and whether it counts.
+    """
+
+    images: torch.Tensor
+    heatmaps: tuple[torch.Tensor, ...]
+    masks: tuple[torch.Tensor, ...]
+    tags: torch.Tensor
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
+        """Return the batch on another device."""
+        return Batch(
+            images=self.images.to(device, non_blocking=non_blocking),
+            heatmaps=tuple(m.to(device, non_blocking=non_blocking) for m in self.heatmaps),
+            masks=tuple(m.to(device, non_blocking=non_blocking) for m in self.masks),
+            tags=self.tags.to(device, non_blocking=non_blocking),
+        )
+
+
+class TrainBatches(Dataset[Batch]):
+    """The batch of every step there will ever be; indexed by step, without an end.
+
+    Steps walk through a permutation of the scenes; each time it is used up, another one, drawn
+    from the seed and the lap's number, begins, in the middle of a batch if need be.
+
+    Args:
+        source: the scenes.
+        augmentation: how a scene becomes a square picture.
+        batch_size: pictures a step.
+        seed: of order and augmentation.
+        resolution_of: step to resolution; it must be picklable where workers are spawned.
+        strides: of the network's outputs.
+        max_people: rows of `Batch.tags`.
+    """
+
+    def __init__(
+        self,
+        source: SceneSource,
+        augmentation: Augmentation,
+        *,
+        batch_size: int,
+        seed: int,
+        resolution_of: Callable[[int], int],
+        strides: Sequence[int] = (4, 2),
+        max_people: int = 30,
+    ) -> None:
+        if batch_size < 1:
+            raise UsageError(f"batch size must be at least 1, got {batch_size}")
+        self.source = source
+        self.augmentation = augmentation
+        self.batch_size = batch_size
+        self.seed = seed
+        self.resolution_of = resolution_of
+        self.strides = tuple(strides)
+        self.max_people = max_people
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+
+    def indices(self, step: int) -> list[int]:
+        """Return which scenes a step uses."""
+        first = step * self.batch_size
+        return [self._index(place) for place in range(first, first + self.batch_size)]
+
+    def __getitem__(self, step: int) -> Batch:
+        resolution = self.resolution_of(step)
+        images, targets = [], []
+        for row, index in enumerate(self.indices(step)):
+            scene = self.augmentation.apply(
+                self.source[index],
+                resolution,
+                np.random.default_rng([_SAMPLE, self.seed, step, row]),
+                skeleton=self.source.skeleton,
+            )
+            images.append(scene.image)
+            targets.append(
+                make_targets(
+                    scene.keypoints,
+                    scene.valid,
+                    size=(resolution, resolution),
+                    strides=self.strides,
+                    max_people=self.max_people,
+                )
+            )
+        outputs = range(len(self.strides))
+        return Batch(
+            images=to_tensor(images),
+            heatmaps=tuple(_stack([target.heatmaps[i] for target in targets]) for i in outputs),
+            masks=tuple(_stack([target.masks[i] for target in targets]) for i in outputs),
+            tags=_stack([target.tags for target in targets]),
+        )
+
+    def _index(self, place: int) -> int:
+        lap, place = divmod(place, len(self.source))
+        if self._order[0] != lap:
+            rng = np.random.default_rng([_ORDER, self.seed, lap])
+            self._order = (lap, rng.permutation(len(self.source)))
+        return int(self._order[1][place])
+
+
+class _Loader:
+    """Batches of the steps from `start` to `stop`, in order; an error arrives as one line."""
+
+    def __init__(self, batches: Dataset[Batch], steps: range, workers: int) -> None:
+        self._steps = steps
+        self._loader: DataLoader[Batch | _Failure] = DataLoader(
+            _Guarded(batches),
+            batch_size=None,
+            sampler=steps,
+            num_workers=workers,
+            prefetch_factor=2 if workers else None,
+            worker_init_fn=_prepare_worker if workers else None,
+        )
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self._loader:
+            if isinstance(batch, _Failure):
+                raise DataError(batch.message)
+            yield batch
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A user's mistake on its way out of a worker, without the worker's traceback."""
+
+    message: str
+
+
+class _Guarded(Dataset["Batch | _Failure"]):
+    def __init__(self, batches: Dataset[Batch]) -> None:
+        self.batches = batches
+
+    def __getitem__(self, step: int) -> Batch | _Failure:
+        try:
+            return self.batches[step]
+        except OfaPoseError as error:
+            return _Failure(str(error))
+
+
+def make_loader(batches: Dataset[Batch], *, start: int, stop: int, workers: int) -> _Loader:
+    """Return an iterable of the batches of steps `start` to `stop` - 1, in that order.
+
+    Args:
+        batches: usually `TrainBatches`.
+        start: first step.
+        stop: step after the last one.
+        workers: processes that prepare batches ahead; 0 prepares them in this one. The batches
+            are the same either way.
+
+    Raises:
+        DataError: while iterating, what the scene source raised.
+    """
+    if workers < 0:
+        raise UsageError(f"workers must be 0 or more, got {workers}")
+    return _Loader(batches, range(start, stop), workers)
+
+
+def image_batches(
+    source: SceneSource,
+    resolution: int,
+    count: int,
+    *,
+    batch_size: int,
+    pixel_mean: Sequence[float],
+    pixel_std: Sequence[float],
+    fit: str = "short",
+) -> Iterator[torch.Tensor]:
+    """Yield normalised batches of whole pictures, resized as evaluation does, not augmented.
+
+    Made for batch-norm re-calibration. The pictures are spread evenly over the source. Those of
+    one size share a batch, so sizes decide the batches' order.
+
+    Args:
+        source: the scenes.
+        resolution: as in `resize_for_network`.
+        count: number of pictures; all of them if the source holds fewer.
+        batch_size: most pictures a batch.
+        pixel_mean: RGB, in 0..255 units.
+        pixel_std: RGB, in 0..255 units.
+        fit: as in `resize_for_network`.
+
+    Yields:
+        (N, 3, H, W) float32, 1 <= N <= batch_size.
+    """
+    count = min(count, len(source))
+    waiting: dict[tuple[int, ...], list[np.ndarray]] = {}
+    for number in range(count):
+        image, _ = resize_for_network(
+            source[number * len(source) // count].image, resolution, fit=fit
+        )
+        same = waiting.setdefault(image.shape, [])
+        same.append(image)
+        if len(same) == batch_size:
+            yield normalize(to_tensor(waiting.pop(image.shape)), pixel_mean, pixel_std)
+    for same in waiting.values():
+        yield normalize(to_tensor(same), pixel_mean, pixel_std)
+
+
+def to_tensor(images: Sequence[np.ndarray]) -> torch.Tensor:
+    """Stack (H, W, 3) uint8 pictures to an (N, 3, H, W) uint8 tensor."""
+    return torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())
+
+
+def normalize(images: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """Return (N, 3, H, W) uint8 images as float32, minus `mean`, divided by `std` (RGB, 0..255)."""
+    shape = (1, 3, 1, 1)
+    mean_tensor = torch.tensor(mean, dtype=torch.float32, device=images.device).view(shape)
+    std_tensor = torch.tensor(std, dtype=torch.float32, device=images.device).view(shape)
+    return (images.float() - mean_tensor) / std_tensor
+
+
+def _stack(arrays: Sequence[np.ndarray]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(arrays))
+
+
+def _prepare_worker(worker: int) -> None:
+    """Leave Ctrl-C to the parent, and take one core.
+
+    OpenCV gets 0 threads (run in the caller), not 1: with 1 it joins the threads of its pool,
+    which a forked process does not have.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(0)

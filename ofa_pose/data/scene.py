@@ -1,0 +1,112 @@
+"""A picture with its people, and what every source of such scenes offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from ofa_pose.skeleton import Skeleton
+
+AREA_OF_BOX = 0.53  # CrowdPose's evaluation takes 0.53 * w * h of the box as a person's area
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One picture and the people labelled in it; coordinates as in `ofa_pose.data.geometry`.
+
+    Attributes:
+        image: (H, W, 3) uint8, RGB.
+        keypoints: (P, K, 3) float32: x, y in pixels, v (0 not labelled, 1 hidden, 2 visible).
+        valid: (H, W) bool; False where the loss must not look (crowds, people without joints).
+        image_id: the id results of this scene carry.
+        boxes: (P, 4) float32: x, y, width, height in pixels.
+        areas: (P,) float32: px², what OKS is scaled by.
+    """
+
+    image: np.ndarray
+    keypoints: np.ndarray
+    valid: np.ndarray
+    image_id: int
+    boxes: np.ndarray
+    areas: np.ndarray
+
+
+@runtime_checkable
+class SceneSource(Protocol):
+    """A fixed, indexable collection of scenes that share one skeleton."""
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The skeleton whose joints the scenes' keypoints are."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Scene: ...
+
+    def ground_truth(self) -> dict[str, Any]:
+        """Return the COCO-keypoint JSON (as a dict) that predictions are scored against."""
+        ...
+
+
+def joint_boxes(keypoints: np.ndarray) -> np.ndarray:
+    """Return the (P, 4) float32 xywh bounds of each person's labelled joints; none labelled: 0.
+
+    Args:
+        keypoints: (P, K, 3) x, y, v.
+    """
+    labelled = keypoints[:, :, 2:3] > 0
+    low = np.where(labelled, keypoints[:, :, :2], np.inf).min(axis=1, initial=np.inf)
+    high = np.where(labelled, keypoints[:, :, :2], -np.inf).max(axis=1, initial=-np.inf)
+    found = labelled.any(axis=(1, 2))[:, None]
+    boxes = np.concatenate([low, high - low], axis=1)
+    return np.where(found, boxes, 0.0).astype(np.float32)
+
+
+def category(skeleton: Skeleton) -> dict[str, Any]:
+    """Return the COCO `categories` entry of a skeleton (limbs count from 1 there)."""
+    return {
+        "id": 1,
+        "name": "person",
+        "supercategory": "person",
+        "keypoints": list(skeleton.joints),
+        "skeleton": [[a + 1, b + 1] for a, b in skeleton.limbs],
+    }
+
+
+def ground_truth_of(scenes: Iterable[Scene], skeleton: Skeleton) -> dict[str, Any]:
+    """Return the COCO-keypoint JSON (as a dict) of scenes whose ids are distinct."""
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for scene in scenes:
+        height, width = scene.image.shape[:2]
+        images.append(
+            {
+                "id": scene.image_id,
+                "file_name": f"{scene.image_id:06d}.jpg",
+                "width": width,
+                "height": height,
+            }
+        )
+        for points, box, area in zip(scene.keypoints, scene.boxes, scene.areas, strict=True):
+            points = np.where(points[:, 2:3] > 0, points, 0.0)
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": scene.image_id,
+                    "category_id": 1,
+                    "iscrowd": 0,
+                    "keypoints": _rounded(points.reshape(-1)),
+                    "num_keypoints": int((points[:, 2] > 0).sum()),
+                    "bbox": _rounded(box),
+                    "area": round(float(area), 2),
+                }
+            )
+    return {"images": images, "annotations": annotations, "categories": [category(skeleton)]}
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return [round(float(value), 2) for value in values]
