@@ -56,7 +56,9 @@ class Choice:
             ArchError: the value is not allowed; the message lists those that are.
         """
         try:
+            if isinstance(value, bool):
+                raise TypeError
             return self.values.index(operator.index(value))  # pyright: ignore[reportArgumentType]
         except (TypeError, ValueError):
             allowed = ", ".join(map(str, self.values))
-            raise ArchError(f"{self.name} {value!r} is not allowed; one of {allowed}") from None
+            raise ArchError(f"{self.name}: {value!r} is not allowed; allowed: {allowed}") from None

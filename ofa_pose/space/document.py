@@ -11,10 +11,15 @@ import yaml
 
 from ofa_pose.errors import SpaceError
 
+try:
+    from yaml import CSafeLoader as _SafeLoader
+except ImportError:  # PyYAML built without libyaml
+    from yaml import SafeLoader as _SafeLoader
+
 Location = tuple[str | int, ...]
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+class _Loader(_SafeLoader):  # pyright: ignore[reportGeneralTypeIssues]
     """Safe YAML in which `1e-3` is a number, as it is everywhere else (YAML 1.1 wants `1.0e-3`)."""
 
 
@@ -69,6 +74,8 @@ def read_document(path: Path) -> Document:
         data = loader.construct_document(node) if node is not None else None
     except yaml.YAMLError as error:
         raise SpaceError(f"{path} is not YAML: {_one_line(error)}") from error
+    except RecursionError as error:
+        raise SpaceError(f"{path} is nested too deeply, or an alias holds itself") from error
     finally:
         loader.dispose()
     if not isinstance(data, dict):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import operator
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,7 +69,7 @@ class SearchSpace:
         put("pixel_mean", tuple(float(value) for value in self.pixel_mean))
         put("pixel_std", tuple(float(value) for value in self.pixel_std))
         put("hash", self._hash())
-        put("archs", FrozenDict({name: self.arch(arch) for name, arch in self.archs.items()}))
+        put("archs", FrozenDict({name: self.arch(dict(arch)) for name, arch in self.archs.items()}))
 
     def _hash(self) -> str:
         content = {
@@ -99,7 +101,8 @@ class SearchSpace:
 
     def __getitem__(self, index: int) -> Arch:
         size = len(self)
-        position = int(index) + size if index < 0 else int(index)
+        position = operator.index(index)
+        position += size if position < 0 else 0
         if not 0 <= position < size:
             raise IndexError(f"arch {index} of {size} in space {self.name!r}")
         genes = []
@@ -109,7 +112,8 @@ class SearchSpace:
         return self.decode(genes[::-1])
 
     def __iter__(self) -> Iterator[Arch]:
-        return (self[index] for index in range(len(self)))
+        for values in itertools.product(*(choice.values for choice in self.choices)):
+            yield self._make(values)
 
     def __contains__(self, arch: object) -> bool:
         return isinstance(arch, Arch) and arch.space_hash == self.hash
@@ -141,7 +145,7 @@ class SearchSpace:
             )
         if not isinstance(arch, Mapping):
             raise ArchError(f"an arch is a mapping from choice to value, not {arch!r}")
-        faults = arch_faults(self.choices, arch)
+        faults = arch_faults({choice.name: choice for choice in self.choices}, arch)
         if faults:
             raise ArchError(f"not an arch of space {self.name!r}: {'; '.join(faults)}")
         return self._make(tuple(int(arch[name]) for name in self._names))
@@ -196,7 +200,7 @@ class SearchSpace:
         Raises:
             ArchError: an index out of range.
         """
-        positions = np.asarray(indices, dtype=np.int64)
+        positions = np.asarray(indices).astype(np.int64, casting="same_kind")
         if positions.size and (positions.min() < 0 or positions.max() >= len(self)):
             raise ArchError(f"indices of space {self.name!r} lie in 0..{len(self) - 1}")
         counts = np.array(self.gene_counts, dtype=np.int64)
@@ -208,7 +212,7 @@ class SearchSpace:
         Raises:
             ArchError: another number of genes than choices, or a gene out of range.
         """
-        table = np.asarray(genes, dtype=np.int64)
+        table = np.asarray(genes).astype(np.int64, casting="same_kind")
         if table.ndim != 2 or table.shape[1] != len(self.choices):
             raise ArchError(f"genes are (n, {len(self.choices)}), not {table.shape}")
         if ((table < 0) | (table >= np.array(self.gene_counts))).any():
@@ -234,19 +238,25 @@ class SearchSpace:
         return f"SearchSpace({self.name}: {self.family}, {len(self):,} archs)"
 
 
-def arch_faults(choices: Sequence[Choice], arch: Mapping[Any, Any]) -> list[str]:
-    """Return what is wrong with `arch` as one value for each of `choices`; empty when nothing."""
-    known = {choice.name: choice for choice in choices}
+def arch_faults(choices: Mapping[str, Choice | None], arch: Mapping[Any, Any]) -> list[str]:
+    """Return what is wrong with `arch` as one value for each choice; empty when nothing.
+
+    Args:
+        choices: by name; None for one whose values are not known, so any will do.
+        arch: what is checked.
+    """
     faults = []
     for name, value in arch.items():
-        if name not in known:
-            faults.append(f"unknown choice {name!r}{suggest(str(name), known)}")
+        if name not in choices:
+            faults.append(f"unknown choice {name!r}{suggest(str(name), choices)}")
             continue
-        try:
-            known[name].gene(value)
-        except ArchError as error:
-            faults.append(str(error))
-    missing = [name for name in known if name not in arch]
+        choice = choices[name]
+        if choice is not None:
+            try:
+                choice.gene(value)
+            except ArchError as error:
+                faults.append(str(error))
+    missing = [name for name in choices if name not in arch]
     if missing:
         faults.append(f"no value for {', '.join(missing)}")
     return faults
