@@ -1,0 +1,192 @@
+"""What an arch costs: MACs in three conventions, parameters and peak activation memory.
+
+Each unit is run once on torch's meta device (shapes without numbers) and every layer it calls is
+recorded; the totals of a network are sums over its units (memory: a scan). A layer that computes
+and has no formula here is an error, never a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ofa_pose.cost.formulas import CONVENTIONS, layer_macs, shape_formula, works_in_place
+from ofa_pose.models import NetworkPlan, UnitSpec, plan
+from ofa_pose.models.unit import meta_module
+from ofa_pose.space import Arch, SearchSpace
+
+BYTES = 4
+"""Bytes of one activation: float32."""
+
+
+@dataclass(frozen=True)
+class UnitCost:
+    """Cost of one unit for one picture.
+
+    Attributes:
+        name: the unit's place in the network.
+        key: what it computes (`UnitSpec.key`).
+        macs: multiply-accumulates by convention (`exact`, `paper`, `thop`).
+        params: learnt numbers: weights, biases, batch norm's scale and shift.
+        peak_memory: bytes of the activations alive at once inside the unit, its inputs and
+            output included.
+        output_memory: bytes of its output.
+    """
+
+    name: str
+    key: str
+    macs: Mapping[str, int]
+    params: int
+    peak_memory: int
+    output_memory: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of one network for one picture at its arch's resolution.
+
+    Attributes:
+        macs: multiply-accumulates by convention:
+            `exact`: convolutions, transposed convolutions (at their input's size) and linear
+            layers;
+            `paper`: as the LitePose paper counts: transposed convolutions at their OUTPUT's size,
+            plus 2 per batch-norm element and 1 per activation element;
+            `thop`: what `thop.profile` (0.1.1) prints.
+        params: learnt numbers.
+        peak_memory: bytes of float32 activations alive at once, batch norm and activations
+            computed in place, weights not counted.
+        units: the same, unit by unit.
+    """
+
+    macs: Mapping[str, int]
+    params: int
+    peak_memory: int
+    units: tuple[UnitCost, ...]
+
+
+def count(space: SearchSpace, arch: Arch, **options: Any) -> Cost:
+    """Count what one arch costs for one square picture at its resolution.
+
+    Args:
+        space: the arch's space.
+        arch: which network.
+        options: the family's own, such as `skeleton="coco"`.
+
+    Raises:
+        ArchError: the arch belongs to another space.
+        CostError: a unit holds a layer whose cost is not known.
+    """
+    return count_plan(plan(space, arch, **options))
+
+
+@lru_cache(maxsize=4096)
+def count_plan(network: NetworkPlan) -> Cost:
+    """Count what a listed network costs; see `count`."""
+    units = tuple(_named(unit.name, unit_cost(unit.spec)) for unit in network.units)
+    macs = {name: sum(unit.macs[name] for unit in units) for name in CONVENTIONS}
+    params = sum(unit.params for unit in units)
+    return Cost(macs, params, _peak_memory(network, units), units)
+
+
+def _named(name: str, cost: UnitCost) -> UnitCost:
+    return UnitCost(name, cost.key, cost.macs, cost.params, cost.peak_memory, cost.output_memory)
+
+
+def _peak_memory(network: NetworkPlan, costs: tuple[UnitCost, ...]) -> int:
+    """Scan the execution order: what waits for a later unit adds to the running unit's peak."""
+    last_use = {name: step for step, unit in enumerate(network.units) for name in unit.inputs}
+    last_use.update(dict.fromkeys(network.outputs, len(network.units)))
+    image = network.units[0].spec.in_shapes[0]
+    alive = {"input": BYTES * image[0] * image[1] * image[2]}
+    peak = 0
+    for step, (unit, cost) in enumerate(zip(network.units, costs, strict=True)):
+        waiting = sum(size for name, size in alive.items() if name not in unit.inputs)
+        peak = max(peak, waiting + cost.peak_memory)
+        alive[unit.name] = cost.output_memory
+        alive = {n: size for n, size in alive.items() if last_use.get(n, -1) > step}
+    return peak
+
+
+@lru_cache(maxsize=65536)
+def unit_cost(spec: UnitSpec) -> UnitCost:
+    """Cost of one unit, wherever it stands (its `name` is its key).
+
+    Raises:
+        CostError: it holds a layer whose cost is not known.
+    """
+    trace = _Trace(spec)
+    params = sum(p.numel() for p in meta_module(spec.without_sizes()).parameters())
+    return UnitCost(
+        spec.key, spec.key, trace.macs, params, trace.peak_memory(), BYTES * trace.output.numel()
+    )
+
+
+@lru_cache(maxsize=4096)
+def _shape_module(spec: UnitSpec) -> nn.Module:
+    """The unit on the meta device, its known layers replaced by their shape formulas."""
+    with torch.device("meta"):
+        module = spec.build()
+    for layer in module.modules():
+        formula = shape_formula(layer)
+        if formula is not None:
+            layer.forward = _shape_only(formula)
+    return module.eval()  # batch norm must not take one 1x1 map for a fault
+
+
+def _shape_only(formula: Callable[[Sequence[int]], Sequence[int]]) -> Callable[[Tensor], Tensor]:
+    return lambda source: torch.empty(tuple(formula(source.shape)), device="meta")
+
+
+class _Trace:
+    """One run of a unit on the meta device: the layers it called, in order."""
+
+    def __init__(self, spec: UnitSpec) -> None:
+        module = _shape_module(spec.without_sizes())
+        self.macs = dict.fromkeys(CONVENTIONS, 0)
+        self._calls: list[tuple[Tensor, Tensor, bool]] = []
+        self._inputs = [torch.empty((1, *shape), device="meta") for shape in spec.in_shapes]
+        hooks = [
+            layer.register_forward_hook(self._record)
+            for layer in module.modules()
+            if not any(True for _ in layer.children())
+        ]
+        try:
+            with torch.no_grad():
+                self.output: Tensor = module(*self._inputs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _record(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        for convention, macs in layer_macs(layer, inputs[0].shape, output.shape).items():
+            self.macs[convention] += macs
+        self._calls.append((inputs[0], output, works_in_place(layer)))
+
+    def peak_memory(self) -> int:
+        """Most bytes alive at once.
+
+        The unit's inputs live throughout, an inner tensor from its making to its last reading by
+        a layer; one that no layer reads (it is added, or is the output) lives to the end.
+        """
+        inputs = {id(tensor) for tensor in self._inputs}
+        owner: dict[int, int] = {}  # tensor -> the tensor whose memory it uses
+        for source, result, in_place in self._calls:
+            shared = in_place and id(source) not in inputs
+            owner[id(result)] = owner.get(id(source), id(source)) if shared else id(result)
+        last_read = {
+            owner.get(id(source), id(source)): step
+            for step, (source, _, _) in enumerate(self._calls)
+        }
+        held = sum(tensor.numel() for tensor in self._inputs)
+        peak = held + self.output.numel()
+        alive: dict[int, int] = {}
+        for step, (_, result, _) in enumerate(self._calls):
+            alive[owner[id(result)]] = result.numel()
+            peak = max(peak, held + sum(alive.values()))
+            alive = {k: size for k, size in alive.items() if last_read.get(k, step + 1) > step}
+        return BYTES * peak

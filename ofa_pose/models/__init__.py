@@ -1,0 +1,23 @@
+"""What an arch builds: units and families, plain PyTorch, written once."""
+
+from ofa_pose.models import layers as _layers  # noqa: F401  (registers the unit kinds)
+from ofa_pose.models import litepose as _litepose  # noqa: F401  (registers the family)
+from ofa_pose.models.family import Family, build, get_family, plan, register_family
+from ofa_pose.models.network import Network, empty_network, initialize, run_plan
+from ofa_pose.models.unit import NetworkPlan, Unit, UnitSpec, register_unit
+
+__all__ = [
+    "Family",
+    "Network",
+    "NetworkPlan",
+    "Unit",
+    "UnitSpec",
+    "build",
+    "empty_network",
+    "get_family",
+    "initialize",
+    "plan",
+    "register_family",
+    "register_unit",
+    "run_plan",
+]

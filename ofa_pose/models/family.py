@@ -1,0 +1,107 @@
+"""Families: how the arch of a space becomes a network, by registered name."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Protocol
+
+import torch
+
+from ofa_pose.errors import ArchError, UnknownNameError, UsageError
+from ofa_pose.models.network import Network, empty_network, initialize
+from ofa_pose.models.unit import NetworkPlan
+from ofa_pose.space import Arch, SearchSpace
+
+ENTRY_POINT_GROUP = "ofa_pose.families"
+
+
+class Family(Protocol):
+    """A function that lists the units of an arch; its keywords are the family's own options."""
+
+    def __call__(self, space: SearchSpace, arch: Arch, **options: Any) -> NetworkPlan:
+        """Return the plan of `arch`; must be a pure function of its arguments."""
+        ...
+
+
+_FAMILIES: dict[str, Family] = {}
+
+
+def register_family(name: str) -> Callable[[Any], Any]:
+    """Register a family under the name that a space's YAML gives in `family:`."""
+
+    def register(family: Family) -> Family:
+        _FAMILIES[name] = family
+        return family
+
+    return register
+
+
+def get_family(name: str) -> Family:
+    """Return a family by name, from this package, `register_family` or an entry point.
+
+    Raises:
+        UnknownNameError: no such family.
+    """
+    if name not in _FAMILIES:
+        entries = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
+        for entry in entries:
+            if entry.name == name:
+                _FAMILIES.setdefault(name, entry.load())
+        if name not in _FAMILIES:
+            raise UnknownNameError("family", name, {*_FAMILIES, *(e.name for e in entries)})
+    return _FAMILIES[name]
+
+
+def plan(space: SearchSpace, arch: Arch, **options: Any) -> NetworkPlan:
+    """List the units of one arch.
+
+    Raises:
+        ArchError: the arch belongs to another space.
+        UsageError: the family has no such option.
+    """
+    if arch not in space:
+        raise ArchError(f"arch {arch.key} belongs to space {arch.space!r}, not to {space.name!r}")
+    return _plan(space, arch, tuple(sorted(options.items())))
+
+
+@lru_cache(maxsize=8192)
+def _plan(space: SearchSpace, arch: Arch, options: tuple[tuple[str, Any], ...]) -> NetworkPlan:
+    family = get_family(space.family)
+    known = inspect.signature(family).parameters
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
+    for name, _ in options:
+        if name not in known and not takes_any:
+            raise UsageError(
+                f"family {space.family!r} has no option {name!r}; "
+                f"it takes: {', '.join(list(known)[2:]) or 'none'}"
+            )
+    return family(space, arch, **dict(options))
+
+
+def build(
+    space: SearchSpace,
+    arch: Arch,
+    *,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    **options: Any,
+) -> Network:
+    """Build the network of one arch as a plain module with weights initialised from `seed`.
+
+    Args:
+        space: the space the arch belongs to.
+        arch: which network.
+        seed: of the initial weights; the same on every device.
+        device: where the weights lie.
+        options: the family's own; for `litepose` this is `skeleton` (a name or a `Skeleton`).
+
+    Returns:
+        A module `(N, 3, H, W) -> list of tensors`; for `litepose` the 1/4 map of heatmaps and
+        tags `(N, 2K, H/4, W/4)` and the 1/2 map of heatmaps `(N, K, H/2, W/2)`.
+    """
+    network = empty_network(plan(space, arch, **options))
+    initialize(network, seed=seed)
+    return network.to(device)

@@ -1,0 +1,23 @@
+"""How weights are shared: slicing, re-calibration, extraction, weights on disk."""
+
+from ofa_pose.supernet.calibrate import recalibrate
+from ofa_pose.supernet.supernet import Supernet
+from ofa_pose.supernet.weights import (
+    load_state,
+    load_supernet,
+    load_weights,
+    save_supernet,
+    save_weights,
+    supernet_metadata,
+)
+
+__all__ = [
+    "Supernet",
+    "load_state",
+    "load_supernet",
+    "load_weights",
+    "recalibrate",
+    "save_supernet",
+    "save_weights",
+    "supernet_metadata",
+]

@@ -1,0 +1,45 @@
+"""Batch-norm re-calibration: a subnet's statistics are its own, not the supernet's average."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from ofa_pose.errors import DataError
+
+
+@torch.no_grad()
+def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Reset every batch norm's running statistics and average them anew, in place.
+
+    Cumulative average over the batches (each batch counts the same), no gradients; nothing of
+    the old statistics remains. The network is left in eval mode.
+
+    Args:
+        network: a plain network, such as `Supernet.extract` returns.
+        batches: `(N, 3, H, W)` normalised images without augmentation, on the network's device,
+            at the arch's resolution.
+
+    Raises:
+        DataError: there is no batch.
+    """
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]  # noqa: SLF001
+    momenta = [norm.momentum for norm in norms]
+    network.eval()
+    try:
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # torch's sign for a cumulative average
+            norm.train()
+        seen = 0
+        for batch in batches:
+            network(batch)
+            seen += 1
+        if not seen and norms:
+            raise DataError("batch-norm re-calibration needs at least one batch of images")
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        network.eval()

@@ -1,0 +1,245 @@
+"""Elastic layers: full-size layers that compute with a slice of their own weights.
+
+A slice is leading along channels and centred along a spatial kernel. Which slice is given by the
+unit that is running (`active`), never stored on a layer: two threads may run two archs at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ofa_pose.errors import SpaceError
+from ofa_pose.models.unit import UnitSpec, meta_module
+
+Region = tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class LayerCut:
+    """How one layer of a subnet is cut from the supernet's layer at the same path.
+
+    Attributes:
+        regions: by tensor name the slices of it, None where the whole tensor is used.
+        layer: the subnet's own layer on the meta device; its stride, padding, groups and the
+            like hold for the cut.
+    """
+
+    regions: Mapping[str, Region | None]
+    layer: nn.Module
+
+    def take(self, name: str, tensor: Tensor | None) -> Tensor | None:
+        """Return the cut's part of `tensor`, a view that shares memory and gradients."""
+        region = self.regions.get(name)
+        return tensor if region is None or tensor is None else tensor[region]
+
+
+UnitCut = Mapping[str, LayerCut]
+"""The cuts of one unit's layers by their path inside the unit."""
+
+_ACTIVE: ContextVar[UnitCut | None] = ContextVar("active_unit_cut", default=None)
+
+
+@contextlib.contextmanager
+def active(cut: UnitCut) -> Iterator[None]:
+    """Let the elastic layers that run inside the block use `cut`."""
+    token = _ACTIVE.set(cut)
+    try:
+        yield
+    finally:
+        _ACTIVE.reset(token)
+
+
+@lru_cache(maxsize=16384)
+def unit_cut(full: UnitSpec, part: UnitSpec) -> UnitCut:
+    """Derive how `part` is cut from `full` by comparing the tensors of their modules.
+
+    Args:
+        full: the spec of the supernet's unit, without picture sizes.
+        part: the spec of the subnet's unit at the same name, without picture sizes.
+
+    Raises:
+        SpaceError: the two differ in their layers, or in a layer that is not elastic, or the
+            part is larger than the whole.
+    """
+    layers = dict(meta_module(full).named_modules())
+    cuts: dict[str, LayerCut] = {}
+    for path, layer in meta_module(part).named_modules():
+        own = {**dict(layer.named_parameters(recurse=False)), **_buffers(layer)}
+        if path not in layers or type(layers[path]) is not type(layer):
+            raise SpaceError(
+                f"unit {part.key} has a layer {path!r} that {full.key} has not: units may differ "
+                "in sizes between archs, not in their layers"
+            )
+        whole = {
+            **dict(layers[path].named_parameters(recurse=False)),
+            **_buffers(layers[path]),
+        }
+        if whole.keys() != own.keys():
+            raise SpaceError(f"unit {part.key}: layer {path!r} has other tensors than {full.key}")
+        regions = {name: _region(whole[name], own[name], f"{part.key} {path}") for name in own}
+        if any(regions.values()) and type(layer) not in ELASTIC:
+            raise SpaceError(
+                f"unit {part.key}: layer {path!r} is a {type(layer).__name__}, which cannot be "
+                f"sliced; elastic are: {', '.join(sorted(t.__name__ for t in ELASTIC))}"
+            )
+        cuts[path] = LayerCut(regions, layer)
+    return cuts
+
+
+def _buffers(layer: nn.Module) -> dict[str, Tensor]:
+    return dict(layer.named_buffers(recurse=False))
+
+
+def _region(full: Tensor, part: Tensor, where: str) -> Region | None:
+    if full.shape == part.shape:
+        return None
+    if full.dim() != part.dim() or any(p > f for f, p in zip(full.shape, part.shape, strict=True)):
+        raise SpaceError(
+            f"unit {where}: a tensor of {tuple(part.shape)} cannot be cut from "
+            f"{tuple(full.shape)}; the largest arch must be the largest everywhere"
+        )
+    region = []
+    for dim, (whole, size) in enumerate(zip(full.shape, part.shape, strict=True)):
+        start = (whole - size) // 2 if dim >= 2 else 0  # dims 0 and 1 are channels, then space
+        region.append(slice(start, start + size) if size < whole else slice(None))
+    return tuple(region)
+
+
+class _Elastic(nn.Module):
+    """What the elastic layers share: their path in the unit, and so their cut."""
+
+    unit_path: str
+
+    def _cut(self) -> LayerCut:
+        cut = _ACTIVE.get()
+        if cut is None:
+            raise RuntimeError("an elastic layer runs only inside Supernet.forward(images, arch)")
+        return cut[self.unit_path]
+
+
+class ElasticConv2d(_Elastic, nn.Conv2d):
+    """Convolution (plain, depthwise or grouped) with a slice of its kernels."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve with the active cut."""
+        cut = self._cut()
+        layer: Any = cut.layer
+        return F.conv2d(
+            input,
+            cut.take("weight", self.weight),  # pyright: ignore[reportArgumentType]
+            cut.take("bias", self.bias),
+            layer.stride,
+            layer.padding,
+            layer.dilation,
+            layer.groups,
+        )
+
+
+class ElasticConvTranspose2d(_Elastic, nn.ConvTranspose2d):
+    """Transposed convolution with a slice of its kernels."""
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Convolve with the active cut; an explicit `output_size` is not supported."""
+        if output_size is not None:
+            raise SpaceError("an elastic transposed convolution takes no output_size")
+        cut = self._cut()
+        layer: Any = cut.layer
+        return F.conv_transpose2d(
+            input,
+            cut.take("weight", self.weight),  # pyright: ignore[reportArgumentType]
+            cut.take("bias", self.bias),
+            layer.stride,
+            layer.padding,
+            layer.output_padding,
+            layer.groups,
+            layer.dilation,
+        )
+
+
+class ElasticLinear(_Elastic, nn.Linear):
+    """Linear layer with a slice of its matrix."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Multiply with the active cut."""
+        cut = self._cut()
+        weight = cut.take("weight", self.weight)
+        return F.linear(input, weight, cut.take("bias", self.bias))  # pyright: ignore[reportArgumentType]
+
+
+class _ElasticBatchNorm(_Elastic, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001
+    """Batch norm with a slice of its affine weights and of its running statistics."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise; in training the shared statistics are updated inside the slice only."""
+        self._check_input_dim(input)
+        cut = self._cut()
+        momentum = 0.0 if self.momentum is None else self.momentum
+        if self.training and self.track_running_stats and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            if self.momentum is None:
+                momentum = 1.0 / float(self.num_batches_tracked)
+        use_batch = self.training or self.running_mean is None
+        tracked = not self.training or self.track_running_stats
+        return F.batch_norm(
+            input,
+            cut.take("running_mean", self.running_mean) if tracked else None,
+            cut.take("running_var", self.running_var) if tracked else None,
+            cut.take("weight", self.weight),
+            cut.take("bias", self.bias),
+            use_batch,
+            momentum,
+            self.eps,
+        )
+
+
+class ElasticBatchNorm1d(_ElasticBatchNorm, nn.BatchNorm1d):
+    """Elastic batch norm over `(N, C)` or `(N, C, L)`."""
+
+
+class ElasticBatchNorm2d(_ElasticBatchNorm, nn.BatchNorm2d):
+    """Elastic batch norm over `(N, C, H, W)`."""
+
+
+ELASTIC: dict[type[nn.Module], type[_Elastic]] = {
+    nn.Conv2d: ElasticConv2d,
+    nn.ConvTranspose2d: ElasticConvTranspose2d,
+    nn.Linear: ElasticLinear,
+    nn.BatchNorm1d: ElasticBatchNorm1d,
+    nn.BatchNorm2d: ElasticBatchNorm2d,
+}
+
+
+def make_elastic(unit: nn.Module) -> None:
+    """Turn every plain layer of a unit's module into its elastic class, in place.
+
+    The layer keeps its parameters, names and hooks; only its `forward` changes, so a state
+    dict of the supernet is a state dict of the largest network.
+    """
+    for path, layer in unit.named_modules():
+        elastic = ELASTIC.get(type(layer))
+        if elastic is not None:
+            layer.__class__ = elastic
+            layer.unit_path = path  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+
+
+def copy_cut(unit: nn.Module, target: nn.Module, cut: UnitCut) -> None:
+    """Copy the cut part of a unit's tensors into the subnet's module of the same unit."""
+    with torch.no_grad():
+        sources = dict(unit.named_modules())
+        for path, layer in target.named_modules():
+            source = sources[path]
+            for name, tensor in (
+                *layer.named_parameters(recurse=False),
+                *layer.named_buffers(recurse=False),
+            ):
+                part = cut[path].take(name, getattr(source, name))
+                tensor.copy_(part)  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,165 @@
+"""Weights on disk: safetensors with metadata that says whose weights they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+import ofa_pose
+from ofa_pose.catalog import load_space
+from ofa_pose.errors import WeightsError
+from ofa_pose.files import atomic_path
+from ofa_pose.space import SearchSpace
+from ofa_pose.supernet.supernet import Supernet
+
+WEIGHTS_FORMAT = "1"
+
+
+def save_weights(
+    path: str | Path,
+    state: Mapping[str, Tensor],
+    *,
+    metadata: Mapping[str, str],
+    half: bool = False,
+) -> None:
+    """Write tensors to a safetensors file, atomically.
+
+    Args:
+        path: the file.
+        state: name → tensor.
+        metadata: stored in the file's header.
+        half: store floating tensors in fp16.
+
+    Raises:
+        WeightsError: a tensor holds a NaN or an infinity (also one made by `half`).
+    """
+    out = {}
+    for name, tensor in state.items():
+        tensor = tensor.detach().cpu()
+        if half and tensor.is_floating_point():
+            tensor = tensor.half()
+        if not torch.isfinite(tensor).all():
+            raise WeightsError(f"{path}: {name} holds NaN or infinity; not written")
+        out[name] = tensor.contiguous()
+    with atomic_path(path) as temporary:
+        save_file(out, temporary, metadata=dict(metadata))
+
+
+def load_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file: tensors (fp16 comes back as fp32) and its metadata.
+
+    Raises:
+        WeightsError: missing, damaged, or with a NaN or an infinity.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"no weights at {path}")
+    try:
+        with safe_open(path, framework="pt") as stream:
+            metadata = stream.metadata() or {}
+            state = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path} is not a whole safetensors file ({error})") from None
+    for name, tensor in state.items():
+        if not torch.isfinite(tensor).all():
+            raise WeightsError(f"{path}: {name} holds NaN or infinity")
+        if tensor.dtype == torch.float16:
+            state[name] = tensor.float()
+    return state, metadata
+
+
+def load_state(module: torch.nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
+    """Load a state dict strictly; every missing, unexpected or misshapen key is listed.
+
+    Raises:
+        WeightsError: the keys or shapes do not fit.
+    """
+    own = module.state_dict()
+    faults = [f"missing {name}" for name in own.keys() - state.keys()]
+    faults += [f"unexpected {name}" for name in state.keys() - own.keys()]
+    faults += [
+        f"{name} is {tuple(state[name].shape)}, expected {tuple(own[name].shape)}"
+        for name in own.keys() & state.keys()
+        if own[name].shape != state[name].shape
+    ]
+    if faults:
+        raise WeightsError(f"{source} does not fit the network: {_listing(sorted(faults))}")
+    module.load_state_dict(dict(state))
+
+
+def _listing(faults: list[str], most: int = 12) -> str:
+    more = f" and {len(faults) - most} more" if len(faults) > most else ""
+    return ", ".join(faults[:most]) + more
+
+
+def supernet_metadata(supernet: Supernet) -> dict[str, str]:
+    """What a supernet's weights file says of itself; `options` is JSON, objects by their name."""
+    return {
+        "format": WEIGHTS_FORMAT,
+        "kind": "supernet",
+        "space": supernet.space.name,
+        "space_hash": supernet.space.hash,
+        "options": json.dumps(plain_options(supernet.options), sort_keys=True),
+        "version": ofa_pose.__version__,
+    }
+
+
+def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """A family's options as JSON values: an object that carries a `name` is written as it."""
+    return {key: getattr(value, "name", value) for key, value in options.items()}
+
+
+def save_supernet(path: str | Path, supernet: Supernet, *, half: bool = False) -> None:
+    """Write a supernet's weights with metadata of space and skeleton."""
+    save_weights(path, supernet.state_dict(), metadata=supernet_metadata(supernet), half=half)
+
+
+def load_supernet(
+    path: str | Path, *, space: SearchSpace | None = None, **options: Any
+) -> Supernet:
+    """Rebuild a supernet from its weights file, in eval mode.
+
+    Args:
+        path: a file written by `save_supernet`.
+        space: the space it must be of; by default the one its metadata names.
+        options: family options it must have been trained with, such as `skeleton="crowdpose"`.
+
+    Raises:
+        WeightsError: damaged, not a supernet's, of another space, or with other options.
+    """
+    state, metadata = load_weights(path)
+    _check_metadata(str(path), metadata)
+    space = space or load_space(metadata["space"])
+    if metadata["space_hash"] != space.hash:
+        raise WeightsError(
+            f"{path} was trained on space {metadata['space']!r} ({metadata['space_hash']}), "
+            f"not on {space.name!r} ({space.hash})"
+        )
+    stored = json.loads(metadata["options"])
+    for key, wanted in plain_options(options).items():
+        if key in stored and stored[key] != wanted:
+            raise WeightsError(f"{path} was trained with {key} {stored[key]!r}, not {wanted!r}")
+    supernet = Supernet(space, **{**stored, **options})
+    load_state(supernet, state, source=str(path))
+    return supernet.eval()
+
+
+def _check_metadata(path: str, metadata: Mapping[str, str]) -> None:
+    if metadata.get("kind") != "supernet":
+        kind = metadata.get("kind", "unlabelled weights")
+        raise WeightsError(f"{path} holds {kind!r}, not a supernet")
+    if metadata.get("format") != WEIGHTS_FORMAT:
+        raise WeightsError(
+            f"{path} has weights format {metadata.get('format')!r}; "
+            f"this version reads {WEIGHTS_FORMAT!r}"
+        )
+    missing = {"space", "space_hash", "options"} - metadata.keys()
+    if missing:
+        raise WeightsError(f"{path} lacks the metadata {', '.join(sorted(missing))}")
