@@ -1,6 +1,21 @@
 """What the network predicts: targets, losses, decoding into people, OKS-AP."""
 
+from ofa_pose.pose.decode import DecodeSettings, Person, decode, decode_outputs
+from ofa_pose.pose.fuse import fuse_outputs
 from ofa_pose.pose.losses import PoseLoss, pose_loss
+from ofa_pose.pose.oks import evaluate_predictions, person_to_result
 from ofa_pose.pose.targets import Targets, make_targets
 
-__all__ = ["PoseLoss", "Targets", "make_targets", "pose_loss"]
+__all__ = [
+    "DecodeSettings",
+    "Person",
+    "PoseLoss",
+    "Targets",
+    "decode",
+    "decode_outputs",
+    "evaluate_predictions",
+    "fuse_outputs",
+    "make_targets",
+    "person_to_result",
+    "pose_loss",
+]

@@ -1,0 +1,249 @@
+"""How good predictions are: average precision over object keypoint similarity, by pycocotools."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ofa_pose.errors import DataError
+from ofa_pose.pose.decode import Person
+from ofa_pose.skeleton import Skeleton
+
+BOX_AREA_FACTOR = 0.53
+"""Object area as a fraction of its box where CrowdPose's annotations carry none."""
+
+CROWD_CUTS = (0.2, 0.8)
+"""`crowdIndex` below the first is easy, below the second medium: the official code's values."""
+
+_COCO_STATS = (
+    *("AP", "AP50", "AP75", "AP_medium", "AP_large"),
+    *("AR", "AR50", "AR75", "AR_medium", "AR_large"),
+)
+_SIZELESS_STATS = ("AP", "AP50", "AP75", "AR", "AR50", "AR75")
+_CATEGORY = 1
+
+
+def evaluate_predictions(
+    ground_truth: Mapping[str, Any],
+    predictions: Sequence[Mapping[str, Any]],
+    skeleton: Skeleton,
+    *,
+    crowd_cuts: tuple[float, float] = CROWD_CUTS,
+) -> dict[str, float]:
+    """Return OKS average precision and recall of `predictions`, as fractions.
+
+    The keys are COCO's ten: AP, AP50, AP75, AP_medium, AP_large (object sizes) and the same of
+    AR. Where every image carries a `crowdIndex` they are CrowdPose's nine: AP, AP50, AP75, AR,
+    AR50, AR75, AP_easy, AP_medium, AP_hard (crowdedness of the image). A value is -1, as
+    pycocotools has it, where the ground truth has no object of the kind.
+
+    Objects without an area get 0.53 times their box's if the skeleton's area rule says so.
+    Neither argument is changed.
+
+    Args:
+        ground_truth: COCO keypoint JSON: images, annotations.
+        predictions: COCO results: image_id, keypoints (3K numbers), score, and optionally bbox,
+            from which the prediction's size is taken.
+        skeleton: its sigmas are used.
+        crowd_cuts: where easy ends and where medium ends. The CrowdPose paper's text says 0.1
+            and 0.8, the official code 0.2 and 0.8.
+
+    Raises:
+        DataError: an annotation or a prediction that cannot be evaluated.
+    """
+    images = [dict(image) for image in ground_truth["images"]]
+    objects = _objects(ground_truth.get("annotations", []), skeleton)
+    results = _results(predictions, skeleton, images={image["id"] for image in images})
+    crowded = bool(images) and all("crowdIndex" in image for image in images)
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
+        evaluation = _evaluation(images, objects, results, skeleton)
+        if crowded:
+            evaluation.params.areaRng = evaluation.params.areaRng[:1]
+            evaluation.params.areaRngLbl = evaluation.params.areaRngLbl[:1]
+        evaluation.evaluate()
+        evaluation.accumulate()
+        if not crowded:
+            evaluation.summarize()
+            return {
+                name: float(value)
+                for name, value in zip(_COCO_STATS, evaluation.stats, strict=True)
+            }
+        scores = _sizeless_stats(evaluation)
+        for name, members in _crowd_splits(images, crowd_cuts).items():
+            scores[name] = _subset_ap(evaluation, members)
+    return scores
+
+
+def person_to_result(person: Person, image_id: int) -> dict[str, Any]:
+    """Return a COCO result of `person`; its `bbox` spans the joints that were found.
+
+    Without it pycocotools would take the prediction's size from all joints, zeros of missing
+    ones included, which distorts AP by object size.
+    """
+    found = person.keypoints[person.keypoints[:, 2] > 0, :2]
+    low = found.min(axis=0) if len(found) else np.zeros(2)
+    high = found.max(axis=0) if len(found) else np.zeros(2)
+    box = [float(value) for value in (*low, *(high - low))]
+    return {
+        "image_id": int(image_id),
+        "category_id": _CATEGORY,
+        "keypoints": [float(value) for value in person.keypoints.ravel()],
+        "score": person.score,
+        "bbox": box,
+        "area": box[2] * box[3],
+    }
+
+
+def _objects(annotations: Sequence[Mapping[str, Any]], skeleton: Skeleton) -> list[dict[str, Any]]:
+    """Return the annotations as pycocotools needs them: id from 1, area, crowd flag, box."""
+    objects = []
+    for number, annotation in enumerate(annotations, start=1):
+        name = annotation.get("id", number)
+        keypoints = annotation.get("keypoints") or [0] * (3 * skeleton.num_joints)
+        if len(keypoints) != 3 * skeleton.num_joints:
+            raise DataError(
+                f"annotation {name} has {len(keypoints)} keypoint numbers, "
+                f"skeleton {skeleton.name!r} needs {3 * skeleton.num_joints}"
+            )
+        box = annotation.get("bbox")
+        area = annotation.get("area")
+        if area is None:
+            if skeleton.area_rule != "bbox0.53" or box is None:
+                raise DataError(
+                    f"annotation {name} has no area"
+                    + (" and no bbox" if box is None else "")
+                    + f", which skeleton {skeleton.name!r} needs"
+                )
+            area = BOX_AREA_FACTOR * box[2] * box[3]
+        objects.append(
+            {
+                "id": number,  # pycocotools takes a match with id 0 for none
+                "image_id": annotation["image_id"],
+                "category_id": _CATEGORY,
+                "keypoints": list(keypoints),
+                "num_keypoints": annotation.get(
+                    "num_keypoints", sum(value > 0 for value in keypoints[2::3])
+                ),
+                "iscrowd": annotation.get("iscrowd", 0),
+                "area": area,
+                "bbox": list(box) if box is not None else _span(keypoints, labelled_only=True),
+            }
+        )
+    return objects
+
+
+def _results(
+    predictions: Sequence[Mapping[str, Any]], skeleton: Skeleton, *, images: set[int]
+) -> list[dict[str, Any]]:
+    """Return the predictions with id, box and area, as pycocotools' own loader fills them in."""
+    results = []
+    for number, prediction in enumerate(predictions, start=1):
+        keypoints = prediction["keypoints"]
+        if len(keypoints) != 3 * skeleton.num_joints:
+            raise DataError(
+                f"prediction {number} has {len(keypoints)} keypoint numbers, "
+                f"skeleton {skeleton.name!r} needs {3 * skeleton.num_joints}"
+            )
+        if prediction["image_id"] not in images:
+            raise DataError(
+                f"prediction {number} is for image {prediction['image_id']}, "
+                "which the ground truth does not list"
+            )
+        if not np.isfinite([*keypoints, prediction["score"]]).all():
+            raise DataError(f"prediction {number} holds NaN or infinite values")
+        box = list(prediction.get("bbox") or _span(keypoints, labelled_only=False))
+        results.append(
+            {
+                "id": number,
+                "image_id": prediction["image_id"],
+                "category_id": _CATEGORY,
+                "keypoints": list(keypoints),
+                "score": prediction["score"],
+                "bbox": box,
+                "area": box[2] * box[3],
+            }
+        )
+    return results
+
+
+def _span(keypoints: Sequence[float], *, labelled_only: bool) -> list[float]:
+    """Return the x, y, w, h of the keypoints, of those with v > 0 or of all."""
+    points = np.asarray(keypoints, dtype=np.float64).reshape(-1, 3)
+    if labelled_only:
+        points = points[points[:, 2] > 0]
+    if len(points) == 0:
+        return [0.0, 0.0, 0.0, 0.0]
+    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+    return [float(value) for value in (*low, *(high - low))]
+
+
+def _evaluation(
+    images: list[dict[str, Any]],
+    objects: list[dict[str, Any]],
+    results: list[dict[str, Any]],
+    skeleton: Skeleton,
+) -> Any:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    sets = []
+    for people in (objects, results):
+        coco: Any = COCO()
+        coco.dataset = {
+            "images": images,
+            "annotations": people,
+            "categories": [{"id": _CATEGORY, "name": "person"}],
+        }
+        coco.createIndex()
+        sets.append(coco)
+    evaluation = COCOeval(*sets, iouType="keypoints")
+    evaluation.params.kpt_oks_sigmas = np.array(skeleton.sigmas)
+    return evaluation
+
+
+def _sizeless_stats(evaluation: Any) -> dict[str, float]:
+    """Return AP and AR over all thresholds, at 0.5 and at 0.75, of an accumulated evaluation."""
+    precision = evaluation.eval["precision"][:, :, 0, 0, 0]
+    recall = evaluation.eval["recall"][:, 0, 0, 0]
+    at_75 = int(np.argmin(np.abs(evaluation.params.iouThrs - 0.75)))
+    picked = [part for table in (precision, recall) for part in (table, table[0], table[at_75])]
+    return dict(zip(_SIZELESS_STATS, map(_mean, picked), strict=True))
+
+
+def _crowd_splits(
+    images: Sequence[Mapping[str, Any]], cuts: tuple[float, float]
+) -> dict[str, set[int]]:
+    splits: dict[str, set[int]] = {"AP_easy": set(), "AP_medium": set(), "AP_hard": set()}
+    for image in images:
+        index = image["crowdIndex"]
+        name = "AP_easy" if index < cuts[0] else "AP_medium" if index < cuts[1] else "AP_hard"
+        splits[name].add(image["id"])
+    return splits
+
+
+def _subset_ap(evaluation: Any, members: set[int]) -> float:
+    """Return the AP over some of the images, without matching their people again."""
+    from pycocotools.cocoeval import COCOeval
+
+    whole = evaluation.params.imgIds  # one category and one area range: evalImgs lists images
+    kept = [index for index, image in enumerate(whole) if image in members]
+    if not kept:
+        return -1.0
+    subset: Any = COCOeval(iouType="keypoints")
+    subset.params = copy.copy(evaluation.params)
+    subset.params.imgIds = [whole[index] for index in kept]
+    subset._paramsEval = subset.params
+    subset.evalImgs = [evaluation.evalImgs[index] for index in kept]
+    subset.accumulate()
+    return _mean(subset.eval["precision"][:, :, 0, 0, 0])
+
+
+def _mean(values: np.ndarray) -> float:
+    """Return the mean of what was measured; -1 marks, in pycocotools, what has no objects."""
+    measured = values[values > -1]
+    return float(measured.mean()) if measured.size else -1.0
