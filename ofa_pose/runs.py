@@ -1,0 +1,182 @@
+"""The folder of one run: refused when taken, described by `config.yaml`, told in `log.txt`."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+import ofa_pose
+from ofa_pose.errors import RunFolderError
+from ofa_pose.files import atomic_write
+
+CONFIG = "config.yaml"
+LOG = "log.txt"
+FORMAT = 1
+
+# What a run may leave at the top of its folder; `force` deletes these and nothing else.
+_LEFTOVERS = ("*.yaml", "*.txt", "*.csv", "*.png", "*.pt", "*.safetensors")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder that one run owns; a context manager that ends the logging to `log.txt`.
+
+    Attributes:
+        path: the folder; it exists and can be written.
+        resumed: whether it holds an earlier part of the same run.
+        config: the resolved configuration as plain YAML values.
+    """
+
+    path: Path
+    resumed: bool
+    config: Mapping[str, Any]
+    _handler: logging.Handler = field(repr=False, compare=False)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        config: Mapping[str, Any],
+        resume: bool = False,
+        force: bool = False,
+        free: Collection[str] = (),
+    ) -> RunFolder:
+        """Create or take over the folder `path` and write `config.yaml`.
+
+        Args:
+            path: the folder; made if it is absent, accepted as it is if it is empty.
+            config: what defines the run; nested mappings of plain values and paths.
+            resume: go on with the run in the folder.
+            force: delete the earlier run's files and start anew.
+            free: dotted keys of `config` that may differ when a run is resumed (`workers`).
+
+        Raises:
+            RunFolderError: the folder is taken, cannot be written, holds no run to resume, or
+                holds a run with another configuration (the message names the keys).
+        """
+        path = Path(path)
+        config = _plain(config)
+        if resume and force:
+            raise RunFolderError("--resume and --force contradict each other; give one of them")
+        resumed = _claim(path, resume=resume, force=force)
+        if resumed:
+            _compare(path, config, free=free)
+        header = {"format": FORMAT, "version": ofa_pose.__version__}
+        atomic_write(
+            path / CONFIG, yaml.safe_dump({**header, **config}, sort_keys=False, width=100)
+        )
+        return cls(path, resumed, config, _log_to(path / LOG))
+
+    def file(self, name: str) -> Path:
+        """Return the path of the run's file `name`."""
+        return self.path / name
+
+    def close(self) -> None:
+        """Stop writing to `log.txt`; may be called twice."""
+        logging.getLogger("ofa_pose").removeHandler(self._handler)
+        self._handler.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            logging.getLogger(__name__).error("stopped: %s: %s", type(error).__name__, error)
+        self.close()
+
+
+def _claim(path: Path, *, resume: bool, force: bool) -> bool:
+    """Make `path` a folder this run may write to; return whether an earlier run is continued."""
+    try:
+        if path.exists() and not path.is_dir():
+            raise RunFolderError(f"{path} is a file; a run needs a folder")
+        if resume and not path.exists():
+            raise RunFolderError(f"nothing to resume: the folder {path} does not exist")
+        path.mkdir(parents=True, exist_ok=True)
+        taken = any(path.iterdir())
+        if taken and not (path / CONFIG).is_file():
+            raise RunFolderError(
+                f"the folder {path} is not empty and holds no {CONFIG} of a run; choose another"
+            )
+        if taken and not (resume or force):
+            raise RunFolderError(
+                f"the folder {path} holds a run already; give --resume to continue it, "
+                "--force to replace it, or another folder"
+            )
+        tempfile.TemporaryFile(dir=path).close()
+        if taken and force:
+            for pattern in _LEFTOVERS:
+                for file in path.glob(pattern):
+                    file.unlink()
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot write the run folder {path}: {error.strerror or error}"
+        ) from error
+    return taken and resume
+
+
+def _compare(path: Path, config: Mapping[str, Any], *, free: Collection[str]) -> None:
+    """Refuse when the run in `path` was started with another configuration."""
+    file = path / CONFIG
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise RunFolderError(f"{file} is damaged; start anew with --force: {error}") from error
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise RunFolderError(f"{file} is not of a run of this version (format {FORMAT})")
+    before = dict(_leaves({k: v for k, v in found.items() if k not in ("format", "version")}))
+    now = dict(_leaves(config))
+    differing = [
+        f"{key} was {before.get(key, 'not set')!r} and is now {now.get(key, 'not set')!r}"
+        for key in sorted({*before, *now})
+        if before.get(key) != now.get(key)
+        and not any(key == name or key.startswith(f"{name}.") for name in free)
+    ]
+    if differing:
+        raise RunFolderError(
+            f"cannot resume {path}: {'; '.join(differing)}; give the same values or another folder"
+        )
+
+
+def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            yield from _leaves(item, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", item
+
+
+def _plain(value: Any) -> Any:
+    """Turn mappings, tuples and paths into what YAML writes and reads back unchanged."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def _log_to(path: Path) -> logging.Handler:
+    """Send the package's messages from INFO on to the end of `path` as well."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setLevel(logging.INFO)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("ofa_pose")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    return handler

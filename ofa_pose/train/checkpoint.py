@@ -1,0 +1,183 @@
+"""`checkpoint.pt`: everything a killed training needs to go on as if nothing had happened."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ofa_pose.errors import RunFolderError, TrainingDivergedError, WeightsError
+from ofa_pose.files import atomic_path
+
+FORMAT = 1
+
+# What the weights mean, in the order of reporting; a difference is a foreign checkpoint.
+_MEANING = ("kind", "space", "space_hash", "options", "arch")
+
+
+@dataclass
+class TrainState:
+    """What changes while a training runs, apart from the weights and the optimizer.
+
+    Attributes:
+        step: finished steps.
+        seconds: time spent training; validation left out.
+        reported: the step of the last row of the metrics.
+        validations: validations done.
+        best: highest validation AP so far, or None.
+        best_step: the step it was reached at.
+        window: sums of the losses since the last row.
+        window_steps: number of steps in these sums.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    reported: int = 0
+    validations: int = 0
+    best: float | None = None
+    best_step: int | None = None
+    window: dict[str, float] = field(default_factory=dict)
+    window_steps: int = 0
+
+    def count(self, losses: Mapping[str, float]) -> None:
+        """Count one finished step and add its losses to the window."""
+        for name, value in losses.items():
+            self.window[name] = self.window.get(name, 0.0) + value
+        self.window_steps += 1
+        self.step += 1
+
+    def means(self) -> dict[str, float]:
+        """Return the mean losses since the last row."""
+        return {name: total / self.window_steps for name, total in self.window.items()}
+
+    def start_window(self) -> None:
+        """Note that the row of this step is written."""
+        self.reported, self.window, self.window_steps = self.step, {}, 0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One moment of a training.
+
+    Attributes:
+        identity: what the run is: `kind`, `space`, `space_hash`, `options` (the family's, with
+            the skeleton), `arch`, `seed`, `recipe`, `budget`, …; plain values.
+        state: counters, best and losses since the last row.
+        model: the model's state dict.
+        optimizer: the optimizer's state dict.
+    """
+
+    identity: Mapping[str, Any]
+    state: TrainState
+    model: Mapping[str, Tensor]
+    optimizer: Mapping[str, Any]
+
+
+def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
+    """Write `checkpoint` atomically.
+
+    Raises:
+        TrainingDivergedError: a tensor holds a NaN or an infinity; `path` is left as it was.
+        OfaPoseError: the folder cannot be written.
+    """
+    check_finite(checkpoint.model, last_good=Path(path))
+    check_finite(dict(_tensors(checkpoint.optimizer)), last_good=Path(path))
+    content = {
+        "format": FORMAT,
+        "identity": dict(checkpoint.identity),
+        "state": dataclasses.asdict(checkpoint.state),
+        "model": dict(checkpoint.model),
+        "optimizer": dict(checkpoint.optimizer),
+    }
+    with atomic_path(path) as temporary:
+        torch.save(content, temporary)
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU without unpickling code.
+
+    Raises:
+        WeightsError: the file is absent, damaged, or of another format.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if content["format"] != FORMAT:
+            raise WeightsError(
+                f"{path} is a checkpoint of format {content['format']}; this version reads "
+                f"format {FORMAT}"
+            )
+        return Checkpoint(
+            identity=content["identity"],
+            state=TrainState(**content["state"]),
+            model=content["model"],
+            optimizer=content["optimizer"],
+        )
+    except FileNotFoundError as error:
+        raise WeightsError(f"no checkpoint at {path}") from error
+    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, RuntimeError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{path} is not a whole checkpoint: {reason}") from error
+
+
+def check_identity(path: str | Path, *, found: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint that belongs to another model or another run.
+
+    Raises:
+        WeightsError: its weights mean something else: another space, skeleton or arch.
+        RunFolderError: the same model, trained otherwise: another seed, recipe, data or length.
+    """
+    differing = [key for key in sorted({*found, *now}) if found.get(key) != now.get(key)]
+    foreign = [key for key in _MEANING if key in differing]
+    changes = "; ".join(_changes(foreign or differing, found, now))
+    if foreign:
+        raise WeightsError(f"{path} is a checkpoint of another model: {changes}")
+    if differing:
+        raise RunFolderError(
+            f"cannot resume {path}: {changes}; give the same values or start another run"
+        )
+
+
+def _changes(
+    keys: list[str], found: Mapping[str, Any], now: Mapping[str, Any], *, prefix: str = ""
+) -> Iterator[str]:
+    for key in keys:
+        before, after = found.get(key), now.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            inner = [k for k in sorted({*before, *after}) if before.get(k) != after.get(k)]
+            yield from _changes(inner, before, after, prefix=f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key} was {before!r} and is now {after!r}"
+
+
+def check_finite(tensors: Mapping[str, Tensor], *, last_good: Path) -> None:
+    """Refuse to save a NaN or an infinity.
+
+    Raises:
+        TrainingDivergedError: names the tensor and the last good checkpoint.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise TrainingDivergedError(
+                f"{name} holds a NaN or an infinity and was not saved; {describe(last_good)}"
+            )
+
+
+def describe(path: Path) -> str:
+    """Say where training can go on from: the checkpoint at `path`, if there is one."""
+    if not path.exists():
+        return "no checkpoint had been written yet"
+    return f"the last good checkpoint is {path} (step {load_checkpoint(path).state.step})"
+
+
+def _tensors(value: object, prefix: str = "optimizer") -> Iterator[tuple[str, Tensor]]:
+    if isinstance(value, Tensor):
+        yield prefix, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _tensors(item, f"{prefix}.{key}")

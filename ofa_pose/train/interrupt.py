@@ -1,0 +1,32 @@
+"""Ctrl-C held back while something must not be left half done."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def deferred_interrupt() -> Iterator[None]:
+    """Hold a Ctrl-C back until the block has ended, then raise `KeyboardInterrupt`.
+
+    Outside the main thread, where Python delivers no signals, and where Ctrl-C is ignored
+    (`nohup`), the block just runs.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
+        yield
+        return
+    received: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if received:
+        if callable(before):
+            before(signal.SIGINT, None)
+        else:
+            raise KeyboardInterrupt

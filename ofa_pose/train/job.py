@@ -1,0 +1,139 @@
+"""What one training is: everything that does not change while it runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ofa_pose.data import SceneSource
+from ofa_pose.errors import RecipeError
+from ofa_pose.runs import RunFolder
+from ofa_pose.space import Arch, SearchSpace
+from ofa_pose.supernet import save_weights
+from ofa_pose.train.recipe import Recipe
+from ofa_pose.train.sampler import ArchSampler
+from ofa_pose.train.schedule import TrainBudget
+
+Validate = Callable[[int], Mapping[str, float]]
+"""Called with the finished steps; returns scores, of which `AP` decides what is best. It must
+leave weights and batch-norm statistics alone."""
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """How often a training logs, validates and saves.
+
+    Attributes:
+        log_every: steps between two rows of the metrics.
+        validate_every: steps between two validations; None spreads `validations` over the run.
+        validations: number of validations when `validate_every` is None.
+        checkpoint_steps: steps between two checkpoints, or None.
+        checkpoint_seconds: seconds after which a checkpoint is due in any case.
+
+    Raises:
+        RecipeError: a number below 1.
+    """
+
+    log_every: int = 20
+    validate_every: int | None = None
+    validations: int = 10
+    checkpoint_steps: int | None = None
+    checkpoint_seconds: float = 300.0
+
+    def __post_init__(self) -> None:
+        for name in ("log_every", "validate_every", "validations", "checkpoint_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise RecipeError(f"{name.replace('_', '-')} must be at least 1, got {value}")
+        if not self.checkpoint_seconds >= 0:
+            raise RecipeError(
+                f"checkpoint-seconds must not be negative, got {self.checkpoint_seconds}"
+            )
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Attributes:
+        model: what is trained; its state dict is what is saved.
+        forward: `(N, 3, R, R)` normalised images and the arch of the step → outputs.
+        sampler: gives the arch of each step.
+        space: gives the pixel statistics.
+        source: the training scenes.
+        recipe: how, and how long.
+        run: where the results go.
+        seed: of order and augmentation (the sampler carries its own).
+        metadata: whose weights they are; written into every weights file.
+        device: where the model is trained.
+        validate: see `Validate`.
+        cadence: see `Cadence`.
+    """
+
+    model: nn.Module
+    forward: Callable[[Tensor, Arch], Sequence[Tensor]]
+    sampler: ArchSampler
+    space: SearchSpace
+    source: SceneSource
+    recipe: Recipe
+    run: RunFolder
+    seed: int
+    metadata: Mapping[str, str]
+    device: torch.device
+    validate: Validate | None = None
+    cadence: Cadence = Cadence()
+
+    @property
+    def budget(self) -> TrainBudget:
+        """How long the training runs."""
+        if self.recipe.budget is None:
+            raise RecipeError("how long? give one of --steps, --epochs and --minutes")
+        return self.recipe.budget
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a checkpoint must agree with, as plain values."""
+        meta = {
+            key: value for key, value in self.metadata.items() if key not in ("format", "version")
+        }
+        for key in ("options", "arch"):
+            if key in meta:
+                meta[key] = json.loads(meta[key])
+        return {
+            **meta,
+            "seed": self.seed,
+            "recipe": self.recipe.to_dict(),
+            "images": len(self.source),
+            "log_every": self.cadence.log_every,
+        }
+
+    def save(self, path: Path, facts: Mapping[str, Any]) -> None:
+        """Write the model's weights with the metadata and `facts` (step, AP) as text."""
+        text = {key: str(value) for key, value in facts.items()}
+        save_weights(path, self.model.state_dict(), metadata={**self.metadata, **text})
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a finished training left.
+
+    Attributes:
+        steps: steps taken in all.
+        seconds: time spent training; validation left out.
+        best: highest validation AP, or None without validation.
+        best_step: the step it was reached at.
+        last_weights: weights after the last step.
+        best_weights: weights of the highest AP, or None without validation.
+    """
+
+    steps: int
+    seconds: float
+    best: float | None
+    best_step: int | None
+    last_weights: Path
+    best_weights: Path | None

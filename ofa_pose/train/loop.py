@@ -1,0 +1,199 @@
+"""The one training loop: it takes steps, reports, validates, saves and resumes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from ofa_pose.data import Batch
+from ofa_pose.errors import DataError, TrainingDivergedError
+from ofa_pose.supernet import load_state
+from ofa_pose.train.checkpoint import (
+    Checkpoint,
+    TrainState,
+    check_identity,
+    describe,
+    load_checkpoint,
+    save_checkpoint,
+)
+from ofa_pose.train.interrupt import deferred_interrupt
+from ofa_pose.train.job import Job, TrainResult
+from ofa_pose.train.metrics import MetricsFile
+from ofa_pose.train.schedule import learning_rate
+from ofa_pose.train.step import batches_of, make_optimizer, train_step
+
+CHECKPOINT = "checkpoint.pt"
+METRICS = "metrics.csv"
+BEST = "best.safetensors"
+LAST = "last.safetensors"
+
+Progress = Callable[[int, int | None, Mapping[str, float]], None]
+"""Called after every step with the finished steps, the total (None for minutes) and the step's
+figures: `fraction` of the run done, `loss`, `lr` and, once known, the best `AP`."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class Trainer:
+    """Runs one `Job`; what changes meanwhile is the model, the optimizer and `state`.
+
+    Args:
+        job: what is trained and how.
+        resume: go on from the run folder's checkpoint, if there is one.
+        progress: told of every step.
+        workers: processes that prepare batches; 0 prepares them here.
+
+    Raises:
+        WeightsError: the checkpoint is damaged or of another space, skeleton or arch.
+        RunFolderError: the checkpoint is of a run with another seed, recipe or length.
+    """
+
+    def __init__(
+        self, job: Job, *, resume: bool = False, progress: Progress | None = None, workers: int = 1
+    ) -> None:
+        self.job = job
+        self.state = TrainState()
+        self.total = job.budget.total_steps(
+            images=len(job.source), batch_size=job.recipe.batch_size
+        )
+        self._workers = workers
+        self._progress = progress
+        self._path = job.run.file(CHECKPOINT)
+        job.model.to(job.device)
+        self._optimizer = make_optimizer(job.model, job.recipe)
+        if resume and self._path.exists():
+            self._restore()
+        self._metrics = MetricsFile(job.run.file(METRICS), keep=self.state.reported)
+        self._saved_at = time.monotonic()
+
+    @property
+    def fraction(self) -> float:
+        """How much of the run is done, 0 to 1."""
+        state = self.state
+        return self.job.budget.fraction(step=state.step, seconds=state.seconds, total=self.total)
+
+    def train(self) -> TrainResult:
+        """Train to the end of the budget; a Ctrl-C or unreadable data save the state first.
+
+        Raises:
+            TrainingDivergedError: the loss, the gradient or a weight became NaN or infinite; it
+                is not saved, and the message names the last good checkpoint.
+        """
+        try:
+            self._report()  # a run stopped during its validation has its row still to write
+            self._take_steps()
+        except (KeyboardInterrupt, DataError) as error:
+            self._save(last=True)
+            _LOG.info(
+                "%s after step %d; the state is in %s",
+                "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped by its data",
+                self.state.step,
+                self._path,
+            )
+            raise
+        self._save(last=True)
+        state, run = self.state, self.job.run
+        return TrainResult(
+            steps=state.step,
+            seconds=state.seconds,
+            best=state.best,
+            best_step=state.best_step,
+            last_weights=run.file(LAST),
+            best_weights=None if state.best is None else run.file(BEST),
+        )
+
+    def _take_steps(self) -> None:
+        state = self.state
+        batches = batches_of(self.job, start=state.step, stop=self.total, workers=self._workers)
+        while self.fraction < 1:
+            started = time.perf_counter()
+            batch = next(batches)
+            with deferred_interrupt():
+                figures = self._step(batch)
+                state.seconds += time.perf_counter() - started
+            if self._progress:
+                best = {} if state.best is None else {"AP": state.best}
+                figures = {"fraction": self.fraction, **figures, **best}
+                self._progress(state.step, self.total, figures)
+            if self._report() or self._save_due():
+                self._save()
+
+    def _step(self, batch: Batch) -> dict[str, float]:
+        state = self.state
+        rate = learning_rate(self.job.recipe, step=state.step, fraction=self.fraction)
+        try:
+            losses = train_step(self.job, self._optimizer, batch, step=state.step, rate=rate)
+        except TrainingDivergedError as error:
+            raise TrainingDivergedError(
+                f"{error}; {describe(self._path)}; a lower lr, a longer warm-up or a grad_clip "
+                "may help"
+            ) from None
+        state.count(losses)
+        return {"loss": losses["loss"], "lr": rate}
+
+    def _report(self) -> bool:
+        """Validate and write the row of this step if they are due; return whether it validated."""
+        job, state = self.job, self.state
+        due = 0 if job.validate is None else self._validations_due()
+        validates = due > state.validations
+        logs = validates or self.fraction >= 1 or state.step % job.cadence.log_every == 0
+        if state.step == state.reported or not logs:
+            return False
+        scores = dict(job.validate(state.step)) if job.validate and validates else {}
+        row = {
+            "step": state.step,
+            "epoch": round(state.step * job.recipe.batch_size / len(job.source), 4),
+            "lr": self._optimizer.param_groups[0]["lr"],
+            **state.means(),
+            **scores,
+        }
+        with deferred_interrupt():
+            if validates:
+                state.validations = due
+                self._keep_best(scores)
+            self._metrics.append(row)
+            state.start_window()
+        figures = ", ".join(f"{key} {value:.5g}" for key, value in row.items())
+        _LOG.info("%s (%.0f s)", figures, state.seconds)
+        return validates
+
+    def _validations_due(self) -> int:
+        cadence = self.job.cadence
+        if cadence.validate_every is None:
+            return int(cadence.validations * self.fraction + 1e-9)
+        return self.state.step // cadence.validate_every + (self.fraction >= 1)
+
+    def _keep_best(self, scores: Mapping[str, float]) -> None:
+        state, score = self.state, scores["AP"]
+        if state.best is None or score > state.best:
+            state.best, state.best_step = score, state.step
+            self.job.save(self.job.run.file(BEST), {"step": state.step, "AP": score})
+
+    def _save_due(self) -> bool:
+        cadence = self.job.cadence
+        if cadence.checkpoint_steps and self.state.step % cadence.checkpoint_steps == 0:
+            return True
+        return time.monotonic() - self._saved_at >= cadence.checkpoint_seconds
+
+    def _save(self, *, last: bool = False) -> None:
+        with deferred_interrupt():
+            self._metrics.sync()
+            checkpoint = Checkpoint(
+                identity=self.job.identity(),
+                state=self.state,
+                model=self.job.model.state_dict(),
+                optimizer=self._optimizer.state_dict(),
+            )
+            save_checkpoint(self._path, checkpoint)
+            if last:
+                self.job.save(self.job.run.file(LAST), {"step": self.state.step})
+        self._saved_at = time.monotonic()
+
+    def _restore(self) -> None:
+        checkpoint = load_checkpoint(self._path)
+        check_identity(self._path, found=checkpoint.identity, now=self.job.identity())
+        load_state(self.job.model, checkpoint.model, source=str(self._path))
+        self._optimizer.load_state_dict(dict(checkpoint.optimizer))
+        self.state = checkpoint.state
+        _LOG.info("resumed after step %d", self.state.step)

@@ -1,0 +1,187 @@
+"""The training recipe: what a space's YAML and the user's overrides say, checked as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import ConfigDict, Field
+
+from ofa_pose.errors import RecipeError, suggest
+from ofa_pose.space import SearchSpace
+from ofa_pose.train.schedule import TrainBudget
+
+STAGES = ("pretrain", "supernet", "finetune")
+_BUDGET_KEYS = ("steps", "epochs", "minutes")
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Record(pydantic.BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AugmentationRecipe(_Record):
+    """How far a training picture is moved (LitePose, section 5.2, and HigherHRNet's constants).
+
+    Attributes:
+        rotation: largest angle, degrees, either way.
+        scale: range of the zoom, of the short side.
+        translation: largest shift, pixels at the 200-px reference scale.
+        flip: probability of mirroring.
+    """
+
+    rotation: NonNegative = 30.0
+    scale: tuple[Positive, Positive] = (0.75, 1.5)
+    translation: NonNegative = 40.0
+    flip: Fraction = 0.5
+
+    @pydantic.field_validator("scale")
+    @classmethod
+    def _ordered(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if scale[0] > scale[1]:
+            raise ValueError(f"smallest first: got {scale[0]:g} then {scale[1]:g}")
+        return scale
+
+
+class Recipe(_Record):
+    """How one training runs. Defaults are LitePose's for the supernets L, M and S (section 5.2).
+
+    Attributes:
+        optimizer: `adam`, or `adamw` (weight decay apart from the gradient).
+        lr: learning rate after the warm-up.
+        weight_decay: of convolution weights; biases and batch norms are never decayed.
+        batch_size: images a step.
+        warmup_steps: steps over which the rate rises linearly to `lr`.
+        schedule: `constant`, `cosine` to 0, or `step`.
+        milestones: for `step`, pairs of when the rate changes and the factor it changes by;
+            "when" is counted in the unit of the recipe's length and rises.
+        augmentation: see `AugmentationRecipe`.
+        grad_clip: largest norm of the whole gradient, or None.
+        tags: learn the grouping tags too; False in pre-training (heatmap loss only).
+        steps: length of the run in steps; at most one of the three lengths is given.
+        epochs: length in passes over the data.
+        minutes: length in minutes of training, validation not counted.
+    """
+
+    optimizer: Literal["adam", "adamw"] = "adam"
+    lr: Positive = 1e-3
+    weight_decay: NonNegative = 0.0
+    batch_size: Annotated[int, Field(gt=0)] = 32
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    schedule: Literal["constant", "cosine", "step"] = "constant"
+    milestones: tuple[tuple[NonNegative, Positive], ...] = ()
+    augmentation: AugmentationRecipe = AugmentationRecipe()
+    grad_clip: Positive | None = None
+    tags: bool = True
+    steps: Annotated[int, Field(gt=0)] | None = None
+    epochs: Positive | None = None
+    minutes: Positive | None = None
+
+    @pydantic.field_validator("milestones")
+    @classmethod
+    def _rising(
+        cls, milestones: tuple[tuple[float, float], ...]
+    ) -> tuple[tuple[float, float], ...]:
+        times = [time for time, _ in milestones]
+        if times != sorted(set(times)):
+            raise ValueError(f"must rise: got {', '.join(f'{time:g}' for time in times)}")
+        return milestones
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        given = [key for key in _BUDGET_KEYS if getattr(self, key) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give one of {', '.join(given)}, not {len(given)}")
+        if self.schedule == "step" and not self.milestones:
+            raise ValueError("schedule 'step' needs milestones, e.g. [[50, 0.1], [180, 0.1]]")
+        if self.schedule != "step" and self.milestones:
+            raise ValueError(f"schedule {self.schedule!r} takes no milestones; use 'step'")
+        if self.milestones and not given:
+            raise ValueError(
+                "milestones need the length they are part of: steps, epochs or minutes"
+            )
+        return self
+
+    @property
+    def budget(self) -> TrainBudget | None:
+        """The length the recipe gives, or None if it leaves that to the caller."""
+        given = {key: getattr(self, key) for key in _BUDGET_KEYS if getattr(self, key) is not None}
+        return TrainBudget(**given) if given else None
+
+    def lasting(self, budget: TrainBudget) -> Recipe:
+        """Return the recipe at another length; milestones keep their place in the run."""
+        values = self.model_dump()
+        if self.budget is not None:
+            factor = budget.length / self.budget.length
+            values["milestones"] = [(time * factor, drop) for time, drop in self.milestones]
+        return Recipe.model_validate({**values, **dict.fromkeys(_BUDGET_KEYS), **budget.to_dict()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as plain values that YAML and a checkpoint can hold."""
+        return self.model_dump(mode="json")
+
+
+def make_recipe(
+    space: SearchSpace, stage: str, *, overrides: Mapping[str, Any] | None = None
+) -> Recipe:
+    """Return the recipe that `space` declares for `stage`, changed by `overrides`.
+
+    A length among the overrides (`steps`, `epochs`, `minutes`) replaces the space's, whatever its
+    unit, and the space's milestones move with it; overriding keys of `augmentation` leaves the
+    others; an override of None means "not given".
+
+    Raises:
+        RecipeError: an unknown stage or key, or an impossible value; every fault is listed.
+    """
+    if stage not in STAGES:
+        raise RecipeError(f"unknown training stage {stage!r}{suggest(stage, STAGES)}")
+    faults = [
+        f"unknown training stage {name!r}{suggest(name, STAGES)}"
+        for name in space.recipe
+        if name not in STAGES
+    ]
+    declared = space.recipe.get(stage) or {}
+    if not isinstance(declared, Mapping):
+        faults.append(f"{stage}: expected keys and values, got {declared!r}")
+        declared = {}
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    length = {key: given.pop(key) for key in _BUDGET_KEYS if key in given}
+    try:
+        recipe = Recipe.model_validate(_merge(declared, given))
+    except pydantic.ValidationError as error:
+        faults.extend(_explain(error))
+    else:
+        if not faults:
+            return recipe.lasting(TrainBudget(**length)) if length else recipe
+    raise RecipeError(f"recipe {stage!r} of space {space.name!r}: {'; '.join(faults)}")
+
+
+def _merge(declared: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    values = dict(declared)
+    if given.get("schedule", "step") != "step":
+        values.pop("milestones", None)
+    for key, value in given.items():
+        known = values.get(key)
+        if isinstance(value, Mapping) and isinstance(known, Mapping):
+            values[key] = {**known, **value}
+        else:
+            values[key] = value
+    return values
+
+
+def _explain(error: pydantic.ValidationError) -> Iterator[str]:
+    for fault in error.errors(include_url=False):
+        where = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            *outer, key = fault["loc"]
+            owner = AugmentationRecipe if outer else Recipe
+            yield f"unknown key {where!r}{suggest(str(key), owner.model_fields)}"
+        else:
+            message = fault["msg"].removeprefix("Value error, ")
+            message = message[:1].lower() + message[1:]
+            given = "" if fault["type"] == "value_error" else f", got {fault['input']!r}"
+            yield f"{where}: {message}{given}" if where else message
