@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from ofa_pose.cost.count import Cost
 from ofa_pose.cost.formulas import CONVENTIONS
@@ -47,7 +47,7 @@ class Budget:
         prefix = match["prefix"].replace("K", "k")
         try:
             limit = Decimal(match["number"]) * _PREFIXES[prefix]
-        except InvalidOperation:
+        except ArithmeticError:
             raise BudgetError(f"cannot read the number in budget {text!r}") from None
         if not limit.is_finite() or limit < 1:
             raise BudgetError(f"budget {text!r} must be at least 1")
@@ -65,7 +65,7 @@ class Budget:
 
     @property
     def cost(self) -> str:
-        """Name of the bounded cost: `macs_exact`, `macs_paper`, `macs_thop`, `params`, `peak_memory`."""
+        """Name of the bounded cost as `CostTable` knows it, such as `macs_exact` or `params`."""
         return f"macs_{self.convention}" if self.kind == "macs" else self.kind
 
     def value(self, cost: Cost) -> int:

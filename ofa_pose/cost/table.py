@@ -15,13 +15,14 @@ import numpy as np
 
 from ofa_pose.cost.count import count_plan, unit_cost
 from ofa_pose.cost.formulas import CONVENTIONS
-from ofa_pose.errors import CostError
+from ofa_pose.errors import CostError, suggest
 from ofa_pose.models import UnitSpec, plan
 from ofa_pose.space import Arch, SearchSpace
 
 MOST_ARCHS = 20_000_000
 """Above this a table of all archs would not fit a small machine's memory."""
 
+_SUMMED = (*(f"macs_{convention}" for convention in CONVENTIONS), "params")
 _PROBES = 2
 _CHECKS = 32
 
@@ -47,16 +48,19 @@ class CostTable:
         self.options = options
 
     def __getitem__(self, cost: str) -> np.ndarray:
-        """Return `macs_exact`, `macs_paper`, `macs_thop` or `params` of all archs.
+        """Return `macs_exact`, `macs_paper`, `macs_thop`, `params` or `peak_memory` of all archs.
 
         Returns:
             int64 array `(len(space),)`.
+
+        Raises:
+            CostError: there is no such cost.
         """
-        if cost == "params":
-            return self._sums[len(CONVENTIONS)]
         if cost == "peak_memory":
             return self._peak_memory
-        return self._sums[CONVENTIONS.index(cost.removeprefix("macs_"))]
+        if cost not in _SUMMED:
+            raise CostError(f"unknown cost {cost!r}{suggest(cost, (*_SUMMED, 'peak_memory'))}")
+        return self._sums[_SUMMED.index(cost)]
 
     @cached_property
     def _genes(self) -> np.ndarray:

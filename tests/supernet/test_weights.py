@@ -1,0 +1,94 @@
+"""Weights on disk: round trips, and everything that must be refused."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import ofa_pose as op
+from ofa_pose.errors import WeightsError
+from ofa_pose.supernet import load_supernet, load_weights, save_supernet, save_weights
+
+
+@pytest.fixture
+def supernet() -> op.Supernet:
+    return op.Supernet(op.load_space("toy"), seed=5, skeleton="coco")
+
+
+def test_round_trip(supernet: op.Supernet, tmp_path: Path) -> None:
+    save_supernet(tmp_path / "s.safetensors", supernet)
+    loaded = load_supernet(tmp_path / "s.safetensors")
+    assert loaded.space == supernet.space
+    assert loaded.options == {"skeleton": "coco"}
+    expected = supernet.state_dict()
+    assert all(torch.equal(v, expected[k]) for k, v in loaded.state_dict().items())
+
+
+def test_half_weights_come_back_as_float32(supernet: op.Supernet, tmp_path: Path) -> None:
+    save_supernet(tmp_path / "s.safetensors", supernet, half=True)
+    state = load_supernet(tmp_path / "s.safetensors").state_dict()
+    for name, tensor in supernet.state_dict().items():
+        assert state[name].dtype == tensor.dtype
+        expected = tensor.half().float() if tensor.is_floating_point() else tensor
+        assert torch.equal(state[name], expected)
+
+
+def test_of_another_space(supernet: op.Supernet, tmp_path: Path) -> None:
+    save_supernet(tmp_path / "s.safetensors", supernet)
+    with pytest.raises(WeightsError, match="trained on space 'toy'.*not on 'litepose-xs'"):
+        load_supernet(tmp_path / "s.safetensors", space=op.load_space("litepose-xs"))
+
+
+def test_of_another_skeleton(supernet: op.Supernet, tmp_path: Path) -> None:
+    save_supernet(tmp_path / "s.safetensors", supernet)
+    with pytest.raises(WeightsError, match="skeleton 'coco', not 'crowdpose'"):
+        load_supernet(tmp_path / "s.safetensors", skeleton="crowdpose")
+
+
+def test_truncated(supernet: op.Supernet, tmp_path: Path) -> None:
+    file = tmp_path / "s.safetensors"
+    save_supernet(file, supernet)
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match="not a whole safetensors file"):
+        load_supernet(file)
+
+
+def test_absent(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no weights at"):
+        load_supernet(tmp_path / "s.safetensors")
+
+
+def test_not_a_supernet(tmp_path: Path) -> None:
+    save_weights(tmp_path / "x.safetensors", {"a": torch.zeros(1)}, metadata={})
+    with pytest.raises(WeightsError, match="not a supernet"):
+        load_supernet(tmp_path / "x.safetensors")
+
+
+def test_missing_and_unexpected_keys_are_listed(supernet: op.Supernet, tmp_path: Path) -> None:
+    save_supernet(tmp_path / "s.safetensors", supernet)
+    state, metadata = load_weights(tmp_path / "s.safetensors")
+    state["extra"] = state.pop("network.stem.project.0.weight")
+    save_weights(tmp_path / "t.safetensors", state, metadata=metadata)
+    expected = r"missing network\.stem\.project\.0\.weight, unexpected extra"
+    with pytest.raises(WeightsError, match=expected):
+        load_supernet(tmp_path / "t.safetensors")
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_nan_and_infinity_are_never_written(tmp_path: Path, bad: float) -> None:
+    with pytest.raises(WeightsError, match="w holds NaN or infinity"):
+        save_weights(tmp_path / "x.safetensors", {"w": torch.tensor([bad])}, metadata={})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_number_too_large_for_fp16_is_never_written(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="infinity"):
+        save_weights(tmp_path / "x", {"w": torch.tensor([1e6])}, metadata={}, half=True)
+
+
+def test_nan_is_not_read(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"w": torch.tensor([float("nan")])}, tmp_path / "x.safetensors")
+    with pytest.raises(WeightsError, match="w holds NaN or infinity"):
+        load_weights(tmp_path / "x.safetensors")
