@@ -88,10 +88,13 @@ def _walk(
     node: yaml.Node, location: Location, lines: dict[Location, int], repeated: list[Location]
 ) -> None:
     if isinstance(node, yaml.MappingNode):
+        seen = set()
         for key, value in node.value:
-            place = (*location, key.value if isinstance(key, yaml.ScalarNode) else "?")
-            if place in lines and key.value != "<<":
+            name = key.value if isinstance(key, yaml.ScalarNode) else "?"
+            place = (*location, name)
+            if name in seen and name != "<<":
                 repeated.append(place)
+            seen.add(name)
             lines[place] = key.start_mark.line + 1
             _walk(value, place, lines, repeated)
     elif isinstance(node, yaml.SequenceNode):

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -99,7 +99,7 @@ class SearchSpace:
     def __len__(self) -> int:
         return prod(self.gene_counts)
 
-    def __getitem__(self, index: int) -> Arch:
+    def __getitem__(self, index: SupportsIndex) -> Arch:
         size = len(self)
         position = operator.index(index)
         position += size if position < 0 else 0
