@@ -5,20 +5,31 @@ from __future__ import annotations
 from ofa_pose.data.augment import Augmentation
 from ofa_pose.data.batches import Batch, TrainBatches, image_batches, make_loader, normalize
 from ofa_pose.data.coco import CocoScenes
+from ofa_pose.data.draw import contact_sheet, draw_scene
+from ofa_pose.data.export_coco import write_coco
+from ofa_pose.data.layouts import open_scenes
+from ofa_pose.data.mixed import MixedScenes
 from ofa_pose.data.mosaic import MosaicScenes
 from ofa_pose.data.resize import resize_for_network
 from ofa_pose.data.scene import Scene, SceneSource
+from ofa_pose.data.synth import SyntheticScenes
 
 __all__ = [
     "Augmentation",
     "Batch",
     "CocoScenes",
+    "MixedScenes",
     "MosaicScenes",
     "Scene",
     "SceneSource",
+    "SyntheticScenes",
     "TrainBatches",
+    "contact_sheet",
+    "draw_scene",
     "image_batches",
     "make_loader",
     "normalize",
+    "open_scenes",
     "resize_for_network",
+    "write_coco",
 ]

@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -300,23 +300,17 @@ def _valid_mask(people: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> n
 
 
 def _segmentation(segmentation: Any, size: tuple[int, int]) -> np.ndarray | None:
-    """Return a polygon list or (un)compressed RLE as an (H, W) bool mask; None if unusable."""
+    """Return polygons or an RLE, compressed or not, as an (H, W) bool mask; None if unusable."""
+    encoded: Any = segmentation  # pycocotools' stubs know only some of the forms COCO files use
     try:
-        if isinstance(segmentation, list) and segmentation:
-            parts = [part for part in segmentation if len(part) >= 6]
-            encoded = coco_mask.merge(coco_mask.frPyObjects(parts, *size)) if parts else None
-        elif isinstance(segmentation, dict):
-            counts = segmentation["counts"]
-            encoded = (
-                coco_mask.frPyObjects(segmentation, *size)
-                if isinstance(counts, list)
-                else segmentation
-            )
-        else:
+        if isinstance(segmentation, list):
+            polygons: Any = [part for part in segmentation if len(part) >= 6]
+            encoded = coco_mask.merge(coco_mask.frPyObjects(polygons, *size)) if polygons else None
+        elif isinstance(segmentation, dict) and isinstance(segmentation["counts"], list):
+            encoded = coco_mask.frPyObjects(encoded, *size)
+        if not isinstance(encoded, dict):
             return None
-        if encoded is None:
-            return None
-        region = coco_mask.decode(encoded).astype(bool)
+        region = coco_mask.decode(cast("Any", encoded)).astype(bool)
     except (KeyError, TypeError, ValueError):
         return None
     return region if region.shape == size else None

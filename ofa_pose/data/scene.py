@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import cv2
 import numpy as np
+from pycocotools import mask as coco_mask
 
 from ofa_pose.skeleton import Skeleton
 
@@ -61,9 +63,10 @@ def joint_boxes(keypoints: np.ndarray) -> np.ndarray:
     labelled = keypoints[:, :, 2:3] > 0
     low = np.where(labelled, keypoints[:, :, :2], np.inf).min(axis=1, initial=np.inf)
     high = np.where(labelled, keypoints[:, :, :2], -np.inf).max(axis=1, initial=-np.inf)
-    found = labelled.any(axis=(1, 2))[:, None]
-    boxes = np.concatenate([low, high - low], axis=1)
-    return np.where(found, boxes, 0.0).astype(np.float32)
+    boxes = np.concatenate([low, high], axis=1)
+    boxes[~labelled[:, :, 0].any(axis=1)] = 0.0
+    boxes[:, 2:] -= boxes[:, :2]
+    return boxes.astype(np.float32)
 
 
 def category(skeleton: Skeleton) -> dict[str, Any]:
@@ -78,7 +81,11 @@ def category(skeleton: Skeleton) -> dict[str, Any]:
 
 
 def ground_truth_of(scenes: Iterable[Scene], skeleton: Skeleton) -> dict[str, Any]:
-    """Return the COCO-keypoint JSON (as a dict) of scenes whose ids are distinct."""
+    """Return the COCO-keypoint JSON (as a dict) of scenes whose ids are distinct.
+
+    Each connected region that the loss ignores becomes a crowd annotation with an exact mask, so
+    that evaluation ignores it too and `CocoScenes` reads back the same `valid`.
+    """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for scene in scenes:
@@ -105,8 +112,40 @@ def ground_truth_of(scenes: Iterable[Scene], skeleton: Skeleton) -> dict[str, An
                     "area": round(float(area), 2),
                 }
             )
+        for region in _ignored_regions(scene.valid):
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": scene.image_id,
+                    "category_id": 1,
+                    "iscrowd": 1,
+                    "keypoints": [0] * (3 * skeleton.num_joints),
+                    "num_keypoints": 0,
+                    **region,
+                }
+            )
     return {"images": images, "annotations": annotations, "categories": [category(skeleton)]}
 
 
 def _rounded(values: np.ndarray) -> list[float]:
     return [round(float(value), 2) for value in values]
+
+
+def _ignored_regions(valid: np.ndarray) -> list[dict[str, Any]]:
+    """Return `bbox`, `area` and RLE `segmentation` of each connected region of ~valid."""
+    if valid.all():
+        return []
+    count, numbers, stats, _ = cv2.connectedComponentsWithStats((~valid).astype(np.uint8))
+    regions = []
+    for number in range(1, count):
+        encoded = coco_mask.encode(np.asfortranarray(numbers == number, np.uint8))
+        counts = encoded["counts"]
+        text = counts.decode("ascii") if isinstance(counts, bytes) else counts
+        regions.append(
+            {
+                "bbox": [float(value) for value in stats[number, :4]],
+                "area": float(stats[number, cv2.CC_STAT_AREA]),
+                "segmentation": {"size": list(valid.shape), "counts": text},
+            }
+        )
+    return regions

@@ -1,0 +1,66 @@
+"""Writes scenes to disk as a COCO-keypoint dataset."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+
+from ofa_pose.data.scene import SceneSource, ground_truth_of
+from ofa_pose.errors import DataError, RunFolderError
+from ofa_pose.files import atomic_write
+
+_JPEG_QUALITY = 95
+
+
+def write_coco(
+    source: SceneSource,
+    folder: str | Path,
+    *,
+    split: str = "train",
+    force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write `images/SPLIT/*.jpg` and then `annotations/SPLIT.json`, which `open_scenes` reads.
+
+    Ignored regions become crowd annotations with exact masks. Image ids are the scenes' indices.
+
+    Args:
+        source: what to write.
+        folder: made if absent.
+        split: name of this part of the dataset.
+        force: overwrite a split that exists.
+        progress: called with scenes written and their number.
+
+    Returns:
+        The path of the annotation file.
+
+    Raises:
+        RunFolderError: the split exists and `force` is not set.
+        OfaPoseError: the folder cannot be written.
+    """
+    target = Path(folder) / "annotations" / f"{split}.json"
+    if target.exists() and not force:
+        raise RunFolderError(f"{target} exists; use --force to overwrite it")
+    images, annotations = [], []
+    categories: list[dict] = []
+    for index in range(len(source)):
+        scene = source[index]
+        part = ground_truth_of([scene], source.skeleton)
+        name = f"{index:06d}.jpg"
+        content = cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR)
+        done, encoded = cv2.imencode(".jpg", content, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        if not done:
+            raise DataError(f"scene {index} cannot be written as a JPEG")
+        atomic_write(Path(folder) / "images" / split / name, encoded.tobytes())
+        images.append({**part["images"][0], "id": index, "file_name": name})
+        for annotation in part["annotations"]:
+            annotations.append({**annotation, "id": len(annotations) + 1, "image_id": index})
+        categories = part["categories"]
+        if progress is not None:
+            progress(index + 1, len(source))
+    document = {"images": images, "annotations": annotations, "categories": categories}
+    atomic_write(target, json.dumps(document))
+    return target

@@ -1,0 +1,83 @@
+"""Finds annotations and pictures in the folder layouts that datasets come in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ofa_pose.data.coco import CocoScenes
+from ofa_pose.errors import DataError, UsageError
+from ofa_pose.skeleton import Skeleton
+
+# Where a split's annotations and pictures lie below a dataset's folder; the first that exists wins.
+_ANNOTATIONS = (
+    "annotations/{split}.json",
+    "annotations/person_keypoints_{split}2017.json",
+    "annotations/person_keypoints_{split}.json",
+    "json/crowdpose_{split}.json",
+    "annotations/crowdpose_{split}.json",
+)
+_IMAGES = ("images/{split}2017", "{split}2017", "images/{split}", "images", "{split}")
+
+
+def open_scenes(
+    folder: str | Path | None = None,
+    *,
+    split: str = "val",
+    annotations: str | Path | None = None,
+    images: str | Path | None = None,
+    skeleton: str | Skeleton,
+    max_bad: float = 0.01,
+    only_people: bool = False,
+) -> CocoScenes:
+    """Open a dataset from its folder, or from an annotation file and a folder of pictures.
+
+    Args:
+        folder: a dataset's folder in one of the known layouts: `annotations/SPLIT.json` with
+            `images/`; COCO's `annotations/person_keypoints_SPLIT2017.json` with `SPLIT2017/` or
+            `images/SPLIT2017/`; CrowdPose's `json/crowdpose_SPLIT.json` with `images/`. A JSON
+            file is taken as `annotations`.
+        split: `train`, `val`, `trainval`, `test` or whatever the files are called.
+        annotations: a COCO-keypoint JSON; overrides what the folder holds.
+        images: the pictures' folder; overrides what the folder holds.
+        skeleton: name, path or Skeleton.
+        max_bad: as in `CocoScenes`.
+        only_people: as in `CocoScenes`.
+
+    Raises:
+        DataError: nothing was found; the message names every path tried.
+        UsageError: neither a folder nor an annotation file was given.
+    """
+    folder = None if folder is None else Path(folder)
+    if folder is not None and folder.is_file() and annotations is None:
+        annotations, folder = folder, None
+    if annotations is None and folder is None:
+        raise UsageError("a dataset's folder or an annotation JSON is needed")
+    if annotations is None:
+        annotations = _find("annotations", folder, _ANNOTATIONS, split)
+    if images is None:
+        root = folder if folder is not None else _dataset_of(Path(annotations))
+        images = _find("images", root, _IMAGES, split)
+    if not Path(images).is_dir():
+        raise DataError(f"there is no folder of images {images}")
+    return CocoScenes(
+        annotations, images, skeleton=skeleton, max_bad=max_bad, only_people=only_people
+    )
+
+
+def _dataset_of(annotations: Path) -> Path:
+    """Return the dataset's folder of an annotation file that lies in one, else its own folder."""
+    parent = annotations.resolve().parent
+    return parent.parent if parent.name in ("annotations", "json") else parent
+
+
+def _find(what: str, folder: Path | None, layouts: tuple[str, ...], split: str) -> Path:
+    if folder is None or not folder.is_dir():
+        raise DataError(f"there is no dataset folder {folder}")
+    tried = [folder / layout.format(split=split) for layout in layouts]
+    for path in tried:
+        if path.is_file() if what == "annotations" else path.is_dir():
+            return path
+    raise DataError(
+        f"no {what} of split {split!r} in {folder}; tried "
+        f"{', '.join(str(path.relative_to(folder)) for path in tried)}"
+    )

@@ -1,0 +1,82 @@
+"""Several sources as one, in given proportions, so that photographs and synthetic scenes mix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ofa_pose.data.scene import Scene, SceneSource, ground_truth_of
+from ofa_pose.errors import UsageError
+
+_SEED = 401  # first word of the seeds: no other use of a user's seed shares this stream of numbers
+
+
+class MixedScenes:
+    """Scenes of several sources in a fixed random order; a pure function of the index.
+
+    Each source gets its share of the indices exactly (to within one) and is walked through in
+    order, again from its start when it is used up. Image ids are the indices.
+
+    Args:
+        sources: two or more, of one skeleton.
+        weights: the sources' shares; they need not sum to 1.
+        seed: of the order.
+        count: number of scenes; by default as many as it takes for every scene of every source
+            to appear.
+
+    Raises:
+        UsageError: weights or skeletons that do not fit.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[SceneSource],
+        weights: Sequence[float],
+        *,
+        seed: int = 0,
+        count: int | None = None,
+    ) -> None:
+        if len(sources) != len(weights) or not sources:
+            raise UsageError(f"{len(sources)} sources need as many weights, got {len(weights)}")
+        if any(not math.isfinite(weight) or weight <= 0 for weight in weights):
+            raise UsageError(f"weights of sources must be positive numbers, got {list(weights)}")
+        names = [source.skeleton.name for source in sources]
+        if any(source.skeleton != sources[0].skeleton for source in sources):
+            raise UsageError(f"mixed sources must share one skeleton, got {', '.join(names)}")
+        self.sources = tuple(sources)
+        self.skeleton = sources[0].skeleton
+        shares = np.array(weights, np.float64) / sum(weights)
+        if count is None:
+            count = max(
+                math.ceil(len(source) / share)
+                for source, share in zip(sources, shares, strict=True)
+            )
+        ends = np.round(np.cumsum(shares) * count).astype(np.int64)
+        quotas = np.diff(ends, prepend=0)
+        self._source = np.random.default_rng([_SEED, seed]).permutation(
+            np.repeat(np.arange(len(sources), dtype=np.int16), quotas)
+        )
+        self._place = np.empty(count, np.int64)
+        for number, source in enumerate(sources):
+            mine = np.flatnonzero(self._source == number)
+            self._place[mine] = np.arange(len(mine)) % len(source)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Scene:
+        index = range(len(self))[index]
+        number, place = self.locate(index)
+        return replace(self.sources[number][place], image_id=index)
+
+    def locate(self, index: int) -> tuple[int, int]:
+        """Return which source a scene comes from, and its index there."""
+        return int(self._source[index]), int(self._place[index])
+
+    def ground_truth(self) -> dict[str, Any]:
+        """Read every scene and return the COCO JSON of its people."""
+        return ground_truth_of((self[index] for index in range(len(self))), self.skeleton)
