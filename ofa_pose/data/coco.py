@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -12,8 +11,9 @@ from typing import Any, cast
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from ofa_pose.data.annotations import has_joints, read_annotations
 from ofa_pose.data.images import UnreadableImageError, quick_check, read_image
-from ofa_pose.data.scene import AREA_OF_BOX, Scene, category, joint_boxes
+from ofa_pose.data.scene import AREA_OF_BOX, Scene, category
 from ofa_pose.errors import DataError
 from ofa_pose.skeleton import Skeleton, load_skeleton
 
@@ -61,12 +61,13 @@ class CocoScenes:
         for annotation in document["annotations"]:
             if annotation["image_id"] in people:
                 people[annotation["image_id"]].append(annotation)
+        with_joints = [image for image in self._images if any(map(has_joints, people[image["id"]]))]
+        if not with_joints:
+            raise DataError(
+                f"{self.path}: nobody in its {len(self._images)} images has labelled joints"
+            )
         if only_people:
-            self._images = [
-                image for image in self._images if any(map(_has_joints, people[image["id"]]))
-            ]
-            if not self._images:
-                raise DataError(f"{self.path}: nobody has labelled joints; nothing to learn from")
+            self._images = with_joints
         self._people = [people[image["id"]] for image in self._images]
 
     def __len__(self) -> int:
@@ -108,13 +109,13 @@ class CocoScenes:
         path = self.folder / record["file_name"]
         if path in self.bad:
             return None
-        size = (record["height"], record["width"]) if "height" in record else None
         try:
-            image = read_image(path, size)
+            image = read_image(path, _stated_size(record))
         except UnreadableImageError as error:
-            self._note_bad(path, str(error), len(self))
+            self._note_bad(path, str(error))
+            self._refuse_too_many_bad(self._total)
             return None
-        labelled = [annotation for annotation in people if _has_joints(annotation)]
+        labelled = [annotation for annotation in people if has_joints(annotation)]
         keypoints = np.array([annotation["keypoints"] for annotation in labelled], np.float32)
         keypoints = keypoints.reshape(len(labelled), self.skeleton.num_joints, 3)
         boxes = np.array([annotation["bbox"] for annotation in labelled], np.float32)
@@ -147,7 +148,7 @@ class CocoScenes:
             except OSError as error:
                 reason = error.strerror or str(error)
             if reason:
-                self._note_bad(path, reason, total)
+                self._note_bad(path, reason)
             else:
                 kept.append(record)
         if absent:
@@ -155,129 +156,32 @@ class CocoScenes:
                 f"{self.path}: {len(absent)} of {total} images are not in {self.folder}: "
                 f"{', '.join(absent[:3])}{', …' if len(absent) > 3 else ''}"
             )
+        self._refuse_too_many_bad(total)
         if not kept:
-            raise DataError(f"{self.folder}: all {total} images are damaged")
+            raise DataError(f"{self.folder}: no image is readable: {self._bad_names()}")
+        self._total = total
         self._images = kept
 
-    def _note_bad(self, path: Path, reason: str, total: int) -> None:
+    def _note_bad(self, path: Path, reason: str) -> None:
         self.bad[path] = reason
         _LOG.warning("skipped %s: %s", path, reason)
-        allowed = max(_ALWAYS_TOLERATED, math.floor(self.max_bad * total))
-        if len(self.bad) > allowed:
-            names = ", ".join(bad.name for bad in list(self.bad)[:3])
+
+    def _refuse_too_many_bad(self, total: int) -> None:
+        if len(self.bad) > max(_ALWAYS_TOLERATED, math.floor(self.max_bad * total)):
             raise DataError(
-                f"{self.folder}: more than {self.max_bad:.3g} of the {total} images are damaged: "
-                f"{names}{', …' if len(self.bad) > 3 else ''} ({reason})"
+                f"{self.folder}: {len(self.bad)} of {total} images are damaged, more than the "
+                f"{self.max_bad:.3%} that are tolerated: {self._bad_names()}"
             )
 
-
-def read_annotations(path: Path, skeleton: Skeleton) -> dict[str, Any]:
-    """Read and check a COCO-keypoint JSON; boxes and joint counts are filled in where absent.
-
-    Returns:
-        `images` (ids distinct) and `annotations` (people only: each with `keypoints` or none,
-        `bbox`, `iscrowd`, `num_keypoints`).
-
-    Raises:
-        DataError: one line that names the file and the fault.
-    """
-    document = _load_json(path)
-    images, annotations = document["images"], document["annotations"]
-    if not images:
-        raise DataError(f"{path}: lists no images; an empty set cannot be used")
-    for image in images:
-        if not isinstance(image, dict) or "id" not in image or "file_name" not in image:
-            raise DataError(f"{path}: an entry of `images` lacks `id` or `file_name`")
-    ids = {image["id"] for image in images}
-    if len(ids) < len(images):
-        raise DataError(f"{path}: {len(images) - len(ids)} image ids are used twice")
-    annotations = _of_people(document, annotations)
-    if annotations and not any(annotation.get("keypoints") for annotation in annotations):
-        raise DataError(
-            f"{path}: no annotation has `keypoints`; a COCO-keypoint file is expected "
-            "(person_keypoints_*.json, not instances_*.json)"
-        )
-    strays = sum(annotation.get("image_id") not in ids for annotation in annotations)
-    if strays:
-        _LOG.warning("%s: %d annotations of images it does not list are left out", path, strays)
-    checked = [
-        _check_annotation(annotation, skeleton, path)
-        for annotation in annotations
-        if annotation.get("image_id") in ids
-    ]
-    return {"images": images, "annotations": checked}
+    def _bad_names(self) -> str:
+        names = [f"{path.name} ({reason})" for path, reason in list(self.bad.items())[:3]]
+        return ", ".join(names) + (", …" if len(self.bad) > 3 else "")
 
 
-def _load_json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"cannot read annotations {path}: {error.strerror}") from error
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path}: broken JSON at line {error.lineno}, column {error.colno} ({error.msg}); "
-            "is the file complete?"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not JSON text ({error.reason})") from error
-    keys = ("images", "annotations")
-    absent = [
-        key
-        for key in keys
-        if not isinstance(document, dict) or not isinstance(document.get(key), list)
-    ]
-    if absent:
-        raise DataError(
-            f"{path}: not a COCO-keypoint JSON, lacks the list `{'` and `'.join(absent)}`"
-        )
-    return document
-
-
-def _of_people(
-    document: Mapping[str, Any], annotations: Sequence[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """Keep the annotations of the category called person, where there is one."""
-    wanted = {
-        item.get("id") for item in document.get("categories") or () if item.get("name") == "person"
-    }
-    return [
-        annotation
-        for annotation in annotations
-        if not wanted or annotation.get("category_id", next(iter(wanted))) in wanted
-    ]
-
-
-def _check_annotation(annotation: dict[str, Any], skeleton: Skeleton, path: Path) -> dict[str, Any]:
-    name = f"{path}: annotation {annotation.get('id')}"
-    keypoints = annotation.get("keypoints") or [0] * (3 * skeleton.num_joints)
-    if len(keypoints) != 3 * skeleton.num_joints:
-        raise DataError(
-            f"{name} has {len(keypoints) / 3:g} joints, skeleton {skeleton.name!r} has "
-            f"{skeleton.num_joints}; choose the skeleton the file was annotated with"
-        )
-    try:
-        points = np.array(keypoints, np.float64).reshape(-1, 3)
-        given = annotation.get("bbox")
-        box = joint_boxes(points[None])[0] if given is None else np.array(given, np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{name}: `keypoints` and `bbox` must be lists of numbers") from error
-    if box.shape != (4,):
-        raise DataError(f"{name}: `bbox` must be x, y, width, height, got {len(box)} numbers")
-    area = annotation.get("area", 0.0)
-    if not (np.isfinite(points).all() and np.isfinite(box).all() and math.isfinite(area)):
-        raise DataError(f"{name}: `keypoints`, `bbox` or `area` holds NaN or infinity")
-    return {
-        **annotation,
-        "keypoints": keypoints,
-        "bbox": [float(value) for value in box],
-        "iscrowd": int(annotation.get("iscrowd", 0)),
-        "num_keypoints": int((points[:, 2] > 0).sum()),
-        "category_id": 1,
-    }
-
-
-def _has_joints(annotation: Mapping[str, Any]) -> bool:
-    return annotation["num_keypoints"] > 0 and not annotation["iscrowd"]
+def _stated_size(image: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return the height and width an `images` entry states, if it does."""
+    height, width = image.get("height"), image.get("width")
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
 
 def _valid_mask(people: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> np.ndarray:
@@ -287,7 +191,7 @@ def _valid_mask(people: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> n
     """
     valid = np.ones(size, bool)
     for annotation in people:
-        if _has_joints(annotation):
+        if has_joints(annotation):
             continue
         region = _segmentation(annotation.get("segmentation"), size)
         if region is not None:

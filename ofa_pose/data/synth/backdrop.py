@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ofa_pose.data.synth.colours import any_colour
+from ofa_pose.data.synth.look import any_colour
 from ofa_pose.data.synth.paint import COVER, Canvas
 
 _OCTAVES = (3, 7, 17, 41)
@@ -47,7 +47,7 @@ def backdrop(size: int, rng: np.random.Generator) -> np.ndarray:
 
 def cover(canvas: Canvas, rng: np.random.Generator) -> None:
     """Put a thing in front of the people: a bar across, or a box standing on the lower edge."""
-    height, width = canvas.labels.shape[:2]
+    height, width = len(canvas.labels), len(canvas.labels[0])
     colour = any_colour(rng)
     if rng.random() < 0.5:
         thick = rng.uniform(0.02, 0.07) * width

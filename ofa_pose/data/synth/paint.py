@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from ofa_pose.data.synth.body import SIDES, Figure, body_plan
-from ofa_pose.data.synth.colours import any_colour, between
+from ofa_pose.data.synth.look import Look
 
 _SHIFT = 4
 _TURN = np.linspace(0, 2 * np.pi, 16, endpoint=False)
@@ -26,51 +25,6 @@ PARTS = ("torso", "neck", "head", *(f"{side}_{part}" for side in SIDES for part 
 PARTS_STEP = 32  # labels of one figure: number * PARTS_STEP + place in PARTS + 1
 COVER = -1  # label of things in front of people
 _BEHIND = 0.04  # a joint this far (body heights) behind the torso's middle is hidden by the torso
-
-
-@dataclass(frozen=True)
-class Look:
-    """Colours (RGB) and clothes of one figure.
-
-    Attributes:
-        skin, hair, shirt, trousers, shoes: colours.
-        sleeves: how far sleeves reach: 0 none, 1 elbow, 2 wrist.
-        legs: how far trousers reach: 0 none, 1 knee, 2 ankle.
-        long_hair: hair that falls to the shoulders.
-        light: direction (x, y) the light comes from.
-    """
-
-    skin: np.ndarray
-    hair: np.ndarray
-    shirt: np.ndarray
-    trousers: np.ndarray
-    shoes: np.ndarray
-    sleeves: float
-    legs: float
-    long_hair: bool
-    light: np.ndarray
-
-
-def random_look(rng: np.random.Generator, light: np.ndarray) -> Look:
-    """Draw what a figure wears."""
-    skins = np.array(
-        [[247, 220, 200], [226, 180, 148], [190, 135, 100], [140, 90, 62], [82, 52, 38]]
-    )
-    hairs = np.array([[30, 24, 20], [70, 45, 28], [120, 80, 45], [200, 165, 100], [170, 170, 170]])
-    skin = between(skins, rng)
-    shirt, trousers, shoes = (any_colour(rng) for _ in range(3))
-    bare = rng.random() < 0.06
-    return Look(
-        skin=skin,
-        hair=between(hairs, rng),
-        shirt=skin * 0.97 if bare else shirt,
-        trousers=shirt if rng.random() < 0.1 else trousers,
-        shoes=skin if rng.random() < 0.1 else shoes,
-        sleeves=float(rng.choice([0.0, rng.uniform(0.4, 1.0), 2.0], p=[0.25, 0.4, 0.35])),
-        legs=float(rng.choice([0.35, rng.uniform(0.5, 1.1), 2.0], p=[0.12, 0.33, 0.55])),
-        long_hair=bool(rng.random() < 0.35),
-        light=light,
-    )
 
 
 class Canvas:

@@ -10,13 +10,13 @@ import numpy as np
 from ofa_pose.data.scene import AREA_OF_BOX, Scene, ground_truth_of
 from ofa_pose.data.synth.backdrop import backdrop, cover, texture
 from ofa_pose.data.synth.body import Figure, body_plan, random_figure
+from ofa_pose.data.synth.look import random_look
 from ofa_pose.data.synth.paint import (
     PARTS,
     PARTS_STEP,
     Canvas,
     hidden_by_own_body,
     paint_figure,
-    random_look,
 )
 from ofa_pose.errors import UsageError
 from ofa_pose.skeleton import Skeleton, load_skeleton

@@ -1,0 +1,140 @@
+"""Reads COCO-keypoint JSON and refuses what cannot be right, in one line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ofa_pose.data.scene import joint_boxes
+from ofa_pose.errors import DataError
+from ofa_pose.skeleton import Skeleton
+
+_LOG = logging.getLogger(__name__)
+
+
+def has_joints(annotation: Mapping[str, Any]) -> bool:
+    """Say whether an annotation teaches joints; if not, its region is ignored in the loss."""
+    return annotation["num_keypoints"] > 0 and not annotation["iscrowd"]
+
+
+def read_annotations(path: Path, skeleton: Skeleton) -> dict[str, Any]:
+    """Read and check a COCO-keypoint JSON; boxes and joint counts are filled in where absent.
+
+    Returns:
+        `images` (ids distinct) and `annotations` (people only: each with `keypoints` or none,
+        `bbox`, `iscrowd`, `num_keypoints`).
+
+    Raises:
+        DataError: one line that names the file and the fault.
+    """
+    document = _load_json(path)
+    images, annotations = document["images"], document["annotations"]
+    if not images:
+        raise DataError(f"{path}: lists no images; an empty set cannot be used")
+    for image in images:
+        if not isinstance(image, dict) or "id" not in image or "file_name" not in image:
+            raise DataError(f"{path}: an entry of `images` lacks `id` or `file_name`")
+    ids = {image["id"] for image in images}
+    if len(ids) < len(images):
+        raise DataError(f"{path}: {len(images) - len(ids)} image ids are used twice")
+    if not all(isinstance(annotation, dict) for annotation in annotations):
+        raise DataError(f"{path}: an entry of `annotations` is not an object")
+    annotations = _of_people(document, annotations)
+    if annotations and not any(annotation.get("keypoints") for annotation in annotations):
+        raise DataError(
+            f"{path}: no annotation has `keypoints`; a COCO-keypoint file is expected "
+            "(person_keypoints_*.json, not instances_*.json)"
+        )
+    strays = sum(annotation.get("image_id") not in ids for annotation in annotations)
+    if strays == len(annotations) > 0:
+        raise DataError(f"{path}: no annotation's `image_id` is the `id` of an image it lists")
+    if strays:
+        _LOG.warning("%s: %d annotations of images it does not list are left out", path, strays)
+    checked = [
+        _check_annotation(annotation, skeleton, path)
+        for annotation in annotations
+        if annotation.get("image_id") in ids
+    ]
+    return {"images": images, "annotations": checked}
+
+
+def _load_json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"cannot read annotations {path}: {error.strerror}") from error
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{path}: broken JSON at line {error.lineno}, column {error.colno} ({error.msg}); "
+            "is the file complete?"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not JSON text ({error.reason})") from error
+    keys = ("images", "annotations")
+    absent = [
+        key
+        for key in keys
+        if not isinstance(document, dict) or not isinstance(document.get(key), list)
+    ]
+    if absent:
+        raise DataError(
+            f"{path}: not a COCO-keypoint JSON, lacks the list `{'` and `'.join(absent)}`"
+        )
+    return document
+
+
+def _of_people(
+    document: Mapping[str, Any], annotations: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Keep the annotations of the category called person, where there is one."""
+    categories = document.get("categories")
+    wanted = [
+        item.get("id")
+        for item in (categories if isinstance(categories, list) else ())
+        if isinstance(item, dict) and item.get("name") == "person"
+    ]
+    if not wanted:
+        return list(annotations)
+    return [item for item in annotations if item.get("category_id", wanted[0]) in wanted]
+
+
+def _check_annotation(annotation: dict[str, Any], skeleton: Skeleton, path: Path) -> dict[str, Any]:
+    name = f"{path}: annotation {annotation.get('id')}"
+    keypoints = annotation.get("keypoints") or [0] * (3 * skeleton.num_joints)
+    try:
+        points = np.array(keypoints, np.float64)
+        given = annotation.get("bbox")
+        box = None if given is None else np.array(given, np.float64)
+        area = float(annotation.get("area", 0.0))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name}: `keypoints`, `bbox` and `area` must be numbers") from error
+    if points.shape != (3 * skeleton.num_joints,):
+        raise DataError(
+            f"{name} has {points.size / 3:g} joints, skeleton {skeleton.name!r} has "
+            f"{skeleton.num_joints}; choose the skeleton the file was annotated with"
+        )
+    points = points.reshape(-1, 3)
+    if box is None:
+        box = joint_boxes(points[None])[0]
+    if box.shape != (4,):
+        raise DataError(f"{name}: `bbox` must be x, y, width, height, got {box.size} numbers")
+    if not (np.isfinite(points).all() and np.isfinite(box).all() and math.isfinite(area)):
+        raise DataError(f"{name}: `keypoints`, `bbox` or `area` holds NaN or infinity")
+    labelled = int((points[:, 2] > 0).sum())
+    checked = {
+        **annotation,
+        "keypoints": keypoints,
+        "bbox": box.tolist(),
+        "iscrowd": int(bool(annotation.get("iscrowd", 0))),
+        "num_keypoints": labelled,
+        "category_id": 1,
+    }
+    if has_joints(checked):
+        checked.pop("segmentation", None)  # only ignored people's outlines are ever looked at
+    return checked
