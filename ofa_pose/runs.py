@@ -107,10 +107,8 @@ def _claim(path: Path, *, resume: bool, force: bool) -> bool:
             raise RunFolderError(f"nothing to resume: the folder {path} does not exist")
         path.mkdir(parents=True, exist_ok=True)
         taken = any(path.iterdir())
-        if taken and not (path / CONFIG).is_file():
-            raise RunFolderError(
-                f"the folder {path} is not empty and holds no {CONFIG} of a run; choose another"
-            )
+        if taken:
+            _read_config(path)
         if taken and not (resume or force):
             raise RunFolderError(
                 f"the folder {path} holds a run already; give --resume to continue it, "
@@ -130,14 +128,7 @@ def _claim(path: Path, *, resume: bool, force: bool) -> bool:
 
 def _compare(path: Path, config: Mapping[str, Any], *, free: Collection[str]) -> None:
     """Refuse when the run in `path` was started with another configuration."""
-    file = path / CONFIG
-    try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise RunFolderError(f"{file} is damaged; start anew with --force: {error}") from error
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise RunFolderError(f"{file} is not of a run of this version (format {FORMAT})")
-    before = dict(_leaves({k: v for k, v in found.items() if k not in ("format", "version")}))
+    before = dict(_leaves(_read_config(path)))
     now = dict(_leaves(config))
     differing = [
         f"{key} was {before.get(key, 'not set')!r} and is now {now.get(key, 'not set')!r}"
@@ -149,6 +140,28 @@ def _compare(path: Path, config: Mapping[str, Any], *, free: Collection[str]) ->
         raise RunFolderError(
             f"cannot resume {path}: {'; '.join(differing)}; give the same values or another folder"
         )
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """Return the configuration of the run in `path`; refuse a folder of something else."""
+    file = path / CONFIG
+    if not file.is_file():
+        raise RunFolderError(
+            f"the folder {path} is not empty and holds no {CONFIG} of a run; choose another"
+        )
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunFolderError(f"{file} is damaged ({reason}); choose another folder") from error
+    if not isinstance(found, dict) or not {"format", "version"} <= found.keys():
+        raise RunFolderError(f"{file} is not of a run; choose another folder")
+    if found["format"] != FORMAT:
+        raise RunFolderError(
+            f"{file} has format {found['format']!r}, this version reads {FORMAT}; "
+            "choose another folder"
+        )
+    return {key: value for key, value in found.items() if key not in ("format", "version")}
 
 
 def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -24,6 +24,10 @@ Validate = Callable[[int], Mapping[str, float]]
 """Called with the finished steps; returns scores, of which `AP` decides what is best. It must
 leave weights and batch-norm statistics alone."""
 
+Progress = Callable[[int, int | None, Mapping[str, float]], None]
+"""Called after every step with the finished steps, the total (None for minutes) and the step's
+figures: `fraction` of the run done, `loss`, `lr` and, once known, the best `AP`."""
+
 
 @dataclass(frozen=True)
 class Cadence:

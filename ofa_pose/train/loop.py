@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from ofa_pose.data import Batch
-from ofa_pose.errors import DataError, TrainingDivergedError
+from ofa_pose.errors import DataError, TrainingDivergedError, WeightsError
 from ofa_pose.supernet import load_state
 from ofa_pose.train.checkpoint import (
     Checkpoint,
@@ -18,7 +18,7 @@ from ofa_pose.train.checkpoint import (
     save_checkpoint,
 )
 from ofa_pose.train.interrupt import deferred_interrupt
-from ofa_pose.train.job import Job, TrainResult
+from ofa_pose.train.job import Job, Progress, TrainResult
 from ofa_pose.train.metrics import MetricsFile
 from ofa_pose.train.schedule import learning_rate
 from ofa_pose.train.step import batches_of, make_optimizer, train_step
@@ -27,10 +27,6 @@ CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.csv"
 BEST = "best.safetensors"
 LAST = "last.safetensors"
-
-Progress = Callable[[int, int | None, Mapping[str, float]], None]
-"""Called after every step with the finished steps, the total (None for minutes) and the step's
-figures: `fraction` of the run done, `loss`, `lr` and, once known, the best `AP`."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -85,14 +81,13 @@ class Trainer:
             self._take_steps()
         except (KeyboardInterrupt, DataError) as error:
             self._save(last=True)
-            _LOG.info(
-                "%s after step %d; the state is in %s",
-                "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped by its data",
-                self.state.step,
-                self._path,
-            )
+            reason = "interrupted" if isinstance(error, KeyboardInterrupt) else "data unreadable"
+            _LOG.info("%s after step %d; saved in %s", reason, self.state.step, self._path)
             raise
         self._save(last=True)
+        return self._result()
+
+    def _result(self) -> TrainResult:
         state, run = self.state, self.job.run
         return TrainResult(
             steps=state.step,
@@ -140,7 +135,7 @@ class Trainer:
         logs = validates or self.fraction >= 1 or state.step % job.cadence.log_every == 0
         if state.step == state.reported or not logs:
             return False
-        scores = dict(job.validate(state.step)) if job.validate and validates else {}
+        scores = self._validate() if validates else {}
         row = {
             "step": state.step,
             "epoch": round(state.step * job.recipe.batch_size / len(job.source), 4),
@@ -157,6 +152,12 @@ class Trainer:
         figures = ", ".join(f"{key} {value:.5g}" for key, value in row.items())
         _LOG.info("%s (%.0f s)", figures, state.seconds)
         return validates
+
+    def _validate(self) -> dict[str, float]:
+        try:
+            return dict(self.job.validate(self.state.step)) if self.job.validate else {}
+        except WeightsError as error:
+            raise TrainingDivergedError(f"{error}; {describe(self._path)}") from error
 
     def _validations_due(self) -> int:
         cadence = self.job.cadence

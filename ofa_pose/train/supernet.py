@@ -10,8 +10,8 @@ from ofa_pose.data import SceneSource
 from ofa_pose.runs import RunFolder
 from ofa_pose.space import Arch
 from ofa_pose.supernet import Supernet, supernet_metadata
-from ofa_pose.train.job import Cadence, Job, TrainResult, Validate
-from ofa_pose.train.loop import Progress, Trainer
+from ofa_pose.train.job import Cadence, Job, Progress, TrainResult, Validate
+from ofa_pose.train.loop import Trainer
 from ofa_pose.train.recipe import Recipe, make_recipe
 from ofa_pose.train.sampler import UniformSampler
 from ofa_pose.train.schedule import TrainBudget

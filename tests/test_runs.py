@@ -1,0 +1,151 @@
+"""Run folders: taken over only when asked to, and only by the same run."""
+
+import logging
+from pathlib import Path
+
+import pytest
+import yaml
+
+import ofa_pose
+from ofa_pose.errors import RunFolderError
+from ofa_pose.runs import RunFolder
+
+CONFIG = {"verb": "train", "seed": 1, "recipe": {"lr": 0.1, "scale": (0.5, 1.0)}, "workers": 2}
+
+
+def test_new_folder(tmp_path: Path):
+    path = tmp_path / "runs" / "train-a"
+    with RunFolder.open(path, config={**CONFIG, "data": Path("photos")}) as run:
+        assert not run.resumed
+        assert run.file("x.csv") == path / "x.csv"
+    content = yaml.safe_load((path / "config.yaml").read_text())
+    assert content == {
+        "format": 1,
+        "version": ofa_pose.__version__,
+        "verb": "train",
+        "seed": 1,
+        "recipe": {"lr": 0.1, "scale": [0.5, 1.0]},
+        "workers": 2,
+        "data": "photos",
+    }
+
+
+def test_empty_folder_is_taken(tmp_path: Path):
+    with RunFolder.open(tmp_path, config=CONFIG) as run:
+        assert not run.resumed
+
+
+def test_existing_run_needs_a_word(tmp_path: Path):
+    RunFolder.open(tmp_path, config=CONFIG).close()
+    with pytest.raises(RunFolderError, match="holds a run already; give --resume .* --force"):
+        RunFolder.open(tmp_path, config=CONFIG)
+
+
+def test_resume(tmp_path: Path):
+    RunFolder.open(tmp_path, config=CONFIG).close()
+    (tmp_path / "checkpoint.pt").touch()
+    with RunFolder.open(tmp_path, config=CONFIG, resume=True) as run:
+        assert run.resumed
+        assert run.file("checkpoint.pt").exists()
+
+
+def test_resume_of_another_run_names_the_keys(tmp_path: Path):
+    RunFolder.open(tmp_path, config=CONFIG).close()
+    other = {**CONFIG, "seed": 2, "recipe": {"lr": 0.2, "scale": (0.5, 1.0)}, "extra": True}
+    with pytest.raises(RunFolderError) as caught:
+        RunFolder.open(tmp_path, config=other, resume=True)
+    message = str(caught.value)
+    assert "seed was 1 and is now 2" in message
+    assert "recipe.lr was 0.1 and is now 0.2" in message
+    assert "extra was 'not set' and is now True" in message
+    assert "scale" not in message
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["seed"] == 1
+
+
+def test_free_keys_may_differ(tmp_path: Path):
+    RunFolder.open(tmp_path, config=CONFIG).close()
+    other = {**CONFIG, "workers": 8, "recipe": {"lr": 0.2}}
+    with RunFolder.open(tmp_path, config=other, resume=True, free=("workers", "recipe")) as run:
+        assert run.resumed
+
+
+def test_resume_of_nothing(tmp_path: Path):
+    with pytest.raises(RunFolderError, match="nothing to resume: the folder .* does not exist"):
+        RunFolder.open(tmp_path / "typo", config=CONFIG, resume=True)
+    assert not (tmp_path / "typo").exists()
+
+
+def test_resume_of_a_run_killed_before_it_began(tmp_path: Path):
+    with RunFolder.open(tmp_path, config=CONFIG, resume=True) as run:
+        assert not run.resumed
+
+
+def test_force_removes_what_the_run_left(tmp_path: Path):
+    RunFolder.open(tmp_path, config=CONFIG).close()
+    for name in ("checkpoint.pt", "best.safetensors", "S.yaml", "front.png", "archive.csv"):
+        (tmp_path / name).touch()
+    (tmp_path / "notes.md").write_text("mine")
+    with RunFolder.open(tmp_path, config={**CONFIG, "seed": 2}, force=True) as run:
+        assert not run.resumed
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.yaml", "log.txt", "notes.md"]
+
+
+@pytest.mark.parametrize(("resume", "force"), [(False, False), (True, False), (False, True)])
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, resume: bool, force: bool):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match="not empty and holds no config.yaml"):
+        RunFolder.open(tmp_path, config=CONFIG, resume=resume, force=force)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_resume_and_force(tmp_path: Path):
+    with pytest.raises(RunFolderError, match="contradict"):
+        RunFolder.open(tmp_path, config=CONFIG, resume=True, force=True)
+
+
+def test_cannot_be_written(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunFolderError, match="is a file; a run needs a folder"):
+        RunFolder.open(tmp_path / "file", config=CONFIG)
+    with pytest.raises(RunFolderError, match="cannot write the run folder"):
+        RunFolder.open(tmp_path / "file" / "run", config=CONFIG)
+    with pytest.raises(RunFolderError, match="cannot write the run folder"):
+        RunFolder.open("/proc/run", config=CONFIG)
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is damaged"),
+        ("format: 99\nversion: 1\n", "has format 99, this version reads 1"),
+        ("- 1\n", "is not of a run"),
+        ("lr: 1\n", "is not of a run"),
+    ],
+)
+def test_config_of_something_else(tmp_path: Path, content: str, message: str, force: bool):
+    (tmp_path / "config.yaml").write_text(content)
+    with pytest.raises(RunFolderError, match=message):
+        RunFolder.open(tmp_path, config=CONFIG, resume=not force, force=force)
+    assert (tmp_path / "config.yaml").read_text() == content
+
+
+def test_log(tmp_path: Path):
+    logger = logging.getLogger("ofa_pose.somewhere")
+    with RunFolder.open(tmp_path, config=CONFIG):
+        logger.info("first")
+    logger.warning("between")
+
+    def fail():
+        with RunFolder.open(tmp_path, config=CONFIG, resume=True):
+            logger.info("second")
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        fail()
+    lines = (tmp_path / "log.txt").read_text().splitlines()
+    assert [line.split(" ", 2)[2] for line in lines] == [
+        "INFO first",
+        "INFO second",
+        "ERROR stopped: ValueError: broken",
+    ]

@@ -1,0 +1,65 @@
+"""Ctrl-C is held back, not lost."""
+
+import signal
+import threading
+
+import pytest
+
+from ofa_pose.train.interrupt import deferred_interrupt
+
+
+def test_held_back_until_the_end():
+    done = []
+
+    def block():
+        with deferred_interrupt():
+            signal.raise_signal(signal.SIGINT)
+            done.append(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        block()
+    assert done == [1]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_nested():
+    done = []
+
+    def block():
+        with deferred_interrupt():
+            with deferred_interrupt():
+                signal.raise_signal(signal.SIGINT)
+                done.append(1)
+            done.append(2)
+
+    with pytest.raises(KeyboardInterrupt):
+        block()
+    assert done == [1, 2]
+
+
+def test_nothing_happens_without_a_signal():
+    with deferred_interrupt():
+        pass
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ignored_signals_stay_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with deferred_interrupt():
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_other_threads_just_run():
+    done = []
+
+    def run():
+        with deferred_interrupt():
+            done.append(1)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert done == [1]

@@ -1,0 +1,52 @@
+"""metrics.csv: appended, widened, and cut back to the checkpoint's step."""
+
+from pathlib import Path
+
+import pytest
+
+from ofa_pose.errors import RunFolderError
+from ofa_pose.train.metrics import MetricsFile
+
+
+def test_rows_and_new_columns(tmp_path: Path):
+    path = tmp_path / "metrics.csv"
+    metrics = MetricsFile(path, keep=0)
+    assert path.read_text() == ""
+    metrics.append({"step": 2, "loss": 0.1})
+    metrics.append({"step": 4, "loss": 0.5, "AP": 0.25})
+    metrics.append({"step": 6, "loss": 1e-9})
+    metrics.sync()
+    assert path.read_text() == "step,loss,AP\n2,0.1,\n4,0.5,0.25\n6,1e-09,\n"
+
+
+def test_resume_drops_later_rows_and_their_columns(tmp_path: Path):
+    path = tmp_path / "metrics.csv"
+    path.write_text("step,loss,AP\n2,0.1,\n4,0.5,0.25\n6,0.3,\n")
+    metrics = MetricsFile(path, keep=2)
+    assert path.read_text() == "step,loss\n2,0.1\n"
+    metrics.append({"step": 4, "loss": 0.5, "AP": 0.25})
+    assert path.read_text() == "step,loss,AP\n2,0.1,\n4,0.5,0.25\n"
+
+
+def test_line_cut_short_by_a_kill(tmp_path: Path):
+    """The "1" is the beginning of "120,...", not step 1."""
+    path = tmp_path / "metrics.csv"
+    path.write_text("step,loss\n100,0.5\n1")
+    MetricsFile(path, keep=110)
+    assert path.read_text() == "step,loss\n100,0.5\n"
+
+
+def test_keep_nothing_starts_anew(tmp_path: Path):
+    path = tmp_path / "metrics.csv"
+    path.write_text("step,loss\n100,0.5\n")
+    MetricsFile(path, keep=0)
+    assert path.read_text() == ""
+
+
+@pytest.mark.parametrize("content", ["a,b\n1,2\n", "step,loss\nx,2\n"])
+def test_another_file(tmp_path: Path, content: str):
+    path = tmp_path / "metrics.csv"
+    path.write_text(content)
+    with pytest.raises(RunFolderError, match="not a run's metrics file"):
+        MetricsFile(path, keep=5)
+    assert path.read_text() == content

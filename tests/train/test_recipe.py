@@ -1,0 +1,129 @@
+"""Recipes: what a space declares, overrides, and every fault in one message."""
+
+import copy
+
+import pydantic
+import pytest
+
+from ofa_pose import SearchSpace, load_space
+from ofa_pose.catalog import space_names
+from ofa_pose.errors import RecipeError
+from ofa_pose.space.frozen import freeze
+from ofa_pose.train import Recipe, TrainBudget, make_recipe
+
+
+def space_with(recipe: object) -> SearchSpace:
+    space = copy.copy(load_space("toy"))
+    object.__setattr__(space, "recipe", freeze(recipe))
+    return space
+
+
+def test_catalogue_is_not_empty():
+    assert len(space_names()) >= 4
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "supernet", "finetune"])
+@pytest.mark.parametrize("name", sorted(space_names()))
+def test_shipped_recipes(name: str, stage: str):
+    recipe = make_recipe(load_space(name), stage)
+    assert recipe.budget is not None
+    assert recipe.tags == (stage != "pretrain")
+    assert Recipe.model_validate(recipe.to_dict()) == recipe
+
+
+def test_paper_values():
+    recipe = make_recipe(load_space("litepose-xs"), "supernet")
+    assert (recipe.lr, recipe.batch_size, recipe.epochs) == (4e-3, 128, 2400)
+    assert recipe.augmentation.rotation == 30
+    assert recipe.augmentation.scale == (0.75, 1.5)
+    assert recipe.augmentation.translation == 40
+    assert recipe.augmentation.flip == 0.5
+
+
+def test_overrides():
+    space = space_with(
+        {"finetune": {"lr": 0.1, "epochs": 9, "augmentation": {"rotation": 10, "flip": 0.2}}}
+    )
+    recipe = make_recipe(
+        space,
+        "finetune",
+        overrides={"minutes": 5, "lr": None, "batch_size": 4, "augmentation": {"rotation": 0}},
+    )
+    assert (recipe.lr, recipe.batch_size) == (0.1, 4)
+    assert recipe.budget == TrainBudget(minutes=5)
+    assert (recipe.augmentation.rotation, recipe.augmentation.flip) == (0, 0.2)
+
+
+def test_another_schedule_needs_no_milestones():
+    space = load_space("litepose")
+    assert make_recipe(space, "finetune").milestones == ((50, 0.1), (180, 0.1))
+    assert make_recipe(space, "finetune", overrides={"schedule": "cosine"}).milestones == ()
+
+
+def test_number_that_yaml_reads_as_text():
+    """YAML 1.1 takes 1e-3 (no point) for a string."""
+    assert make_recipe(space_with({"supernet": {"lr": "1e-3"}}), "supernet").lr == 1e-3
+
+
+def test_every_fault_is_listed():
+    space = space_with(
+        {
+            "supernet": {
+                "learning_rate": 1,
+                "batchsize": 8,
+                "lr": -1,
+                "augmentation": {"rotatoin": 3},
+            },
+            "fintune": {},
+        }
+    )
+    with pytest.raises(RecipeError) as caught:
+        make_recipe(space, "supernet")
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in (
+        "recipe 'supernet' of space 'toy'",
+        "unknown training stage 'fintune'; did you mean 'finetune'?",
+        "unknown key 'learning_rate'",
+        "unknown key 'batchsize'; did you mean 'batch_size'?",
+        "unknown key 'augmentation.rotatoin'; did you mean 'rotation'?",
+        "lr: input should be greater than 0, got -1",
+    ):
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"schedule": "step", "epochs": 3}, "schedule 'step' needs milestones"),
+        ({"milestones": [[1, 0.1]]}, "schedule 'cosine' takes no milestones"),
+        ({"schedule": "step", "milestones": [[2, 0.1], [1, 0.1]]}, "must rise: got 2, 1"),
+        ({"augmentation": {"scale": [1.5, 0.5]}}, "smallest first: got 1.5 then 0.5"),
+        ({"steps": 3, "epochs": 2}, "got steps, epochs"),
+        ({"optimizer": "sgd"}, "optimizer: input should be 'adam' or 'adamw', got 'sgd'"),
+        ({"lr": "fast"}, "lr: .* got 'fast'"),
+    ],
+)
+def test_bad_overrides(overrides: dict[str, object], message: str):
+    with pytest.raises(RecipeError, match=message):
+        make_recipe(load_space("toy"), "supernet", overrides=overrides)
+
+
+def test_unknown_stage():
+    with pytest.raises(RecipeError, match="unknown training stage 'supernett'; did you mean"):
+        make_recipe(load_space("toy"), "supernett")
+
+
+def test_stage_that_is_no_mapping():
+    with pytest.raises(RecipeError, match="supernet: expected keys and values, got 3"):
+        make_recipe(space_with({"supernet": 3}), "supernet")
+
+
+def test_milestones_need_a_length():
+    with pytest.raises(pydantic.ValidationError, match="need the length they are part of"):
+        Recipe(schedule="step", milestones=((1, 0.1),))
+
+
+def test_frozen():
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        Recipe().lr = 1  # pyright: ignore[reportAttributeAccessIssue]
