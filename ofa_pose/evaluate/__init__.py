@@ -1,0 +1,18 @@
+"""How good a subnet is: inference over a source of scenes, and its AP."""
+
+from ofa_pose.evaluate.pictures import PictureBatch, PictureCache, picture_batches
+from ofa_pose.evaluate.predict import evaluate_network, predict_batches, predict_scenes
+from ofa_pose.evaluate.split import SubsetScenes, split_source
+from ofa_pose.evaluate.subnet import SubnetEvaluator
+
+__all__ = [
+    "PictureBatch",
+    "PictureCache",
+    "SubnetEvaluator",
+    "SubsetScenes",
+    "evaluate_network",
+    "picture_batches",
+    "predict_batches",
+    "predict_scenes",
+    "split_source",
+]

@@ -1,0 +1,216 @@
+"""Running a network over a source of scenes: pictures in, COCO results and scores out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ofa_pose.data import SceneSource, normalize
+from ofa_pose.errors import DataError, SkeletonError
+from ofa_pose.evaluate.pictures import PictureBatch, picture_batches
+from ofa_pose.pose import (
+    DecodeSettings,
+    Person,
+    decode_outputs,
+    evaluate_predictions,
+    person_to_result,
+)
+from ofa_pose.skeleton import Skeleton
+from ofa_pose.space import SearchSpace
+
+Progress = Callable[[int], None]
+"""Called after every batch with the number of pictures done so far."""
+
+_DEFAULT = DecodeSettings()
+
+
+def predict_scenes(
+    network: nn.Module,
+    source: SceneSource,
+    *,
+    resolution: int,
+    pixel_mean: Sequence[float],
+    pixel_std: Sequence[float],
+    flip: bool = False,
+    batch_size: int = 8,
+    fit: str = "short",
+    settings: DecodeSettings = _DEFAULT,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Find the people of every scene.
+
+    The network runs in eval mode on its own device, in channels_last, and is left in the mode it
+    was found in. Same network, scenes and arguments, same results.
+
+    Args:
+        network: `(N, 3, H, W)` -> `(N, 2K, H/4, W/4)` heatmaps then tags, `(N, K, H/2, W/2)`
+            heatmaps.
+        source: the scenes; K joints.
+        resolution: pixels, usually the arch's.
+        pixel_mean: RGB, in 0..255 units.
+        pixel_std: RGB, in 0..255 units.
+        flip: run each picture mirrored as well and average (the flip test).
+        batch_size: most pictures a batch; those of one padded size share a batch.
+        fit: which side becomes `resolution`: "short" or "long", as in `resize_for_network`.
+        settings: constants of decoding.
+        progress: called after every batch.
+
+    Returns:
+        COCO keypoint results in pixels of the pictures, in the source's order.
+
+    Raises:
+        DataError: pictures that cannot be used.
+        SkeletonError: the network predicts another number of joints.
+        WeightsError: the network gives NaN or infinite values.
+    """
+    return predict_batches(
+        network,
+        picture_batches(source, resolution=resolution, batch_size=batch_size, fit=fit),
+        skeleton=source.skeleton,
+        pixel_mean=pixel_mean,
+        pixel_std=pixel_std,
+        flip=flip,
+        settings=settings,
+        progress=progress,
+    )
+
+
+def predict_batches(
+    network: nn.Module,
+    batches: Iterable[PictureBatch],
+    *,
+    skeleton: Skeleton,
+    pixel_mean: Sequence[float],
+    pixel_std: Sequence[float],
+    flip: bool = False,
+    settings: DecodeSettings = _DEFAULT,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Find the people in pictures that are batched already; see `predict_scenes`."""
+    device = _device(network)
+    people: list[tuple[int, int, list[Person]]] = []
+    with _in_eval_mode(network), torch.inference_mode():
+        for batch in batches:
+            images = normalize(batch.images.to(device), pixel_mean, pixel_std)
+            images = images.contiguous(memory_format=torch.channels_last)
+            outputs = network(images)
+            _check_joints(outputs, skeleton)
+            found = decode_outputs(
+                outputs,
+                skeleton,
+                size=(images.shape[2], images.shape[3]),
+                flipped_outputs=network(images.flip(3)) if flip else None,
+                settings=settings,
+            )
+            for row, persons in enumerate(found):
+                moved = [_to_picture(person, batch.to_picture[row]) for person in persons]
+                people.append((batch.places[row], batch.image_ids[row], moved))
+            if progress is not None:
+                progress(len(people))
+    return [
+        person_to_result(person, image_id)
+        for _, image_id, persons in sorted(people, key=lambda entry: entry[0])
+        for person in persons
+    ]
+
+
+def evaluate_network(
+    network: nn.Module,
+    source: SceneSource,
+    *,
+    resolution: int,
+    space: SearchSpace,
+    flip: bool = False,
+    batch_size: int = 8,
+    fit: str = "short",
+    settings: DecodeSettings = _DEFAULT,
+    progress: Progress | None = None,
+) -> dict[str, float]:
+    """Return the OKS-AP of a network over a source and what goes with it, as fractions.
+
+    Args:
+        network: as in `predict_scenes`.
+        source: labelled scenes.
+        resolution: pixels, usually the arch's.
+        space: its pixel mean and deviation are used.
+        flip: as in `predict_scenes`.
+        batch_size: as in `predict_scenes`.
+        fit: as in `predict_scenes`.
+        settings: as in `predict_scenes`.
+        progress: as in `predict_scenes`.
+
+    Returns:
+        The keys of `pose.evaluate_predictions`: AP, AP50, AP75, …; -1 where nothing is labelled.
+
+    Raises:
+        DataError: nobody is labelled in the source, or pictures that cannot be used.
+        SkeletonError: the network predicts another number of joints.
+        WeightsError: the network gives NaN or infinite values.
+    """
+    results = predict_scenes(
+        network,
+        source,
+        resolution=resolution,
+        pixel_mean=space.pixel_mean,
+        pixel_std=space.pixel_std,
+        flip=flip,
+        batch_size=batch_size,
+        fit=fit,
+        settings=settings,
+        progress=progress,
+    )
+    # Asked for last: by now the source knows which of its pictures are damaged.
+    return evaluate_predictions(labelled(source), results, source.skeleton)
+
+
+def labelled(source: SceneSource) -> dict[str, Any]:
+    """Return a source's ground truth.
+
+    Raises:
+        DataError: nobody in it has labelled joints, so that no AP is defined.
+    """
+    document = source.ground_truth()
+    if not any(annotation.get("num_keypoints", 1) for annotation in document["annotations"]):
+        raise DataError(
+            f"none of the {len(source)} scenes has a person with labelled joints; an AP needs some"
+        )
+    return document
+
+
+def _device(network: nn.Module) -> torch.device:
+    parameter = next(network.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device
+
+
+@contextlib.contextmanager
+def _in_eval_mode(network: nn.Module) -> Iterator[None]:
+    """Put every module in eval mode and each back into its own afterwards."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _check_joints(outputs: Sequence[torch.Tensor], skeleton: Skeleton) -> None:
+    joints = outputs[0].shape[1] // 2
+    if joints != skeleton.num_joints:
+        raise SkeletonError(
+            f"the network predicts {joints} joints, the scenes are labelled with the "
+            f"{skeleton.num_joints} of skeleton {skeleton.name!r}"
+        )
+
+
+def _to_picture(person: Person, matrix: np.ndarray) -> Person:
+    """Move a person from input pixels to picture pixels; joints not found stay all zero."""
+    keypoints = person.keypoints.copy()
+    found = keypoints[:, 2] > 0
+    keypoints[found, :2] = keypoints[found, :2] @ matrix[:, :2].T + matrix[:, 2]
+    return Person(keypoints=keypoints, score=person.score)

@@ -1,0 +1,110 @@
+"""Disjoint parts of a source, so that what picks a winner is never what it is reported on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ofa_pose.data import Scene, SceneSource
+from ofa_pose.errors import DataError, UsageError
+from ofa_pose.skeleton import Skeleton
+
+
+class SubsetScenes:
+    """Some scenes of another source, in the order of `indices`.
+
+    Args:
+        source: where the scenes come from.
+        indices: distinct positions in it.
+
+    Raises:
+        UsageError: an index is out of range or stands twice.
+        DataError: there are no indices.
+    """
+
+    def __init__(self, source: SceneSource, indices: Sequence[int]) -> None:
+        self.source = source
+        self.indices = tuple(int(index) for index in indices)
+        self._image_ids: dict[int, int] = {}
+        if not self.indices:
+            raise DataError("a subset without scenes cannot be used")
+        if len(set(self.indices)) < len(self.indices):
+            raise UsageError("a subset names a scene twice")
+        if min(self.indices) < 0 or max(self.indices) >= len(source):
+            raise UsageError(f"a subset's indices must lie in 0..{len(source) - 1}")
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The source's skeleton."""
+        return self.source.skeleton
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Scene:
+        scene = self.source[self.indices[index]]
+        self._image_ids[self.indices[index]] = scene.image_id
+        return scene
+
+    def ground_truth(self) -> dict[str, Any]:
+        """Return the source's COCO JSON, cut down to the subset's pictures.
+
+        Only a scene knows its picture's id, so scenes that were never read are read now.
+        """
+        for position, index in enumerate(self.indices):
+            if index not in self._image_ids:
+                self[position]
+        kept = set(self._image_ids.values())
+        document = self.source.ground_truth()
+        return {
+            **document,
+            "images": [image for image in document["images"] if image["id"] in kept],
+            "annotations": [
+                annotation
+                for annotation in document["annotations"]
+                if annotation["image_id"] in kept
+            ],
+        }
+
+
+def split_source(
+    source: SceneSource, fractions: Sequence[float], *, seed: int
+) -> tuple[SubsetScenes, ...]:
+    """Cut a source into disjoint random parts; a pure function of its length and the seed.
+
+    Split pictures before composing scenes of them: two mosaics share pictures, two pictures do
+    not. Within a part the scenes keep the source's order. (A `CocoScenes` lets the next picture
+    stand in for one that turns out damaged, whichever part that is in.)
+
+    Args:
+        source: what to cut.
+        fractions: of each part, each above 0, together at most 1; what is left over is not used.
+        seed: of the permutation the parts are cut from.
+
+    Returns:
+        One source a fraction, of that share of the scenes to within one.
+
+    Raises:
+        UsageError: impossible fractions.
+        DataError: the source is too small to give each part a scene.
+    """
+    if not fractions or any(not 0 < part <= 1 for part in fractions):
+        raise UsageError(f"fractions must lie above 0 and at most at 1, got {list(fractions)}")
+    total = math.fsum(fractions)
+    if total > 1 + 1e-9:
+        raise UsageError(f"fractions must add up to at most 1, got {total:g}")
+    # Rounding the running sum, not each part, uses every scene when the fractions add up to 1.
+    ends = [round(math.fsum(fractions[: n + 1]) * len(source)) for n in range(len(fractions))]
+    starts = [0, *ends[:-1]]
+    if any(start >= end for start, end in zip(starts, ends, strict=True)):
+        raise DataError(
+            f"{len(source)} scenes are too few for parts of {', '.join(map(str, fractions))}"
+        )
+    order = np.random.default_rng(seed).permutation(len(source))
+    return tuple(
+        SubsetScenes(source, np.sort(order[start:end]).tolist())
+        for start, end in zip(starts, ends, strict=True)
+    )

@@ -1,0 +1,133 @@
+"""How good one arch of a supernet is: extract, re-calibrate, predict, score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ofa_pose.data import SceneSource, normalize
+from ofa_pose.errors import DataError, UsageError
+from ofa_pose.evaluate.pictures import PictureBatch, PictureCache, picture_batches
+from ofa_pose.evaluate.predict import Progress, labelled, predict_batches
+from ofa_pose.models import Network
+from ofa_pose.pose import DecodeSettings, evaluate_predictions
+from ofa_pose.space import Arch
+from ofa_pose.supernet import Supernet, recalibrate
+
+CACHE_BYTES = 1 << 30
+"""Memory that resized pictures may take, over all resolutions."""
+
+
+class SubnetEvaluator:
+    """Scores archs by the AP of their inherited weights; called with an arch by a search.
+
+    A pure function of the supernet's weights, the arch and the scenes: nothing is drawn at
+    random, the supernet is not changed. Pictures are read and resized once for each resolution
+    and kept as uint8 while they fit into `cache_bytes`; the least recently used give way, and a
+    set too large for the bound is read again each time.
+
+    Args:
+        supernet: whose subnets are scored, on its own device.
+        calibration: where batch-norm statistics are measured: training scenes, as they are.
+        scenes: labelled scenes that the AP is measured on, held out from training.
+        calibration_images: how many, spread evenly over `calibration`.
+        batch_size: most pictures a batch.
+        flip: score with the flip test (twice the time).
+        fit: which side of a picture becomes the arch's resolution, "short" or "long".
+        settings: constants of decoding.
+        cache_bytes: bound of the memory for resized pictures.
+        progress: called after every scored batch with the number of pictures done.
+
+    Raises:
+        DataError: nothing to calibrate with, or nobody labelled to score on.
+        UsageError: `calibration_images` below 1.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        *,
+        calibration: SceneSource,
+        scenes: SceneSource,
+        calibration_images: int = 64,
+        batch_size: int = 8,
+        flip: bool = False,
+        fit: str = "short",
+        settings: DecodeSettings | None = None,
+        cache_bytes: int = CACHE_BYTES,
+        progress: Progress | None = None,
+    ) -> None:
+        if calibration_images < 1:
+            raise UsageError(f"calibration needs at least 1 image, got {calibration_images}")
+        for name, source in (("calibration", calibration), ("scoring", scenes)):
+            if len(source) == 0:
+                raise DataError(f"the {name} set is empty")
+        self.supernet = supernet
+        self.calibration = calibration
+        self.scenes = scenes
+        self.batch_size = batch_size
+        self.flip = flip
+        self.fit = fit
+        self.settings = settings or DecodeSettings()
+        self.progress = progress
+        count = min(calibration_images, len(calibration))
+        self._calibration_indices = [i * len(calibration) // count for i in range(count)]
+        self._cache = PictureCache(cache_bytes)
+        self._ground_truth: dict[str, Any] | None = None
+
+    def __call__(self, arch: Arch) -> dict[str, float]:
+        """Return AP, AP50, AP75, … of one arch, as fractions; see `pose.evaluate_predictions`.
+
+        Raises:
+            ArchError: the arch is of another space.
+            DataError: nobody is labelled in the scenes, or pictures that cannot be used.
+            SkeletonError: the supernet predicts another number of joints.
+            WeightsError: the subnet gives NaN or infinite values.
+        """
+        space = self.supernet.space
+        results = predict_batches(
+            self.subnet(arch),
+            self._batches("scenes", self.scenes, arch.resolution, None),
+            skeleton=self.scenes.skeleton,
+            pixel_mean=space.pixel_mean,
+            pixel_std=space.pixel_std,
+            flip=self.flip,
+            settings=self.settings,
+            progress=self.progress,
+        )
+        if self._ground_truth is None:
+            # Not before: only a source that was read knows which pictures are damaged.
+            self._ground_truth = labelled(self.scenes)
+        return evaluate_predictions(self._ground_truth, results, self.scenes.skeleton)
+
+    def subnet(self, arch: Arch) -> Network:
+        """Return the stand-alone network that is scored: re-calibrated, in eval mode."""
+        network = self.supernet.extract(arch)
+        recalibrate(network, self._calibration_images(arch.resolution))
+        return network
+
+    def _calibration_images(self, resolution: int) -> Iterator[Tensor]:
+        space = self.supernet.space
+        device = next(self.supernet.parameters()).device
+        for batch in self._batches(
+            "calibration", self.calibration, resolution, self._calibration_indices
+        ):
+            images = normalize(batch.images.to(device), space.pixel_mean, space.pixel_std)
+            yield images.contiguous(memory_format=torch.channels_last)
+
+    def _batches(
+        self, name: str, source: SceneSource, resolution: int, indices: list[int] | None
+    ) -> Iterator[PictureBatch]:
+        def read() -> Iterator[PictureBatch]:
+            return picture_batches(
+                source,
+                resolution=resolution,
+                batch_size=self.batch_size,
+                fit=self.fit,
+                indices=indices,
+            )
+
+        return self._cache.batches((name, resolution), read)

@@ -1,0 +1,122 @@
+"""A space and a skeleton as plain YAML values inside a tier's file, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ofa_pose.catalog import load_space, space_names
+from ofa_pose.errors import SkeletonError, WeightsError
+from ofa_pose.export.schema import DeclarationSection, SkeletonSection, SpaceSection
+from ofa_pose.skeleton import Skeleton, load_skeleton, skeleton_names
+from ofa_pose.space import Choice, SearchSpace, thaw
+
+
+def declare_space(space: SearchSpace) -> dict[str, Any]:
+    """Return a space in the form of its own YAML file, choices as actual values."""
+    return {
+        "format": 1,
+        "name": space.name,
+        "family": space.family,
+        "description": space.description,
+        "skeleton": space.skeleton,
+        "pixels": {"mean": list(space.pixel_mean), "std": list(space.pixel_std)},
+        "choices": {choice.name: {"values": list(choice.values)} for choice in space.choices},
+        "network": thaw(space.network),
+        "archs": thaw(space.archs),
+        "tiers": thaw(space.tiers),
+        "recipe": thaw(space.recipe),
+    }
+
+
+def restore_space(section: SpaceSection) -> SearchSpace:
+    """Return the space a tier carries.
+
+    Raises:
+        SpaceError: the declaration contradicts itself.
+        ArchError: a named arch is not in it.
+        WeightsError: its hash or name is not the one the tier was written with.
+    """
+    space = _space_of(section.declaration)
+    if (space.name, space.hash) != (section.name, section.hash):
+        raise WeightsError(
+            f"the tier's weights are of space {section.name!r} ({section.hash}), but the space "
+            f"declared in it is {space.name!r} ({space.hash}): it was edited afterwards"
+        )
+    return space
+
+
+def _space_of(declaration: DeclarationSection) -> SearchSpace:
+    mean, std = declaration.pixels.mean, declaration.pixels.std
+    return SearchSpace(
+        name=declaration.name,
+        family=declaration.family,
+        description=declaration.description,
+        skeleton=declaration.skeleton,
+        choices=tuple(
+            Choice(name, tuple(choice.values)) for name, choice in declaration.choices.items()
+        ),
+        network=declaration.network,
+        pixel_mean=(mean[0], mean[1], mean[2]),
+        pixel_std=(std[0], std[1], std[2]),
+        archs=declaration.archs,  # pyright: ignore[reportArgumentType]
+        tiers=declaration.tiers,
+        recipe=declaration.recipe,
+    )
+
+
+def check_installed_space(space: SearchSpace, installed: SearchSpace | None = None) -> None:
+    """Compare a tier's space with `installed`, by default the one that can be loaded by its name.
+
+    A tier whose space is not installed is fine: it carries its own.
+
+    Raises:
+        WeightsError: the two differ; the message names both.
+    """
+    if installed is None:
+        if space.name not in space_names():
+            return
+        installed = load_space(space.name)
+    if installed.hash != space.hash:
+        raise WeightsError(
+            f"the tier is of space {space.name!r} ({space.hash}), the one in use is "
+            f"{installed.name!r} ({installed.hash})"
+        )
+
+
+def declare_skeleton(skeleton: Skeleton) -> dict[str, Any]:
+    """Return a skeleton as plain lists."""
+    return {
+        "name": skeleton.name,
+        "joints": list(skeleton.joints),
+        "flip": list(skeleton.flip),
+        "limbs": [list(limb) for limb in skeleton.limbs],
+        "sigmas": list(skeleton.sigmas),
+        "matching_order": list(skeleton.matching_order),
+        "area_rule": skeleton.area_rule,
+    }
+
+
+def restore_skeleton(section: SkeletonSection) -> Skeleton:
+    """Return the skeleton a tier carries.
+
+    Raises:
+        SkeletonError: it contradicts itself, or differs from the shipped one of its name.
+    """
+    skeleton = Skeleton(
+        name=section.name,
+        joints=tuple(section.joints),
+        flip=tuple(section.flip),
+        limbs=tuple((first, second) for first, second in section.limbs),
+        sigmas=tuple(section.sigmas),
+        matching_order=tuple(section.matching_order),
+        area_rule=section.area_rule,
+    )
+    if skeleton.name in skeleton_names():
+        shipped, own = (declare_skeleton(one) for one in (load_skeleton(skeleton.name), skeleton))
+        differing = [key for key, value in shipped.items() if own[key] != value]
+        if differing:
+            raise SkeletonError(
+                f"skeleton {skeleton.name!r} differs from the shipped one of that name in "
+                f"{', '.join(differing)}"
+            )
+    return skeleton

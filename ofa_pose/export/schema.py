@@ -1,0 +1,194 @@
+"""What a tier's YAML may hold: pydantic models, every fault reported with file and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from ofa_pose.errors import UsageError, suggest
+
+FORMAT = 1
+
+Text = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=0)]
+Whole = Annotated[int, Field(ge=1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class PixelSection(_Section):
+    """How pixels are normalised, RGB in 0..255 units."""
+
+    mean: Annotated[list[Finite], Field(min_length=3, max_length=3)]
+    std: Annotated[list[Positive], Field(min_length=3, max_length=3)]
+
+
+class ChoiceSection(_Section):
+    """The actual values of a choice."""
+
+    values: Annotated[list[Whole], Field(min_length=1)]
+
+
+class DeclarationSection(_Section):
+    """A search space, whole, in the form of a space's own YAML file."""
+
+    format: Literal[1]
+    name: Text
+    family: Text
+    description: str
+    skeleton: Text
+    pixels: PixelSection
+    choices: Annotated[dict[str, ChoiceSection], Field(min_length=1)]
+    network: dict[str, Any]
+    archs: dict[str, dict[str, int]]
+    tiers: dict[str, str]
+    recipe: dict[str, Any]
+
+
+class SpaceSection(_Section):
+    """The space a tier belongs to; `hash` covers what gives weights their meaning."""
+
+    name: Text
+    hash: Hash
+    declaration: DeclarationSection
+
+
+class SkeletonSection(_Section):
+    """The joints a tier predicts, whole; numbers are positions in `joints`."""
+
+    name: Text
+    joints: list[Text]
+    flip: list[Count]
+    limbs: list[Annotated[list[Count], Field(min_length=2, max_length=2)]]
+    sigmas: list[Positive]
+    matching_order: list[Count]
+    area_rule: Literal["annotated", "bbox0.53"]
+
+
+class MacsSection(_Section):
+    """Multiply-accumulates, by convention."""
+
+    exact: Count
+    paper: Count
+    thop: Count
+
+
+class CostSection(_Section):
+    """What the network costs for one picture at its resolution."""
+
+    macs: MacsSection
+    params: Count
+    peak_memory_bytes: Count
+
+
+class WeightsSection(_Section):
+    """The weights' file, beside the YAML, and the SHA-256 of its bytes."""
+
+    file: Text
+    sha256: Sha256
+
+    @field_validator("file")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if value != Path(value).name or "\\" in value or value in {".", ".."}:
+            raise ValueError("must be the name of a file beside the YAML, without a folder")
+        return value
+
+
+class TierFile(_Section):
+    """A tier's YAML document."""
+
+    format: Literal[1]
+    kind: Literal["tier"]
+    name: Text
+    arch: dict[str, int]
+    resolution: Whole
+    budget: str
+    costs: CostSection
+    scores: dict[str, dict[str, Finite]]
+    seed: int
+    weights: WeightsSection
+    package_version: Text
+    created_by: str
+    pixels: PixelSection
+    skeleton: SkeletonSection
+    options: dict[str, bool | int | float | str]
+    space: SpaceSection
+
+
+def check_document(document: Any, *, source: str | Path) -> TierFile:
+    """Return the checked document.
+
+    Raises:
+        UsageError: not a tier, another format version, or keys and values that the schema
+            refuses; all of them are in the message.
+    """
+    if not isinstance(document, dict) or document.get("kind") != "tier":
+        raise UsageError(f"{source}: is not a tier file (no 'kind: tier' in it)")
+    if document.get("format") != FORMAT:
+        raise UsageError(
+            f"{source}: tier format {document.get('format')!r}; this version of ofa_pose reads "
+            f"format {FORMAT}"
+        )
+    try:
+        return TierFile.model_validate(document)
+    except ValidationError as error:
+        raise UsageError(f"{source}: {_describe(error)}") from None
+
+
+def read_tier_file(path: Path) -> TierFile:
+    """Read and check a tier's YAML.
+
+    Raises:
+        UsageError: absent, not YAML, or as in `check_document`.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"no tier file at {path}") from None
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: is not text; give the tier's .yaml, not its weights") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark else ""
+        raise UsageError(f"{path}: is not valid YAML{where}") from None
+    return check_document(document, source=path)
+
+
+def _describe(error: ValidationError) -> str:
+    """Return all faults of a document on one line, each with its dotted key."""
+    faults = []
+    for fault in error.errors(include_url=False):
+        key = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            known = _known_keys(fault["loc"][:-1])
+            guess = suggest(str(fault["loc"][-1]), known) if known else ""
+            faults.append(f"{key}: unknown key{guess}")
+        elif fault["type"] == "missing":
+            faults.append(f"{key}: is missing")
+        else:
+            reason = fault["msg"].removeprefix("Value error, ")
+            faults.append(f"{key}: {reason[0].lower()}{reason[1:]}, not {fault['input']!r:.60}")
+    return "; ".join(faults)
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys the schema knows at a place, for a guess at what was meant."""
+    model: type[BaseModel] = TierFile
+    for part in location:
+        field = model.model_fields.get(str(part))
+        if field is None or not isinstance(field.annotation, type):
+            return []
+        model = field.annotation
+    return list(model.model_fields) if issubclass(model, BaseModel) else []

@@ -1,0 +1,115 @@
+"""Parts of a source never share a scene."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ofa_pose.data import Scene, SceneSource
+from ofa_pose.errors import DataError, UsageError
+from ofa_pose.evaluate import SubsetScenes, split_source
+from ofa_pose.skeleton import load_skeleton
+
+
+class Numbers:
+    """Scenes that are known by their ids, 10 + index."""
+
+    skeleton = load_skeleton("crowdpose")
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Scene:
+        return Scene(
+            image=np.zeros((4, 4, 3), np.uint8),
+            keypoints=np.zeros((0, 14, 3), np.float32),
+            valid=np.ones((4, 4), bool),
+            image_id=10 + index,
+            boxes=np.zeros((0, 4), np.float32),
+            areas=np.zeros(0, np.float32),
+        )
+
+    def ground_truth(self) -> dict[str, Any]:
+        return {
+            "images": [{"id": 10 + index} for index in range(self.count)],
+            "annotations": [
+                {"id": n, "image_id": 10 + n // 2, "num_keypoints": 14}
+                for n in range(2 * self.count)
+            ],
+            "categories": [{"id": 1}],
+        }
+
+
+@given(
+    count=st.integers(10, 300),
+    parts=st.lists(st.integers(10, 33), min_size=1, max_size=3),
+    seed=st.integers(0, 2**32),
+)
+def test_parts_are_disjoint_and_of_the_right_size(count, parts, seed):
+    fractions = [part / 100 for part in parts]
+    subsets = split_source(Numbers(count), fractions, seed=seed)
+    together = [index for subset in subsets for index in subset.indices]
+    assert len(set(together)) == len(together)
+    assert set(together) <= set(range(count))
+    for subset, fraction in zip(subsets, fractions, strict=True):
+        assert abs(len(subset) - fraction * count) <= 1
+
+
+def test_fractions_of_one_use_every_scene():
+    subsets = split_source(Numbers(10), [1 / 3, 1 / 3, 1 / 3], seed=0)
+    assert [len(subset) for subset in subsets] == [3, 4, 3]
+    assert sorted(i for subset in subsets for i in subset.indices) == list(range(10))
+
+
+def test_seed_alone_decides():
+    parts = [split_source(Numbers(100), [0.5, 0.5], seed=seed)[0].indices for seed in (1, 1, 2)]
+    assert parts[0] == parts[1] != parts[2]
+    assert parts[0] != tuple(range(50))
+
+
+def test_subset_is_a_source():
+    subset = SubsetScenes(Numbers(6), [4, 1])
+    assert isinstance(subset, SceneSource)
+    assert len(subset) == 2
+    assert [scene.image_id for scene in subset] == [14, 11]  # pyright: ignore[reportGeneralTypeIssues]
+    assert subset.skeleton.name == "crowdpose"
+    with pytest.raises(IndexError):
+        subset[2]
+
+
+@pytest.mark.parametrize("read_first", [False, True])
+def test_ground_truth_is_that_of_the_subset(read_first):
+    subset = SubsetScenes(Numbers(6), [4, 1])
+    if read_first:
+        subset[0]
+    document = subset.ground_truth()
+    assert [image["id"] for image in document["images"]] == [11, 14]
+    assert [a["id"] for a in document["annotations"]] == [2, 3, 8, 9]
+    assert document["categories"] == [{"id": 1}]
+
+
+@pytest.mark.parametrize("fractions", [[], [0.0, 0.5], [-0.1], [1.2], [0.6, 0.6], [float("nan")]])
+def test_impossible_fractions_are_refused(fractions):
+    with pytest.raises(UsageError, match="fractions"):
+        split_source(Numbers(10), fractions, seed=0)
+
+
+def test_too_few_scenes_are_refused():
+    with pytest.raises(DataError, match="3 scenes are too few"):
+        split_source(Numbers(3), [0.9, 0.1], seed=0)
+
+
+@pytest.mark.parametrize(
+    ("indices", "error"),
+    [([], DataError), ([1, 1], UsageError), ([6], UsageError), ([-1], UsageError)],
+)
+def test_impossible_subsets_are_refused(indices, error):
+    with pytest.raises(error, match="subset"):
+        SubsetScenes(Numbers(6), indices)

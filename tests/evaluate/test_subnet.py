@@ -1,0 +1,154 @@
+"""The score of an arch depends on weights, arch and scenes, and on nothing else."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ofa_pose import Supernet, load_space
+from ofa_pose.data import Scene
+from ofa_pose.errors import ArchError, DataError, SkeletonError, UsageError
+from ofa_pose.evaluate import SubnetEvaluator
+from ofa_pose.skeleton import Skeleton, load_skeleton
+
+
+class Crowd:
+    """Square noise with one person each, labelled with the joints of a skeleton."""
+
+    def __init__(self, count: int, *, skeleton: str = "crowdpose", labelled: bool = True) -> None:
+        self.count = count
+        self.skeleton: Skeleton = load_skeleton(skeleton)
+        self.labelled = labelled
+        self.reads: Counter[int] = Counter()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Scene:
+        self.reads[index] += 1
+        points = np.random.default_rng(index).uniform(4, 60, (1, self.skeleton.num_joints, 3))
+        points[..., 2] = 2
+        return Scene(
+            image=np.random.default_rng(index).integers(0, 256, (64, 64, 3), dtype=np.uint8),
+            keypoints=points.astype(np.float32),
+            valid=np.ones((64, 64), bool),
+            image_id=index + 1,
+            boxes=np.array([[4, 4, 56, 56]], np.float32),
+            areas=np.array([900], np.float32),
+        )
+
+    def ground_truth(self) -> dict[str, Any]:
+        scenes = [self[index] for index in range(self.count)]
+        annotations = [
+            {
+                "id": scene.image_id,
+                "image_id": scene.image_id,
+                "keypoints": scene.keypoints.ravel().tolist(),
+                "num_keypoints": scene.keypoints.shape[1],
+                "bbox": [4, 4, 56, 56],
+                "area": 900,
+                "iscrowd": 0,
+            }
+            for scene in scenes
+        ]
+        return {
+            "images": [{"id": scene.image_id, "width": 64, "height": 64} for scene in scenes],
+            "annotations": annotations if self.labelled else [],
+            "categories": [{"id": 1}],
+        }
+
+
+@pytest.fixture
+def space():
+    return load_space("toy")
+
+
+@pytest.fixture
+def supernet(space):
+    return Supernet(space, seed=3)
+
+
+def test_pure_and_leaves_the_supernet_alone(space, supernet):
+    before = copy.deepcopy(supernet.state_dict())
+    evaluate = SubnetEvaluator(supernet, calibration=Crowd(6), scenes=Crowd(5))
+    first = evaluate(space.smallest)
+    evaluate(space.largest)
+    assert evaluate(space.smallest) == first
+    other = SubnetEvaluator(supernet, calibration=Crowd(6), scenes=Crowd(5), cache_bytes=0)
+    assert other(space.smallest) == first
+    assert first.keys() >= {"AP", "AP50", "AP75", "AR"}
+    for name, tensor in supernet.state_dict().items():
+        torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
+    assert supernet.training
+
+
+def test_scores_follow_the_weights(space, supernet):
+    """Nothing is remembered by arch: a subnet whose heatmaps are made empty finds nobody."""
+    evaluate = SubnetEvaluator(supernet, calibration=Crowd(6), scenes=Crowd(3))
+    seen = []
+    evaluate(space.smallest)
+    with torch.no_grad():
+        for parameter in supernet.parameters():
+            parameter.zero_()
+    evaluate.progress = seen.append
+    assert evaluate(space.smallest)["AR"] == 0
+    assert seen == [3]
+
+
+def test_pictures_are_read_once_for_each_resolution(space, supernet):
+    calibration, scenes = Crowd(10), Crowd(4)
+    evaluate = SubnetEvaluator(
+        supernet, calibration=calibration, scenes=scenes, calibration_images=4
+    )
+    archs = [arch for arch in space if arch.resolution == 32][:3]
+    for arch in [*archs, *archs]:
+        evaluate(arch)
+    assert calibration.reads == {0: 1, 2: 1, 5: 1, 7: 1}  # 4 of 10, spread evenly
+    assert scenes.reads == {0: 2, 1: 2, 2: 2, 3: 2}  # the second time for the ground truth
+    evaluate(space.largest)
+    assert set(scenes.reads.values()) == {3}
+
+
+def test_statistics_are_those_of_the_calibration_pictures(space, supernet):
+    evaluate = SubnetEvaluator(supernet, calibration=Crowd(6), scenes=Crowd(1), batch_size=3)
+    arch = next(arch for arch in space if arch.resolution == 48)
+    network = evaluate.subnet(arch)
+    assert not network.training
+    convolution = next(m for m in network.modules() if isinstance(m, nn.Conv2d))
+    norm = next(m for m in network.modules() if isinstance(m, nn.BatchNorm2d))
+    import cv2  # the reduction to 48 px, written out
+
+    mean, std = np.array(space.pixel_mean), np.array(space.pixel_std)
+    pictures = [
+        (cv2.resize(scene.image, (48, 48), interpolation=cv2.INTER_AREA) - mean) / std
+        for scene in map(Crowd(6).__getitem__, range(6))
+    ]
+    images = torch.tensor(np.stack(pictures), dtype=torch.float32).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        features = convolution(images)
+    batches = features.split(3)
+    expected = torch.stack([part.mean(dim=(0, 2, 3)) for part in batches]).mean(dim=0)
+    torch.testing.assert_close(norm.running_mean, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_cannot_be_scored_is_refused(space, supernet):
+    with pytest.raises(DataError, match="calibration set is empty"):
+        SubnetEvaluator(supernet, calibration=Crowd(0), scenes=Crowd(1))
+    with pytest.raises(DataError, match="scoring set is empty"):
+        SubnetEvaluator(supernet, calibration=Crowd(1), scenes=Crowd(0))
+    with pytest.raises(UsageError, match="at least 1 image"):
+        SubnetEvaluator(supernet, calibration=Crowd(1), scenes=Crowd(1), calibration_images=0)
+    unlabelled = SubnetEvaluator(supernet, calibration=Crowd(1), scenes=Crowd(2, labelled=False))
+    with pytest.raises(DataError, match="labelled joints"):
+        unlabelled(space.smallest)
+    coco = SubnetEvaluator(supernet, calibration=Crowd(1), scenes=Crowd(1, skeleton="coco"))
+    with pytest.raises(SkeletonError, match="14 joints.*17"):
+        coco(space.smallest)
+    with pytest.raises(ArchError, match="litepose"):
+        coco(load_space("litepose").smallest)
