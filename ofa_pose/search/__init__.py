@@ -1,0 +1,41 @@
+"""Which arch wins: evolution over numbers; knows neither torch nor pose.
+
+The package itself can be called: `ofa_pose.search(space, evaluate, ...)` is
+`ofa_pose.search.search(...)`, whichever of the two a program imported first.
+"""
+
+import sys
+from types import ModuleType
+
+from ofa_pose.search.archive import Archive
+from ofa_pose.search.engine import Evolution, SearchSettings, describe
+from ofa_pose.search.evaluation import Evaluation
+from ofa_pose.search.limits import FeasibleSet, Limit, plain_cost, resolve_budgets
+from ofa_pose.search.run import Progress, SearchResult, TierResult, search
+from ofa_pose.search.table import to_csv
+
+__all__ = [
+    "Archive",
+    "Evaluation",
+    "Evolution",
+    "FeasibleSet",
+    "Limit",
+    "Progress",
+    "SearchResult",
+    "SearchSettings",
+    "TierResult",
+    "describe",
+    "plain_cost",
+    "resolve_budgets",
+    "search",
+    "to_csv",
+]
+
+
+class _CallableModule(ModuleType):
+    """A package that is called like the function it is named after."""
+
+    __call__ = staticmethod(search)
+
+
+sys.modules[__name__].__class__ = _CallableModule

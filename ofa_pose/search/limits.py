@@ -1,0 +1,145 @@
+"""Which archs a budget allows: limits on costs, as one boolean mask over the whole space."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ofa_pose.errors import BudgetError, InfeasibleBudgetError, UnknownNameError
+from ofa_pose.space import SearchSpace
+
+FormatCost = Callable[[str, float], str]
+Budgets = Mapping[str, "Limit | Sequence[Limit]"]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """An upper bound: the cost called `cost` may be at most `value`.
+
+    Raises:
+        BudgetError: `value` is not a positive finite number.
+    """
+
+    cost: str
+    value: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.value) and self.value > 0):
+            raise BudgetError(f"the limit on {self.cost} is a positive number, not {self.value!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class FeasibleSet:
+    """The archs that one budget allows.
+
+    Attributes:
+        tier: name of the budget.
+        limits: every one of them holds for every arch of the set.
+        mask: (archs,) bool, over the indices of the space.
+        load: (archs,) float64, the largest cost / limit; at most 1 inside the set, NaN where a
+            cost is not known.
+    """
+
+    tier: str
+    limits: tuple[Limit, ...]
+    mask: np.ndarray
+    load: np.ndarray
+
+
+def plain_cost(name: str, value: float) -> str:
+    """Print a cost exactly: `macs 1,187,000,000`, `latency_ms 30.25`."""
+    whole = float(value).is_integer()
+    return f"{name} {int(value):,}" if whole else f"{name} {float(value)!r}"
+
+
+def resolve_budgets(
+    space: SearchSpace,
+    budgets: Budgets,
+    *,
+    costs: Mapping[str, np.ndarray],
+    format_cost: FormatCost = plain_cost,
+) -> tuple[tuple[FeasibleSet, ...], tuple[str, ...]]:
+    """Return the feasible set of every budget, and notes about budgets that exclude nothing.
+
+    Args:
+        space: its indices are what the masks are over.
+        budgets: tier name → a limit, or several that hold together.
+        costs: cost name → (archs,) cost of every arch; an arch whose cost is NaN is infeasible.
+        format_cost: prints a cost's name and value in messages.
+
+    Raises:
+        BudgetError: no budget, a budget without limits, or costs that are not one number an arch.
+        UnknownNameError: a limit on a cost that is not in `costs`.
+        InfeasibleBudgetError: no arch is within a budget; the message names the smallest value
+            that some arch reaches, for every such budget.
+    """
+    if not budgets:
+        raise BudgetError("a search needs at least one budget")
+    for name, values in costs.items():
+        array = np.asarray(values)
+        if array.shape != (len(space),) or array.dtype.kind not in "iuf":
+            raise BudgetError(
+                f"cost {name!r} is one number for each of the {len(space):,} archs of "
+                f"{space.name!r}, not {array.dtype} of shape {array.shape}"
+            )
+    sets, notes, faults = [], [], []
+    for tier, limits in budgets.items():
+        feasible = _feasible_set(tier, limits, costs)
+        sets.append(feasible)
+        if not feasible.mask.any():
+            faults.append(_infeasible(space, feasible, costs, format_cost))
+        notes += _above_largest(feasible, costs, format_cost)
+    if faults:
+        raise InfeasibleBudgetError("; ".join(faults))
+    return tuple(sets), tuple(notes)
+
+
+def _feasible_set(
+    tier: str, limits: Limit | Sequence[Limit], costs: Mapping[str, np.ndarray]
+) -> FeasibleSet:
+    limits = (limits,) if isinstance(limits, Limit) else tuple(limits)
+    if not limits:
+        raise BudgetError(f"budget {tier!r} has no limits")
+    for limit in limits:
+        if limit.cost not in costs:
+            raise UnknownNameError(f"cost in budget {tier!r}", limit.cost, costs)
+    mask = np.logical_and.reduce([costs[limit.cost] <= limit.value for limit in limits])
+    load = np.maximum.reduce([costs[limit.cost] / limit.value for limit in limits])
+    return FeasibleSet(tier, limits, mask, load)
+
+
+def _infeasible(
+    space: SearchSpace,
+    feasible: FeasibleSet,
+    costs: Mapping[str, np.ndarray],
+    format_cost: FormatCost,
+) -> str:
+    wanted = " and ".join(format_cost(limit.cost, limit.value) for limit in feasible.limits)
+    if np.isnan(feasible.load).all():
+        return f"budget {feasible.tier} ({wanted}): the cost of no arch is known"
+    closest = int(np.nanargmin(feasible.load))
+    reached = " and ".join(
+        format_cost(limit.cost, costs[limit.cost][closest].item()) for limit in feasible.limits
+    )
+    what = "the smallest possible is" if len(feasible.limits) == 1 else "the closest arch has"
+    return (
+        f"budget {feasible.tier} ({wanted}) is below every arch of {space.name!r}: "
+        f"{what} {reached} (arch {space[closest].key})"
+    )
+
+
+def _above_largest(
+    feasible: FeasibleSet, costs: Mapping[str, np.ndarray], format_cost: FormatCost
+) -> list[str]:
+    notes = []
+    for limit in feasible.limits:
+        largest = costs[limit.cost].max().item()
+        if largest <= limit.value:
+            notes.append(
+                f"budget {feasible.tier} ({format_cost(limit.cost, limit.value)}) excludes no "
+                f"arch: the largest has {format_cost(limit.cost, largest)}"
+            )
+    return notes

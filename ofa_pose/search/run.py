@@ -1,0 +1,242 @@
+"""The search from beginning to end: evaluate what the evolution asks for, return the winners."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from deap import tools
+
+from ofa_pose.errors import OfaPoseError
+from ofa_pose.search.archive import Archive
+from ofa_pose.search.engine import Evolution, SearchSettings, describe
+from ofa_pose.search.evaluation import Evaluation
+from ofa_pose.search.limits import Budgets, FormatCost, Limit, plain_cost, resolve_budgets
+from ofa_pose.search.ranking import log_generations, rank
+from ofa_pose.space import Arch, SearchSpace
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TierResult:
+    """The best arch within one budget.
+
+    Attributes:
+        limits: the budget; all of them hold.
+    """
+
+    tier: str
+    limits: tuple[Limit, ...]
+    evaluation: Evaluation
+
+    @property
+    def arch(self) -> Arch:
+        """The winner."""
+        return self.evaluation.arch
+
+    @property
+    def scores(self) -> Mapping[str, float]:
+        """The winner's scores by name."""
+        return self.evaluation.scores
+
+    @property
+    def costs(self) -> Mapping[str, float]:
+        """The winner's costs by name."""
+        return self.evaluation.costs
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes:
+        archive: every evaluation.
+        front: the Pareto front over all costs that budgets limit and the objective.
+        tiers: tier name → its winner; a tier in which every evaluation failed is left out, and
+            `notes` says so.
+        message: why the search stopped.
+        notes: what else the user should know, one sentence each.
+        logbook: DEAP's, one record a generation.
+        objective: name of the score that was maximised.
+    """
+
+    archive: Archive
+    front: tuple[Evaluation, ...]
+    tiers: Mapping[str, TierResult]
+    message: str
+    notes: tuple[str, ...]
+    logbook: tools.Logbook
+    objective: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a search is, after an evaluation.
+
+    Attributes:
+        done: evaluations made, those of a resumed archive included.
+        total: evaluations allowed; a small space may end earlier.
+        evaluation: the latest.
+        best: tier name → its best so far; tiers without one are left out.
+    """
+
+    done: int
+    total: int
+    evaluation: Evaluation
+    best: Mapping[str, Evaluation]
+
+
+def search(
+    space: SearchSpace,
+    evaluate: Callable[[Arch], Mapping[str, float]],
+    *,
+    budgets: Budgets,
+    costs: Mapping[str, np.ndarray],
+    seed: int = 0,
+    evaluations: int = 200,
+    population: int = 16,
+    archive_path: str | Path | None = None,
+    resume: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    objective: str = "AP",
+    format_cost: FormatCost = plain_cost,
+    **settings: Any,
+) -> SearchResult:
+    """Find the best arch of `space` within every budget, by evolution over feasible archs only.
+
+    `evaluate` is called at most once for an arch and never for one outside every budget. When
+    it raises an `OfaPoseError`, or its objective is NaN or infinite, the arch is recorded as
+    failed and cannot win. Any other exception, Ctrl-C included, passes through; the archive on
+    disk then holds every finished evaluation.
+
+    Args:
+        space: what may vary.
+        evaluate: arch → scores by name, `objective` among them.
+        budgets: tier name → a `Limit`, or several that hold together.
+        costs: cost name → (archs,) the cost of every arch, by index.
+        seed: same seed, same search.
+        evaluations: how many archs to evaluate, shared by the tiers.
+        population: archs in the first generation.
+        archive_path: CSV kept up to date after every evaluation; None keeps nothing on disk.
+        resume: go on from `archive_path` (from nothing if it is not there), to the same archive
+            as without the interruption. A higher `evaluations` continues a search that ended.
+        progress: called after every evaluation.
+        objective: the score to maximise.
+        format_cost: prints a cost's name and value in messages.
+        **settings: other fields of `SearchSettings`.
+
+    Raises:
+        InfeasibleBudgetError: no arch is within a budget; nothing was evaluated.
+        RunFolderError: `archive_path` exists and `resume` is off, or it is of another search.
+        UsageError: a setting, a budget or a cost that cannot be.
+        OfaPoseError: every evaluation of the first generation failed.
+    """
+    known = {item.name for item in fields(SearchSettings)}
+    unknown = settings.keys() - known
+    if unknown:
+        raise TypeError(f"search() got an unexpected keyword argument {min(unknown)!r}")
+    chosen = SearchSettings(seed=seed, population=population, objective=objective, **settings)
+    costs = {name: np.asarray(values) for name, values in costs.items()}
+    sets, notes = resolve_budgets(space, budgets, costs=costs, format_cost=format_cost)
+    for note in notes:
+        logger.warning(note)
+    description = describe(chosen, sets, costs=costs)
+    archive = _open(space, archive_path, resume=resume, settings=description)
+    evolution = Evolution(archive, sets, costs=costs, settings=chosen, evaluations=evaluations)
+    _run(evolution, evaluate, progress=progress)
+    logger.info(evolution.message)
+    return _result(evolution, notes)
+
+
+def _open(
+    space: SearchSpace,
+    path: str | Path | None,
+    *,
+    resume: bool,
+    settings: Mapping[str, Any],
+) -> Archive:
+    if path is None:
+        return Archive(space, settings=settings)
+    if resume and Path(path).exists():
+        return Archive.resume(path, space, settings=settings)
+    return Archive.create(path, space, settings=settings)
+
+
+def _run(
+    evolution: Evolution,
+    evaluate: Callable[[Arch], Mapping[str, float]],
+    *,
+    progress: Callable[[Progress], None] | None,
+) -> None:
+    archive = evolution.archive
+    while waiting := evolution.ask():
+        if evolution.generation > 0:
+            _require_success(archive)
+        for index in waiting:
+            arch = archive.space[index]
+            try:
+                scores, error = evaluate(arch), ""
+            except OfaPoseError as raised:
+                scores, error = {}, str(raised) or type(raised).__name__
+            evaluation = evolution.tell(index, scores, error=error)
+            if evaluation.failed:
+                logger.warning("arch %s failed: %s", arch.key, evaluation.error)
+            if progress is not None:
+                progress(_progress(evolution, evaluation))
+    _require_success(archive)
+
+
+def _require_success(archive: Archive) -> None:
+    """Stop a search whose evaluator never works, before it spends the whole budget on it."""
+    rows = list(archive)
+    if all(row.failed for row in rows):
+        raise OfaPoseError(
+            f"the search stopped because all {len(rows)} evaluations so far failed, the last "
+            f"with: {rows[-1].error}"
+        )
+
+
+def _winners(evolution: Evolution) -> dict[str, Evaluation]:
+    objective = evolution.settings.objective
+    best = {
+        feasible.tier: rank(evolution.archive, feasible, objective=objective, count=1)
+        for feasible in evolution.sets
+    }
+    return {tier: winners[0] for tier, winners in best.items() if winners}
+
+
+def _progress(evolution: Evolution, evaluation: Evaluation) -> Progress:
+    done = len(evolution.archive)
+    return Progress(done, max(done, evolution.evaluations), evaluation, _winners(evolution))
+
+
+def _result(evolution: Evolution, notes: tuple[str, ...]) -> SearchResult:
+    archive, sets = evolution.archive, evolution.sets
+    objective = evolution.settings.objective
+    winners = _winners(evolution)
+    lost = tuple(
+        f"budget {feasible.tier} has no winner: no evaluation within it succeeded"
+        for feasible in sets
+        if feasible.tier not in winners
+    )
+    failed = sum(evaluation.failed for evaluation in archive)
+    failures = (f"{failed} of {len(archive)} evaluations failed",) if failed else ()
+    limited = dict.fromkeys(limit.cost for feasible in sets for limit in feasible.limits)
+    return SearchResult(
+        archive=archive,
+        front=archive.front(objective=objective, costs=tuple(limited)),
+        tiers={
+            feasible.tier: TierResult(feasible.tier, feasible.limits, winners[feasible.tier])
+            for feasible in sets
+            if feasible.tier in winners
+        },
+        message=evolution.message,
+        notes=(*notes, *lost, *failures),
+        logbook=log_generations(list(archive), sets, objective=objective),
+        objective=objective,
+    )

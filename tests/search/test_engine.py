@@ -1,0 +1,261 @@
+"""What the evolution proposes: only feasible archs, each once, the same however it is driven."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ofa_pose.errors import RunFolderError, UnknownNameError, UsageError
+from ofa_pose.search import (
+    Archive,
+    Evolution,
+    Limit,
+    SearchSettings,
+    describe,
+    resolve_budgets,
+    to_csv,
+)
+from ofa_pose.space import SearchSpace
+
+
+def make_evolution(
+    space: SearchSpace,
+    macs: np.ndarray,
+    *,
+    limits: Mapping[str, float],
+    evaluations: int = 40,
+    archive: Archive | None = None,
+    **options: Any,
+) -> Evolution:
+    budgets = {tier: Limit("macs", value) for tier, value in limits.items()}
+    chosen = SearchSettings(**options)
+    sets, _ = resolve_budgets(space, budgets, costs={"macs": macs})
+    described = describe(chosen, sets, costs={"macs": macs})
+    return Evolution(
+        archive or Archive(space, settings=described),
+        sets,
+        costs={"macs": macs},
+        settings=chosen,
+        evaluations=evaluations,
+    )
+
+
+def drive(
+    evolution: Evolution, scores: np.ndarray, *, shuffle: np.random.Generator | None = None
+) -> str:
+    """Tell every proposal its score, in the given or a shuffled order; return the archive."""
+    while waiting := evolution.ask():
+        if shuffle is not None:
+            shuffle.shuffle(waiting)
+        for index in waiting:
+            evolution.tell(index, {"AP": scores[index]})
+    return to_csv(evolution.archive, evolution.archive.space)
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_any_search_keeps_its_promises(
+    make_space: Callable[..., SearchSpace], data: st.DataObject
+) -> None:
+    counts = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))
+    space = make_space(*counts)
+    rng = np.random.default_rng(data.draw(st.integers(0, 9999)))
+    macs = rng.integers(1, 20, len(space))
+    scores = rng.random(len(space))
+    scores[rng.random(len(space)) < 0.2] = np.nan
+    reachable = st.integers(int(macs.min()), 21)
+    limits = data.draw(st.dictionaries(st.sampled_from("ABC"), reachable, min_size=1))
+    evolution = make_evolution(
+        space,
+        macs,
+        limits=limits,
+        evaluations=data.draw(st.integers(1, 70)),
+        population=data.draw(st.integers(1, 9)),
+        offspring=data.draw(st.integers(1, 9)),
+        parents=data.draw(st.integers(1, 9)),
+    )
+    drive(evolution, scores)
+    rows = list(evolution.archive)
+    within = int((macs <= max(limits.values())).sum())
+    assert len(rows) == min(evolution.evaluations, within)
+    assert len({row.index for row in rows}) == len(rows)
+    assert [row.order for row in rows] == list(range(len(rows)))
+    assert all(row.costs["macs"] <= limits[row.tier] for row in rows)
+    assert evolution.finished
+    if within <= evolution.evaluations:
+        assert evolution.message.startswith("stopped because every arch within")
+    else:
+        assert evolution.message.startswith("stopped because all")
+
+
+def test_the_first_generation_spans_every_tier(
+    make_landscape: Callable[..., Any],
+) -> None:
+    land = make_landscape(0, 4, 4, 4, 4)
+    limits = {"S": float(np.quantile(land.macs, 0.2)), "L": float(np.quantile(land.macs, 0.8))}
+    evolution = make_evolution(land.space, land.macs, limits=limits, population=16)
+    asked = evolution.ask()
+    assert len(asked) == 16
+    macs = land.macs[asked]
+    assert land.macs.min() in macs
+    for limit in limits.values():
+        within = land.macs[land.macs <= limit]
+        assert within.max() in macs
+        # Spread evenly: some in every third of the tier's archs by cost.
+        thirds = np.quantile(within, [1 / 3, 2 / 3])
+        assert set(np.searchsorted(thirds, macs[macs <= limit])) == {0, 1, 2}
+
+
+def test_every_gene_of_later_generations_varies(make_landscape: Callable[..., Any]) -> None:
+    land = make_landscape(1, 3, 3, 3, 3, 3)
+    evolution = make_evolution(land.space, land.macs, limits={"L": 1e12}, evaluations=60)
+    drive(evolution, land.scores)
+    genes = np.array([row.genes for row in evolution.archive if row.generation > 0])
+    assert (genes.max(axis=0) > genes.min(axis=0)).all()
+
+
+def test_tiers_take_turns(make_landscape: Callable[..., Any]) -> None:
+    land = make_landscape(2, 4, 4, 4)
+    median = float(np.median(land.macs))
+    limits = {"S": median, "M": 1.5 * median, "L": 1e12}
+    evolution = make_evolution(land.space, land.macs, limits=limits, evaluations=30, population=6)
+    drive(evolution, land.scores)
+    later = [row.tier for row in evolution.archive if row.generation > 0]
+    assert later == ["S", "M", "L"] * 8
+
+
+def test_a_tier_with_nothing_left_passes_its_turn_on(make_landscape: Callable[..., Any]) -> None:
+    land = make_landscape(3, 4, 4, 4)
+    limits = {"one": float(land.macs.min()), "all": 1e12}
+    evolution = make_evolution(land.space, land.macs, limits=limits, evaluations=40)
+    drive(evolution, land.scores)
+    assert len(evolution.archive) == 40
+    at_minimum = int((land.macs == land.macs.min()).sum())
+    assert sum(row.costs["macs"] <= limits["one"] for row in evolution.archive) == at_minimum
+
+
+def test_a_space_of_one_arch(make_space: Callable[..., SearchSpace]) -> None:
+    evolution = make_evolution(make_space(1, 1), np.array([5]), limits={"S": 5, "L": 9})
+    assert evolution.ask() == [0]
+    assert evolution.message == "not finished: 0 of 40 evaluations made"
+    evolution.tell(0, {"AP": 0.5})
+    assert evolution.ask() == []
+    assert evolution.message == (
+        "stopped because every arch within the budgets was evaluated (1 of the 1 in 'made-up')"
+    )
+
+
+def test_same_seed_same_search_and_another_seed_another(
+    make_landscape: Callable[..., Any],
+) -> None:
+    land = make_landscape(4, 4, 4, 4)
+    runs = [
+        drive(make_evolution(land.space, land.macs, limits={"L": 1e12}, seed=seed), land.scores)
+        for seed in (0, 0, 1)
+    ]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_the_order_of_answers_does_not_matter(make_landscape: Callable[..., Any]) -> None:
+    land = make_landscape(5, 4, 4, 4)
+
+    def run(rng: np.random.Generator | None) -> str:
+        evolution = make_evolution(land.space, land.macs, limits={"S": 1e8, "L": 1e12}, offspring=7)
+        return drive(evolution, land.scores, shuffle=rng)
+
+    assert run(np.random.default_rng(0)) == run(None)
+
+
+def test_more_evaluations_continue_the_same_search(make_landscape: Callable[..., Any]) -> None:
+    land = make_landscape(6, 4, 4, 4)
+    limits = {"S": 1e8, "L": 1e12}
+    whole = make_evolution(land.space, land.macs, limits=limits, evaluations=50)
+    expected = drive(whole, land.scores)
+    archive = None
+    for evaluations in (1, 7, 18, 19, 33, 50):
+        evolution = make_evolution(
+            land.space, land.macs, limits=limits, evaluations=evaluations, archive=archive
+        )
+        text = drive(evolution, land.scores)
+        assert expected.startswith(text)
+        archive = evolution.archive
+    assert text == expected
+
+
+def test_a_search_goes_on_after_any_evaluation(make_landscape: Callable[..., Any]) -> None:
+    land = make_landscape(7, 4, 4, 4)
+    land.scores[::6] = np.nan
+    limits = {"S": 1e8, "L": 1e12}
+    whole = make_evolution(land.space, land.macs, limits=limits)
+    expected = drive(whole, land.scores)
+    for count in range(41):
+        part = Archive(land.space, settings={})
+        for row in list(whole.archive)[:count]:
+            part.add(row)
+        evolution = make_evolution(land.space, land.macs, limits=limits, archive=part)
+        assert drive(evolution, land.scores) == expected
+
+
+def test_an_edited_archive_is_refused(make_landscape: Callable[..., Any]) -> None:
+    land = make_landscape(8, 4, 4, 4)
+    whole = make_evolution(land.space, land.macs, limits={"L": 1e12})
+    drive(whole, land.scores)
+    rows = list(whole.archive)
+    # A row of the first generation, one of a later one, and the end of the first are missing.
+    for kept in (rows[1:], [*rows[:20], *rows[21:]], [*rows[:15], *rows[16:]]):
+        part = Archive(land.space, settings={})
+        for row in kept:
+            part.add(row)
+        with pytest.raises(RunFolderError, match="was not made by this search"):
+            make_evolution(land.space, land.macs, limits={"L": 1e12}, archive=part)
+    part = Archive(land.space, settings={})
+    for row in rows[:25]:
+        part.add(row)
+    with pytest.raises(RunFolderError, match="was not made by this search"):
+        make_evolution(land.space, land.macs, limits={"L": 1e12}, archive=part, seed=1)
+
+
+def test_what_tell_refuses_and_what_it_records(make_landscape: Callable[..., Any]) -> None:
+    land = make_landscape(9, 4, 4, 4)
+    evolution = make_evolution(land.space, land.macs, limits={"L": 1e12})
+    first, second, third = evolution.ask()[:3]
+    with pytest.raises(UnknownNameError, match=r"search for 'AP'; did you mean 'APs'\?"):
+        evolution.tell(first, {"APs": 0.5})
+    assert len(evolution.archive) == 0
+    row = evolution.tell(first, {"AP": np.float64(0.5), "AR": 1})
+    assert (row.scores, row.failed) == ({"AP": 0.5, "AR": 1.0}, False)
+    assert row.genes == land.space.encode(land.space[first])
+    with pytest.raises(ValueError, match="was not asked for"):
+        evolution.tell(first, {"AP": 0.5})
+    missing = next(i for i in range(64) if i not in evolution.ask())
+    with pytest.raises(ValueError, match="was not asked for"):
+        evolution.tell(missing, {"AP": 0.5})
+    assert evolution.tell(second, {"AP": float("inf")}).error == "AP is inf"
+    row = evolution.tell(third, {}, error="out of\n memory")
+    assert (row.failed, row.error) == (True, "out of memory")
+    assert np.isnan(row.score("AP"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"seed": -1},
+        {"population": 0},
+        {"parents": 0},
+        {"offspring": 0},
+        {"tournament": 0},
+        {"crossover": 1.5},
+        {"neighbour_step": -0.1},
+    ],
+)
+def test_settings_out_of_range(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        SearchSettings(**wrong)
+
+
+def test_no_evaluations(make_space: Callable[..., SearchSpace]) -> None:
+    with pytest.raises(UsageError, match="evaluations is at least 1, not 0"):
+        make_evolution(make_space(2), np.array([2, 1]), limits={"S": 2}, evaluations=0)

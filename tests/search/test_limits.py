@@ -1,0 +1,112 @@
+"""Budgets as masks: what is feasible, what is refused and how the refusal reads."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from ofa_pose.errors import BudgetError, InfeasibleBudgetError, UnknownNameError
+from ofa_pose.search import Limit, resolve_budgets, search
+from ofa_pose.space import Arch, SearchSpace
+
+MACS = np.array([8000, 4000, 2000, 1000])
+PARAMS = np.array([1.5, 2.5, 3.5, np.nan])
+
+
+@pytest.fixture
+def space(make_space: Callable[..., SearchSpace]) -> SearchSpace:
+    return make_space(2, 2)
+
+
+def test_a_limit_allows_what_costs_as_much_and_less(space: SearchSpace) -> None:
+    (feasible,), notes = resolve_budgets(space, {"S": Limit("macs", 4000)}, costs={"macs": MACS})
+    assert feasible.mask.tolist() == [False, True, True, True]
+    assert feasible.load.tolist() == [2.0, 1.0, 0.5, 0.25]
+    assert notes == ()
+
+
+def test_several_limits_hold_together_and_an_unknown_cost_is_never_within(
+    space: SearchSpace,
+) -> None:
+    (feasible,), _ = resolve_budgets(
+        space,
+        {"S": [Limit("macs", 4000), Limit("params", 3.5)]},
+        costs={"macs": MACS, "params": PARAMS},
+    )
+    assert feasible.mask.tolist() == [False, True, True, False]
+
+
+def test_an_infeasible_budget_names_the_smallest_feasible_value(space: SearchSpace) -> None:
+    with pytest.raises(InfeasibleBudgetError) as caught:
+        resolve_budgets(space, {"tiny": Limit("macs", 999)}, costs={"macs": MACS})
+    assert str(caught.value) == (
+        "budget tiny (macs 999) is below every arch of 'made-up': "
+        "the smallest possible is macs 1,000 (arch 8-8)"
+    )
+    resolve_budgets(space, {"tiny": Limit("macs", 1000)}, costs={"macs": MACS})
+
+
+def test_every_infeasible_budget_is_named_with_the_callers_units(space: SearchSpace) -> None:
+    with pytest.raises(InfeasibleBudgetError, match=r"A \(1u\).*10u.*; budget B \(2u\).*10u"):
+        resolve_budgets(
+            space,
+            {"A": Limit("macs", 100), "ok": Limit("macs", 2000), "B": Limit("macs", 200)},
+            costs={"macs": MACS},
+            format_cost=lambda _name, value: f"{value / 100:g}u",
+        )
+
+
+def test_limits_that_no_arch_keeps_together(space: SearchSpace) -> None:
+    with pytest.raises(InfeasibleBudgetError) as caught:
+        resolve_budgets(
+            space,
+            {"S": [Limit("macs", 2000), Limit("params", 3)]},
+            costs={"macs": MACS, "params": PARAMS},
+        )
+    # Loads: max(4, 0.5), max(2, 0.83), max(1, 1.17), unknown: the third is closest.
+    assert "the closest arch has macs 2,000 and params 3.5 (arch 8-16)" in str(caught.value)
+
+
+def test_a_cost_nobody_knows(space: SearchSpace) -> None:
+    with pytest.raises(InfeasibleBudgetError, match="the cost of no arch is known"):
+        resolve_budgets(space, {"S": Limit("ms", 1)}, costs={"ms": np.full(4, np.nan)})
+
+
+def test_a_budget_above_the_largest_network_is_noted(space: SearchSpace) -> None:
+    (feasible,), notes = resolve_budgets(space, {"L": Limit("macs", 9000)}, costs={"macs": MACS})
+    assert feasible.mask.all()
+    assert notes == ("budget L (macs 9,000) excludes no arch: the largest has macs 8,000",)
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
+def test_a_limit_is_positive_and_finite(value: float) -> None:
+    with pytest.raises(BudgetError, match="positive number"):
+        Limit("macs", value)
+
+
+def test_refused_budgets(space: SearchSpace) -> None:
+    with pytest.raises(UnknownNameError, match=r"'mac'; did you mean 'macs'\?"):
+        resolve_budgets(space, {"S": Limit("mac", 1)}, costs={"macs": MACS})
+    with pytest.raises(BudgetError, match="at least one budget"):
+        resolve_budgets(space, {}, costs={"macs": MACS})
+    with pytest.raises(BudgetError, match="no limits"):
+        resolve_budgets(space, {"S": []}, costs={"macs": MACS})
+    with pytest.raises(BudgetError, match=r"each of the 4 archs .*shape \(3,\)"):
+        resolve_budgets(space, {"S": Limit("macs", 1)}, costs={"macs": MACS[:3]})
+
+
+def test_a_large_space_refuses_in_well_under_a_second(
+    make_space: Callable[..., SearchSpace],
+) -> None:
+    space = make_space(5, 3, 4, 4, 4, 4, 4, 4, 4)
+    assert len(space) == 245_760
+
+    def evaluate(arch: Arch) -> dict[str, float]:
+        raise AssertionError(f"{arch} was evaluated")
+
+    costs = {"macs": np.arange(len(space), 0, -1) * 1000}
+    start = time.perf_counter()
+    with pytest.raises(InfeasibleBudgetError, match="smallest possible is macs 1,000"):
+        search(space, evaluate, budgets={"S": Limit("macs", 999)}, costs=costs)
+    assert time.perf_counter() - start < 0.5

@@ -1,0 +1,294 @@
+"""A whole search: how good its winners are, and what happens when something goes wrong."""
+
+import logging
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ofa_pose.errors import DataError, OfaPoseError, RunFolderError
+from ofa_pose.search import Archive, Limit, Progress, SearchResult, search, to_csv
+from ofa_pose.space import Arch
+
+COUNTS = (5, 3, 4, 4, 4, 4, 4)  # 15,360 archs
+
+
+def run(land: Any, limits: Mapping[str, float], **options: Any) -> SearchResult:
+    budgets = {tier: Limit("macs", float(value)) for tier, value in limits.items()}
+    return search(land.space, land, budgets=budgets, costs={"macs": land.macs}, **options)
+
+
+def test_it_finds_the_optimum_where_random_search_does_not(
+    make_landscape: Callable[..., Any],
+) -> None:
+    regrets, random_regrets = [], []
+    for seed in range(6):
+        land = make_landscape(seed, *COUNTS)
+        limit = float(np.quantile(land.macs, 0.4))
+        result = run(land, {"M": limit}, seed=seed, evaluations=200)
+        assert len(land.asked) == len(set(land.asked)) == 200
+        assert (land.macs[land.asked] <= limit).all()
+        best = land.optimum(limit)
+        regrets.append(best - result.tiers["M"].scores["AP"])
+        within = np.flatnonzero(land.macs <= limit)
+        drawn = np.random.default_rng(seed).choice(within, 200, replace=False)
+        random_regrets.append(best - land.scores[drawn].max())
+    # Scores span 0..1. Random search is 0.07 short on average.
+    assert np.mean(random_regrets) > 0.04
+    assert np.mean(regrets) < 0.015
+    assert np.median(regrets) == 0
+
+
+def test_one_archive_serves_every_tier(make_landscape: Callable[..., Any]) -> None:
+    regrets = []
+    for seed in range(4):
+        land = make_landscape(seed, *COUNTS)
+        names = {"XS": 0.15, "S": 0.4, "M": 0.8}
+        limits = {tier: float(np.quantile(land.macs, q)) for tier, q in names.items()}
+        result = run(land, limits, seed=seed)
+        assert list(result.tiers) == ["XS", "S", "M"]
+        for tier, limit in limits.items():
+            found = result.tiers[tier]
+            assert found.costs["macs"] <= limit
+            assert land.macs[land.space.index(found.arch)] == found.costs["macs"]
+            assert found.limits == (Limit("macs", limit),)
+            within = [row for row in result.archive if row.costs["macs"] <= limit]
+            assert found.scores["AP"] == max(row.scores["AP"] for row in within)
+            regrets.append(land.optimum(limit) - found.scores["AP"])
+    assert np.mean(regrets) < 0.05
+
+
+def test_a_small_space_is_enumerated_and_the_last_generation_counts(
+    make_landscape: Callable[..., Any],
+) -> None:
+    for seed in range(5):
+        land = make_landscape(seed, 3, 3, 3, 3)
+        limit = float(np.median(land.macs))
+        result = run(land, {"S": limit}, seed=seed)
+        assert result.tiers["S"].scores["AP"] == land.optimum(limit)
+        assert sorted(land.asked) == np.flatnonzero(land.macs <= limit).tolist()
+        assert "every arch within the budgets was evaluated (4" in result.message
+        assert result.logbook[-1]["evaluations"] == len(land.asked)
+
+
+def test_a_winner_of_the_very_last_evaluation_wins(make_landscape: Callable[..., Any]) -> None:
+    land = make_landscape(0, 4, 4, 4)
+    run(land, {"L": 1e12}, evaluations=30)
+    last = land.asked[-1]
+    land.scores[last] = 2.0
+    result = run(land, {"L": 1e12}, evaluations=30)
+    assert land.space.index(result.tiers["L"].arch) == last
+    assert result.front[-1].index == last
+
+
+def test_the_front_and_the_reason(make_landscape: Callable[..., Any]) -> None:
+    land = make_landscape(1, *COUNTS)
+    result = run(land, {"L": 1e12}, evaluations=50)
+    assert result.message == "stopped because all 50 evaluations were made"
+    assert result.objective == "AP"
+    for row in result.front:
+        assert not any(
+            other.costs["macs"] < row.costs["macs"] and other.scores["AP"] > row.scores["AP"]
+            for other in result.archive
+        )
+
+
+def test_another_objective(make_landscape: Callable[..., Any]) -> None:
+    land = make_landscape(1, 4, 4, 4)
+    land.scores *= -1
+    result = run(land, {"L": 1e12}, objective="AP50")
+    best = max(row.scores["AP50"] for row in result.archive)
+    assert result.tiers["L"].scores["AP50"] == best
+
+
+def test_a_budget_above_the_largest_network_is_said_and_searched(
+    make_landscape: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    land = make_landscape(1, 4, 4, 4)
+    with caplog.at_level(logging.WARNING):
+        result = run(land, {"XXL": 1e12}, evaluations=5)
+    assert "budget XXL (macs 1,000,000,000,000) excludes no arch" in result.notes[0]
+    assert caplog.messages == list(result.notes)
+    assert "XXL" in result.tiers
+
+
+def test_failures_are_recorded_and_cannot_win(make_landscape: Callable[..., Any]) -> None:
+    land = make_landscape(2, 4, 4, 4)
+    best, second, third = np.argsort(-land.scores)[:3].tolist()
+    land.scores[second] = np.nan
+
+    def evaluate(arch: Arch) -> dict[str, float]:
+        if land.space.index(arch) == best:
+            raise DataError("no pictures")
+        return land(arch)
+
+    budgets = {"L": Limit("macs", 1e12)}
+    result = search(land.space, evaluate, budgets=budgets, costs={"macs": land.macs})
+    assert land.space.index(result.tiers["L"].arch) == third
+    errors = {row.index: row.error for row in result.archive if row.failed}
+    assert errors == {best: "no pictures", second: "AP is nan"}
+    assert not {best, second} & {row.index for row in result.front}
+    assert result.notes[-1] == "2 of 64 evaluations failed"
+
+
+def test_a_tier_without_a_success_is_said(make_landscape: Callable[..., Any]) -> None:
+    land = make_landscape(2, 4, 4, 4)
+    smallest = float(land.macs.min())
+    land.scores[land.macs <= smallest] = np.nan
+    result = run(land, {"tiny": smallest, "L": 1e12})
+    assert list(result.tiers) == ["L"]
+    assert "budget tiny has no winner: no evaluation within it succeeded" in result.notes
+
+
+def test_an_evaluator_that_never_works_stops_the_search_early(
+    make_landscape: Callable[..., Any], tmp_path: Path
+) -> None:
+    land = make_landscape(2, *COUNTS)
+    land.scores[:] = np.nan
+    path = tmp_path / "archive.csv"
+    for resume in (False, True):
+        with pytest.raises(OfaPoseError, match="all 16 evaluations so far failed.*AP is nan"):
+            run(land, {"L": 1e12}, archive_path=path, resume=resume)
+    assert len(land.asked) == 16
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, ZeroDivisionError])
+def test_interrupted_after_any_evaluation_it_resumes_to_the_same_bytes(
+    make_landscape: Callable[..., Any], tmp_path: Path, raised: type[BaseException]
+) -> None:
+    land = make_landscape(3, 4, 3, 4)
+    land.scores[::7] = np.nan
+    limits = {"S": float(np.quantile(land.macs, 0.3)), "L": 1e12}
+    sizes: dict[str, Any] = {"evaluations": 20, "population": 6}
+    whole = run(land, limits, archive_path=tmp_path / "whole.csv", **sizes)
+    expected = (tmp_path / "whole.csv").read_bytes()
+    assert expected.decode() == to_csv(whole.archive, land.space)
+    for stop in range(0, 20, 1 if raised is KeyboardInterrupt else 9):
+        path = tmp_path / f"{stop}.csv"
+        land.asked.clear()
+
+        def evaluate(arch: Arch, stop: int = stop) -> dict[str, float]:
+            if len(land.asked) == stop:
+                raise raised
+            return land(arch)
+
+        budgets = {tier: Limit("macs", value) for tier, value in limits.items()}
+        with pytest.raises(raised):
+            search(
+                land.space,
+                evaluate,
+                budgets=budgets,
+                costs={"macs": land.macs},
+                archive_path=path,
+                **sizes,
+            )
+        assert len(Archive.load(path, land.space)) == stop
+        result = run(land, limits, archive_path=path, resume=True, **sizes)
+        assert path.read_bytes() == expected
+        assert path.with_suffix(".json").read_bytes() == (tmp_path / "whole.json").read_bytes()
+        assert len(land.asked) == len(set(land.asked)) == 20
+        assert str(result.logbook) == str(whole.logbook)
+        assert {t: r.arch for t, r in result.tiers.items()} == {
+            t: r.arch for t, r in whole.tiers.items()
+        }
+
+
+KILLED = """
+import os, signal, sys
+import numpy as np
+from ofa_pose.search import Limit, search
+from ofa_pose.space import Choice, SearchSpace
+
+widths = tuple(Choice(f"width{i}", (32, 24, 16, 8)) for i in range(4))
+space = SearchSpace(name="x", family="none", choices=(Choice("resolution", (64, 32)), *widths))
+macs = np.array([np.prod(list(arch.values())) for arch in space])
+path, kill_at = sys.argv[1], int(sys.argv[2])
+calls = 0
+
+def evaluate(arch):
+    global calls
+    calls += 1
+    if calls == kill_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"AP": float(np.sin(space.index(arch)))}
+
+limits = {"S": Limit("macs", float(np.median(macs))), "L": Limit("macs", float(macs.max()))}
+search(space, evaluate, budgets=limits, costs={"macs": macs}, evaluations=60,
+       archive_path=path, resume=True)
+"""
+
+
+def test_killed_it_resumes_to_the_same_bytes(tmp_path: Path) -> None:
+    def start(name: str, kill_at: int) -> int:
+        command = [sys.executable, "-c", KILLED, str(tmp_path / name), str(kill_at)]
+        return subprocess.run(command, check=False, capture_output=True).returncode
+
+    assert start("whole.csv", 0) == 0
+    assert start("killed.csv", 10) == -9
+    assert start("killed.csv", 25) == -9
+    assert start("killed.csv", 0) == 0
+    assert (tmp_path / "killed.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_finished_search_resumes_without_evaluating(
+    make_landscape: Callable[..., Any], tmp_path: Path
+) -> None:
+    land = make_landscape(4, 4, 4, 4)
+    path = tmp_path / "archive.csv"
+    first = run(land, {"L": 1e12}, evaluations=20, archive_path=path)
+    land.asked.clear()
+    again = run(land, {"L": 1e12}, evaluations=20, archive_path=path, resume=True)
+    assert land.asked == []
+    assert (again.message, again.tiers) == (first.message, first.tiers)
+
+
+def test_what_resume_refuses(make_landscape: Callable[..., Any], tmp_path: Path) -> None:
+    land = make_landscape(4, 4, 4, 4)
+    path = tmp_path / "archive.csv"
+    run(land, {"L": 1e12}, evaluations=5, archive_path=path)
+    before = path.read_bytes()
+    with pytest.raises(RunFolderError, match="exists; resume"):
+        run(land, {"L": 1e12}, evaluations=5, archive_path=path)
+    with pytest.raises(RunFolderError, match="seed was 0, is 1"):
+        run(land, {"L": 1e12}, archive_path=path, resume=True, seed=1)
+    with pytest.raises(RunFolderError, match=r"budgets was .*1000000000000\.0.*is .*100000000\.0"):
+        run(land, {"L": 1e8}, archive_path=path, resume=True)
+    land.macs[0] += 1
+    with pytest.raises(RunFolderError, match="costs was"):
+        run(land, {"L": 1e12}, archive_path=path, resume=True)
+    with pytest.raises(RunFolderError, match="belongs to space"):
+        run(make_landscape(4, 4, 4, 3), {"L": 1e12}, archive_path=path, resume=True)
+    assert path.read_bytes() == before
+
+
+def test_progress_is_told_after_every_evaluation(
+    make_landscape: Callable[..., Any], tmp_path: Path
+) -> None:
+    land = make_landscape(5, 4, 4, 4)
+    seen: list[Progress] = []
+    path = tmp_path / "archive.csv"
+    run(land, {"L": 1e12}, evaluations=20, progress=seen.append, archive_path=path)
+    assert [(step.done, step.total) for step in seen] == [(i, 20) for i in range(1, 21)]
+    best = [step.best["L"].scores["AP"] for step in seen]
+    assert best == np.maximum.accumulate([step.evaluation.scores["AP"] for step in seen]).tolist()
+    seen.clear()
+    options = {"progress": seen.append, "archive_path": path, "resume": True}
+    run(land, {"L": 1e12}, evaluations=22, **options)
+    assert [(step.done, step.total) for step in seen] == [(21, 22), (22, 22)]
+
+
+def test_nothing_is_drawn_from_global_randomness(make_landscape: Callable[..., Any]) -> None:
+    land = make_landscape(6, 4, 4, 4)
+    before = random.getstate(), repr(np.random.get_state())  # noqa: NPY002
+    run(land, {"L": 1e12}, evaluations=40)
+    assert before == (random.getstate(), repr(np.random.get_state()))  # noqa: NPY002
+
+
+def test_an_unknown_keyword_is_named(make_landscape: Callable[..., Any]) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'generations'"):
+        run(make_landscape(6, 4, 4, 4), {"L": 1e12}, generations=3)
