@@ -31,6 +31,7 @@ def plot_front(
     cost: str,
     label: str | None = None,
     unit: float = 1.0,
+    score_label: str | None = None,
     title: str | None = None,
 ) -> None:
     """Draw cost against objective of every evaluated arch to a PNG, written atomically.
@@ -44,6 +45,7 @@ def plot_front(
         cost: name of the cost on the x axis (logarithmic).
         label: of the x axis, with its unit, such as `"GMACs (exact)"`; the cost's name by default.
         unit: what costs are divided by for the x axis, such as 1e9 for GMACs.
+        score_label: of the y axis, such as `"AP, search split"`; the objective by default.
         title: above the picture; the space and the number of evaluations by default.
 
     Raises:
@@ -62,7 +64,7 @@ def plot_front(
     _draw_archs(axes, result, cost=cost, unit=unit)
     _draw_budgets(axes, result, cost=cost, unit=unit)
     _draw_winners(axes, result, cost=cost, unit=unit)
-    _style_axes(axes, xlabel=label or cost, ylabel=result.objective)
+    _style_axes(axes, xlabel=label or cost, ylabel=score_label or result.objective)
     space = result.archive.space
     evaluated = f"{len(result.archive):,} of {len(space):,} archs evaluated"
     axes.set_title(title or f"{space.name}: {evaluated}", loc="left", fontsize=11, pad=34)
