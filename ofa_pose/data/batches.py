@@ -138,6 +138,7 @@ class _Loader:
             num_workers=workers,
             prefetch_factor=2 if workers else None,
             worker_init_fn=_prepare_worker if workers else None,
+            generator=torch.Generator().manual_seed(0),  # else torch draws from its global one
         )
 
     def __len__(self) -> int:

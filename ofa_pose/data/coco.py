@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -214,7 +215,10 @@ def _segmentation(segmentation: Any, size: tuple[int, int]) -> np.ndarray | None
             encoded = coco_mask.frPyObjects(encoded, *size)
         if not isinstance(encoded, dict):
             return None
-        region = coco_mask.decode(cast("Any", encoded)).astype(bool)
+        with warnings.catch_warnings():
+            # pycocotools' arrays do not know numpy 2's `copy` keyword.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            region = coco_mask.decode(cast("Any", encoded)).astype(bool)
     except (KeyError, TypeError, ValueError):
         return None
     return region if region.shape == size else None

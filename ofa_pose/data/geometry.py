@@ -89,7 +89,7 @@ def warp(
         (size[0], size[1], C) or (size[0], size[1]) uint8.
     """
     height, width = image.shape[:2]
-    factor = int(0.999 / max(scale_of(matrix), 1e-6))
+    factor = int(1 / max(scale_of(matrix), 1e-3) + 1e-6)
     if factor >= 2 and not nearest:
         small = (max(1, width // factor), max(1, height // factor))
         image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)

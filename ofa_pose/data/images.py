@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 _TAIL_BYTES = 4096
+_JPEG_START, _JPEG_END, _JPEG_SCAN = b"\xff\xd8", b"\xff\xd9", 0xDA
 
 
 class UnreadableImageError(Exception):
@@ -31,7 +32,7 @@ def quick_check(path: Path) -> str | None:
         head = stream.read(2)
     if size == 0:
         return "the file is empty"
-    if head == b"\xff\xd8" and b"\xff\xd9" not in tail:
+    if head == _JPEG_START and _JPEG_END not in tail and not _ends_earlier(path.read_bytes()):
         return "the JPEG is truncated"
     return None
 
@@ -65,6 +66,20 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
                 f"the picture is {stored[1]}x{stored[0]}, the annotations say {size[1]}x{size[0]}"
             )
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _ends_earlier(jpeg: bytes) -> bool:
+    """Say whether a JPEG ends well before the file does, as those with a film appended do.
+
+    Segments before the compressed data are stepped over: a preview in them has an end of its own.
+    """
+    place = 2
+    while place + 4 <= len(jpeg) and jpeg[place] == 0xFF:
+        marker, length = jpeg[place + 1], int.from_bytes(jpeg[place + 2 : place + 4], "big")
+        place += 2 + length
+        if marker == _JPEG_SCAN:
+            return jpeg.find(_JPEG_END, place) >= 0
+    return False
 
 
 def _decode(content: np.ndarray, flags: int) -> np.ndarray:

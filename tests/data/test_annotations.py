@@ -1,0 +1,120 @@
+"""Annotation files that cannot be right are refused in one line."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ofa_pose.data.annotations import read_annotations
+from ofa_pose.errors import DataError
+
+
+def document(**annotation: Any) -> dict[str, Any]:
+    person = {"id": 5, "image_id": 1, "keypoints": [1, 2, 2] * 3, "bbox": [0, 0, 4, 4]}
+    return {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [person | annotation]}
+
+
+@pytest.fixture
+def refusal(tmp_path, three):
+    """Return the message a file's content is refused with, the path cut off."""
+
+    def refuse(content: Any) -> str:
+        path = tmp_path / "people.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        with pytest.raises(DataError) as caught:
+            read_annotations(path, three)
+        message = str(caught.value)
+        assert "\n" not in message
+        assert message.startswith(f"{path}: ")
+        return message.removeprefix(f"{path}: ")
+
+    return refuse
+
+
+def test_truncated(refusal):
+    text = json.dumps(document(), indent=1)
+    assert refusal(text[:-20]).startswith("broken JSON at line 2")
+    assert refusal("").startswith("broken JSON at line 1, column 1")
+
+
+def test_not_a_coco_file(refusal):
+    assert refusal("[1, 2]") == (
+        "not a COCO-keypoint JSON, lacks the list `images` and `annotations`"
+    )
+    assert refusal({"images": []}) == "not a COCO-keypoint JSON, lacks the list `annotations`"
+
+
+def test_empty(refusal):
+    assert refusal({"images": [], "annotations": []}) == (
+        "lists no images; an empty set cannot be used"
+    )
+
+
+def test_without_keypoints(refusal):
+    content = document()
+    del content["annotations"][0]["keypoints"]
+    assert refusal(content) == (
+        "no annotation has `keypoints`; a COCO-keypoint file is expected "
+        "(person_keypoints_*.json, not instances_*.json)"
+    )
+
+
+def test_another_joint_count(refusal):
+    assert refusal(document(keypoints=[1, 2, 2] * 17)) == (
+        "annotation 5 has 17 joints, skeleton 'three' has 3; "
+        "choose the skeleton the file was annotated with"
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"keypoints": [float("nan"), 2, 2] + [0] * 6},
+        {"bbox": [0, 0, float("inf"), 4]},
+        {"area": float("nan")},
+        {"keypoints": [None, 2, 2] + [0] * 6},
+    ],
+)
+def test_not_a_number(refusal, changes):
+    assert refusal(document(**changes)) == (
+        "annotation 5: `keypoints`, `bbox` or `area` holds NaN or infinity"
+    )
+
+
+@pytest.mark.parametrize("changes", [{"keypoints": ["x"] * 9}, {"bbox": "wide"}, {"area": [1]}])
+def test_not_numbers_at_all(refusal, changes):
+    assert refusal(document(**changes)) == (
+        "annotation 5: `keypoints`, `bbox` and `area` must be numbers"
+    )
+
+
+def test_a_box_of_three_numbers(refusal):
+    assert "got 3 numbers" in refusal(document(bbox=[1, 2, 3]))
+
+
+def test_ids_that_do_not_meet(refusal):
+    assert "image ids are used twice" in refusal(
+        {"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}], "annotations": []}
+    )
+    assert refusal(document(image_id="1")) == (
+        "no annotation's `image_id` is the `id` of an image it lists"
+    )
+    assert "lacks `id` or `file_name`" in refusal({"images": [{"id": 1}], "annotations": []})
+
+
+def test_an_absent_file(tmp_path, three):
+    with pytest.raises(DataError, match="cannot read annotations .*nowhere.json: No such file"):
+        read_annotations(tmp_path / "nowhere.json", three)
+
+
+def test_what_is_missing_is_filled_in(tmp_path, three):
+    content = document(keypoints=[10, 20, 2, 0, 0, 0, 30, 50, 1])
+    del content["annotations"][0]["bbox"]
+    path = tmp_path / "people.json"
+    path.write_text(json.dumps(content))
+    (annotation,) = read_annotations(path, three)["annotations"]
+    assert annotation["bbox"] == [10, 20, 20, 30]  # of the labelled joints
+    assert annotation["num_keypoints"] == 2
+    assert annotation["iscrowd"] == 0

@@ -1,0 +1,194 @@
+"""Training batches as a pure function of (seed, step)."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from ofa_pose.data import Augmentation, Batch, SyntheticScenes, TrainBatches, make_loader
+from ofa_pose.errors import DataError, UsageError
+
+
+def always_64(step: int) -> int:
+    return 64
+
+
+def by_step(step: int) -> int:
+    return (64, 96)[step % 2]
+
+
+def make(source, **settings) -> TrainBatches:
+    settings = {"batch_size": 4, "seed": 1, "resolution_of": always_64, **settings}
+    return TrainBatches(source, Augmentation(), **settings)
+
+
+def same(a: Batch, b: Batch) -> bool:
+    pairs = zip(
+        (a.images, *a.heatmaps, *a.masks, a.tags),
+        (b.images, *b.heatmaps, *b.masks, b.tags),
+        strict=True,
+    )
+    return all(torch.equal(x, y) for x, y in pairs)
+
+
+def test_shapes_follow_the_resolution_of_the_step(dots):
+    batches = make(dots(10), resolution_of=by_step)
+    batch = batches[1]
+    assert batch.images.shape == (4, 3, 96, 96)
+    assert batch.images.dtype == torch.uint8
+    assert [m.shape for m in batch.heatmaps] == [(4, 3, 24, 24), (4, 3, 48, 48)]
+    assert [m.shape for m in batch.masks] == [(4, 24, 24), (4, 48, 48)]
+    assert batch.tags.shape == (4, 30, 3, 2)
+    assert batches[0].images.shape == (4, 3, 64, 64)
+
+
+def test_tags_point_at_the_peaks_of_the_heatmaps(dots):
+    # At every resolution: the published supernet training resized pictures after making targets,
+    # and its tags pointed elsewhere.
+    batches = make(dots(10), resolution_of=by_step)
+    seen = 0
+    for step in range(6):
+        batch = batches[step]
+        for row in range(4):
+            flat = batch.heatmaps[0][row].flatten()
+            cells = batch.tags[row][batch.tags[row, :, :, 1] == 1][:, 0]
+            assert (flat[cells] == 1).all()
+            assert (batch.heatmaps[0][row] == 1).sum() == len(cells)
+            seen += len(cells)
+    assert seen > 30
+
+
+def test_peaks_lie_on_what_the_picture_shows(dots):
+    batch = make(dots(10))[0]
+    for row in range(4):
+        for _, y, x in (batch.heatmaps[1][row] == 1).nonzero().tolist():
+            if 2 < x < 29 and 2 < y < 29:
+                patch = batch.images[row, :, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2]
+                assert patch.max() > 200
+
+
+def test_a_batch_depends_on_seed_and_step_only(dots):
+    first, second = make(dots(10)), make(dots(10))
+    later = second[7]
+    assert same(first[7], later)
+    assert same(first[2], second[2])
+    assert not same(first[2], first[3])
+    assert not same(first[2], make(dots(10), seed=2)[2])
+
+
+def test_each_lap_uses_every_scene_once_in_another_order(dots):
+    batches = make(dots(10), batch_size=4)
+    used = [index for step in range(5) for index in batches.indices(step)]  # two laps of ten
+    assert sorted(used[:10]) == sorted(used[10:]) == list(range(10))
+    assert used[:10] != used[10:]
+    assert used[:10] != list(range(10))
+
+
+def test_a_batch_larger_than_the_set_repeats_scenes(dots):
+    assert sorted(make(dots(3), batch_size=7).indices(0)[:6]) == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_change_nothing_and_keep_the_order(dots, workers):
+    batches = make(dots(10), resolution_of=by_step)
+    loader = make_loader(batches, start=3, stop=8, workers=workers)
+    assert len(loader) == 5
+    loaded = list(loader)
+    assert len(loaded) == 5
+    for step, batch in enumerate(loaded, start=3):
+        assert same(batch, batches[step])
+
+
+def test_a_resumed_loader_goes_on_where_it_stopped(dots):
+    batches = make(dots(10))
+    whole = list(make_loader(batches, start=0, stop=6, workers=0))
+    rest = list(make_loader(batches, start=4, stop=6, workers=0))
+    assert same(whole[4], rest[0])
+    assert same(whole[5], rest[1])
+
+
+def test_an_endless_loader_can_be_left(dots):
+    loader = make_loader(make(dots(10)), start=0, stop=10**15, workers=1)
+    assert len(list(islice(loader, 2))) == 2
+
+
+class Broken:
+    """A source whose fourth picture cannot be had."""
+
+    def __init__(self, source) -> None:
+        self.source = source
+        self.skeleton = source.skeleton
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int):
+        if index == 3:
+            raise DataError("pictures: 2 of 10 images are damaged")
+        return self.source[index]
+
+    def ground_truth(self):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_arrives_as_one_line(dots, workers):
+    loader = make_loader(make(Broken(dots(10))), start=0, stop=5, workers=workers)
+    with pytest.raises(DataError) as caught:
+        list(loader)
+    assert str(caught.value) == "pictures: 2 of 10 images are damaged"
+
+
+def test_batches_survive_pickling_for_spawned_workers():
+    batches = make(SyntheticScenes(0, 5, size=64, skeleton="crowdpose"))
+    assert same(pickle.loads(pickle.dumps(batches))[1], batches[1])
+
+
+def test_global_random_state_is_not_touched(dots):
+    numpy_state, torch_state = pickle.dumps(np.random.get_state()), torch.get_rng_state()  # noqa: NPY002
+    for workers in (0, 1):
+        list(make_loader(make(dots(10)), start=0, stop=2, workers=workers))
+    assert pickle.dumps(np.random.get_state()) == numpy_state  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), torch_state)
+
+
+_INTERRUPTED = """
+import os, signal, threading
+from ofa_pose.data import Augmentation, SyntheticScenes, TrainBatches, make_loader
+scenes = SyntheticScenes(0, 50, size=64, skeleton="crowdpose")
+batches = TrainBatches(scenes, Augmentation(), batch_size=2, seed=0, resolution_of=lambda step: 64)
+try:
+    for step, _ in enumerate(make_loader(batches, start=0, stop=10**9, workers=2)):
+        if step == 3:
+            os.killpg(0, signal.SIGINT)  # what a terminal's Ctrl-C sends: to the workers too
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_in_one_interrupt_without_tracebacks():
+    done = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED],
+        capture_output=True, text=True, timeout=60, start_new_session=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
+
+
+def test_a_batch_moves_to_a_device(dots):
+    batch = make(dots(10))[0].to("meta")
+    tensors = (batch.images, *batch.heatmaps, *batch.masks, batch.tags)
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+
+
+def test_impossible_settings_are_refused(dots):
+    with pytest.raises(UsageError, match="batch size"):
+        make(dots(3), batch_size=0)
+    with pytest.raises(UsageError, match="workers"):
+        make_loader(make(dots(3)), start=0, stop=1, workers=-1)

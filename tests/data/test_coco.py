@@ -1,0 +1,222 @@
+"""Scenes from COCO-keypoint JSON: what is read, what is masked, what is refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+import struct
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from ofa_pose.data import CocoScenes
+from ofa_pose.errors import DataError
+
+
+def picture(height: int = 40, width: int = 60) -> np.ndarray:
+    rng = np.random.default_rng(height * width)
+    return cv2.resize(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8), (width, height))
+
+
+def person(number: int, image_id: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "id": number,
+        "image_id": image_id,
+        "category_id": 1,
+        "iscrowd": 0,
+        "keypoints": [10, 20, 2, 0, 0, 0, 30.5, 12.5, 1],
+        "num_keypoints": 2,
+        "bbox": [8, 10, 24, 20],
+        "area": 300,
+        **changes,
+    }
+
+
+def test_people_and_pictures_are_read(write_set, three):
+    green = np.zeros((40, 60, 3), np.uint8)
+    green[..., 1] = 200
+    green[..., 0] = 90  # blue, in OpenCV's order
+    paths = write_set({"a.png": green, "b.png": picture(30, 20)}, [person(1, 70), person(2, 70)])
+    scenes = CocoScenes(*paths, skeleton=three)
+    assert len(scenes) == 2
+    scene = scenes[0]
+    assert scene.image_id == 70
+    assert scene.image[5, 5].tolist() == [0, 200, 90]
+    assert scene.keypoints.shape == (2, 3, 3)
+    np.testing.assert_array_equal(scene.keypoints[0], [[10, 20, 2], [0, 0, 0], [30.5, 12.5, 1]])
+    np.testing.assert_array_equal(scene.boxes[0], [8, 10, 24, 20])
+    np.testing.assert_allclose(scene.areas, 0.53 * 24 * 20)  # the skeleton's area rule
+    assert scene.valid.all()
+    assert scenes[1].keypoints.shape == (0, 3, 3)
+    assert scenes[1].boxes.shape == (0, 4)
+    assert scenes[-1].image_id == 71
+    with pytest.raises(IndexError):
+        scenes[2]
+
+
+def test_crowds_and_people_without_joints_are_masked(write_set, three):
+    none = {"keypoints": [0] * 9, "num_keypoints": 0}
+    absent = person(4, 70, bbox=[50, 30, 20, 5], num_keypoints=0)
+    del absent["keypoints"]
+    # A column-major RLE on 40 x 60: skip 2 columns, then the upper 10 px of column 2.
+    crowd = {"size": [40, 60], "counts": [80, 10, 40 * 60 - 90]}
+    paths = write_set(
+        {"a.png": picture()},
+        [
+            person(1, 70),
+            person(2, 70, iscrowd=1, segmentation=crowd),
+            person(3, 70, segmentation=[[20, 30, 30, 30, 30, 38, 20, 38]], **none),
+            absent,
+        ],
+    )
+    scene = CocoScenes(*paths, skeleton=three)[0]
+    assert len(scene.keypoints) == 1
+    expected = np.ones((40, 60), bool)
+    expected[:10, 2] = False  # the crowd's RLE
+    expected[30:38, 20:30] = False  # the polygon
+    expected[30:35, 50:60] = False  # the box, cut at the picture's edge
+    np.testing.assert_array_equal(scene.valid, expected)
+
+
+def test_ground_truth_keeps_ids_and_ignored_people(write_set, three):
+    people = [person(1, 70), person(2, 71, iscrowd=1)]
+    paths = write_set({"a.png": picture(), "b.png": picture()}, people)
+    truth = CocoScenes(*paths, skeleton=three).ground_truth()
+    assert [image["id"] for image in truth["images"]] == [70, 71]
+    assert [a["id"] for a in truth["annotations"]] == [1, 2]
+    assert truth["annotations"][0]["area"] == pytest.approx(0.53 * 24 * 20)
+    assert truth["annotations"][1]["iscrowd"] == 1
+
+
+def test_only_people_leaves_the_others_out(write_set, three):
+    paths = write_set({"a.png": picture(), "b.png": picture()}, [person(1, 71)])
+    scenes = CocoScenes(*paths, skeleton=three, only_people=True)
+    assert [scenes[i].image_id for i in range(len(scenes))] == [71]
+
+
+def test_other_categories_are_left_out(write_set, three):
+    dog = person(2, 70, category_id=18, keypoints=[0, 0, 0, 1, 1, 2])
+    categories = [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}]
+    paths = write_set({"a.png": picture()}, [person(1, 70), dog], categories=categories)
+    assert len(CocoScenes(*paths, skeleton=three)[0].keypoints) == 1
+
+
+def with_orientation(path: Path, orientation: int) -> None:
+    """Give a JPEG an EXIF orientation, as cameras do."""
+    entry = struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0)
+    tiff = b"MM\x00\x2a\x00\x00\x00\x08" + b"\x00\x01" + entry + b"\x00\x00\x00\x00"
+    content = b"Exif\x00\x00" + tiff
+    segment = b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content
+    jpeg = path.read_bytes()
+    path.write_bytes(jpeg[:2] + segment + jpeg[2:])
+
+
+@pytest.mark.parametrize(("stated", "top_left"), [((40, 60), 250), ((60, 40), 0)])
+def test_exif_rotation_only_counts_where_the_annotations_say_so(write_set, three, stated, top_left):
+    left_white = np.zeros((40, 60, 3), np.uint8)
+    left_white[:, :30] = 255
+    path, folder = write_set({"a.jpg": left_white}, [person(1, 70)])
+    with_orientation(folder / "a.jpg", 8)  # shown turned to the left: the right half is on top
+    document = json.loads(path.read_text())
+    document["images"][0].update(height=stated[0], width=stated[1])
+    path.write_text(json.dumps(document))
+    image = CocoScenes(path, folder, skeleton=three)[0].image
+    assert image.shape[:2] == stated
+    assert abs(int(image[3, 3, 0]) - top_left) < 10
+
+
+def break_set(write_set, three, *, count: int, broken: dict[str, bytes | None]):
+    """Write `count` JPEGs and replace some files' bytes (None: the first half of the file)."""
+    names = [f"{n:03d}.jpg" for n in range(count)]
+    path, folder = write_set(dict.fromkeys(names, picture()), [person(1, 70 + count - 1)])
+    for name, content in broken.items():
+        file = folder / name
+        half = file.read_bytes()[: file.stat().st_size // 2]
+        file.write_bytes(half if content is None else content)
+    return path, folder
+
+
+def test_truncated_pictures_are_named_skipped_and_counted(write_set, three, caplog):
+    path, folder = break_set(write_set, three, count=20, broken={"004.jpg": None})
+    with caplog.at_level(logging.WARNING):
+        scenes = CocoScenes(path, folder, skeleton=three)
+    assert len(scenes) == 19
+    assert scenes.bad == {folder / "004.jpg": "the JPEG is truncated"}
+    assert [record.getMessage() for record in caplog.records] == [
+        f"skipped {folder / '004.jpg'}: the JPEG is truncated"
+    ]
+    assert 74 not in {scenes[i].image_id for i in range(19)}
+    assert 74 not in {image["id"] for image in scenes.ground_truth()["images"]}
+
+
+def test_more_than_the_tolerated_share_is_an_error(write_set, three):
+    broken: dict[str, bytes | None] = {"001.jpg": None, "003.jpg": b"", "005.jpg": None}
+    path, folder = break_set(write_set, three, count=100, broken=broken)
+    with pytest.raises(DataError) as caught:
+        CocoScenes(path, folder, skeleton=three)
+    assert str(caught.value) == (
+        f"{folder}: 3 of 100 images are damaged, more than the 1.000% that are tolerated: "
+        "001.jpg (the JPEG is truncated), 003.jpg (the file is empty), "
+        "005.jpg (the JPEG is truncated)"
+    )
+    assert len(CocoScenes(path, folder, skeleton=three, max_bad=0.03)) == 97
+
+
+def test_a_picture_found_undecodable_is_replaced_by_the_next(write_set, three, caplog):
+    rubbish = b"\xff\xd8" + b"no picture" * 20 + b"\xff\xd9"
+    path, folder = break_set(write_set, three, count=6, broken={"002.jpg": rubbish})
+    scenes = CocoScenes(path, folder, skeleton=three)
+    assert len(scenes) == 6
+    with caplog.at_level(logging.WARNING):
+        assert scenes[2].image_id == 73
+        assert scenes[2].image_id == 73
+    assert len(caplog.records) == 1
+    assert "002.jpg" in caplog.text
+    assert 72 not in {image["id"] for image in scenes.ground_truth()["images"]}
+
+
+def test_too_many_undecodable_pictures_are_an_error(write_set, three):
+    rubbish = b"\xff\xd8" + b"no picture" * 20 + b"\xff\xd9"
+    path, folder = break_set(
+        write_set, three, count=6, broken={"001.jpg": rubbish, "002.jpg": rubbish}
+    )
+    scenes = CocoScenes(path, folder, skeleton=three)
+    with pytest.raises(DataError, match="2 of 6 images are damaged"):
+        scenes[1]
+
+
+def test_a_picture_of_another_size_than_stated_is_damaged(write_set, three):
+    path, folder = write_set({"a.png": picture(), "b.png": picture()}, [person(1, 70)])
+    cv2.imwrite(str(folder / "a.png"), picture(30, 60))
+    scenes = CocoScenes(path, folder, skeleton=three)
+    assert scenes[0].image_id == 71
+    assert scenes.bad[folder / "a.png"] == "the picture is 60x30, the annotations say 60x40"
+
+
+def test_absent_pictures_are_named(write_set, three):
+    names = [f"{n}.png" for n in range(6)]
+    path, folder = write_set(dict.fromkeys(names, picture()), [person(1, 70)])
+    for name in names[:4]:
+        (folder / name).unlink()
+    with pytest.raises(DataError) as caught:
+        CocoScenes(path, folder, skeleton=three)
+    assert str(caught.value) == f"{path}: 4 of 6 images are not in {folder}: 0.png, 1.png, 2.png, …"
+
+
+@pytest.mark.data
+def test_real_sets(test_data):
+    folder = test_data / "coco_mini"
+    scenes = CocoScenes(folder / "annotations/train.json", folder / "images", skeleton="coco")
+    # The data set's own description: 96 images, 121 people with joints, 38 images have some.
+    assert len(scenes) == 96
+    every = [scenes[i] for i in range(96)]
+    assert sum(len(scene.keypoints) for scene in every) == 121
+    assert sum(len(scene.keypoints) > 0 for scene in every) == 38
+    assert any(not scene.valid.all() for scene in every)
+    assert not scenes.bad
+    assert len(scenes.ground_truth()["annotations"]) == 239
+    with pytest.raises(DataError, match="17 joints, skeleton 'crowdpose' has 14"):
+        CocoScenes(folder / "annotations/train.json", folder / "images", skeleton="crowdpose")

@@ -1,0 +1,46 @@
+"""Scenes written to disk come back as they were."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from ofa_pose.data import SyntheticScenes, open_scenes, write_coco
+from ofa_pose.errors import RunFolderError
+
+
+def test_round_trip(tmp_path):
+    # Enough crowded scenes that some figure is hidden and masked.
+    source = SyntheticScenes(4, 25, size=96, skeleton="coco", people=(5, 5))
+    steps = []
+    path = write_coco(source, tmp_path / "set", progress=lambda n, total: steps.append((n, total)))
+    assert steps[-1] == (25, 25)
+    assert path == tmp_path / "set/annotations/train.json"
+    read = open_scenes(tmp_path / "set", split="train", skeleton="coco")
+    assert len(read) == 25
+    masked = 0
+    for index in range(25):
+        made, back = source[index], read[index]
+        assert back.image_id == index
+        np.testing.assert_allclose(back.keypoints, made.keypoints, atol=0.006)
+        np.testing.assert_allclose(back.boxes, made.boxes, atol=0.006)
+        np.testing.assert_allclose(back.areas, made.areas, atol=0.006)
+        np.testing.assert_array_equal(back.valid, made.valid)
+        assert np.abs(back.image.astype(int) - made.image).mean() < 12
+        masked += not made.valid.all()
+    assert masked > 0
+
+
+def test_an_existing_split_is_kept_unless_forced(tmp_path):
+    source = SyntheticScenes(0, 2, size=48, skeleton="crowdpose")
+    path = write_coco(source, tmp_path, split="val")
+    with pytest.raises(RunFolderError, match="--force"):
+        write_coco(source, tmp_path, split="val")
+    write_coco(
+        SyntheticScenes(0, 3, size=48, skeleton="crowdpose"), tmp_path, split="val", force=True
+    )
+    assert len(json.loads(path.read_text())["images"]) == 3
+    write_coco(source, tmp_path, split="train")  # another split shares the folder
+    assert len(open_scenes(tmp_path, split="val", skeleton="crowdpose")) == 3

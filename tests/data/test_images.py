@@ -1,0 +1,69 @@
+"""Damaged picture files, and whole ones that look unusual."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ofa_pose.data.images import UnreadableImageError, quick_check, read_image
+
+
+@pytest.fixture
+def jpeg(tmp_path: Path) -> Path:
+    noise = np.random.default_rng(0).integers(0, 256, (120, 120, 3), dtype=np.uint8)
+    path = tmp_path / "a.jpg"
+    cv2.imwrite(str(path), noise)
+    assert path.stat().st_size > 10_000
+    return path
+
+
+def test_a_whole_picture_passes(jpeg):
+    assert quick_check(jpeg) is None
+    assert read_image(jpeg).shape == (120, 120, 3)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.999])
+def test_a_truncated_one_does_not(jpeg, share):
+    content = jpeg.read_bytes()
+    jpeg.write_bytes(content[: int(len(content) * share)])
+    assert quick_check(jpeg) == "the JPEG is truncated"
+    with pytest.raises(UnreadableImageError, match="truncated"):
+        read_image(jpeg)
+
+
+def test_the_end_of_a_preview_is_not_the_end_of_the_picture(jpeg):
+    content = jpeg.read_bytes()
+    preview = b"Exif\0\0" + b"\xff\xd8 small picture \xff\xd9"
+    segment = b"\xff\xe1" + struct.pack(">H", len(preview) + 2) + preview
+    jpeg.write_bytes((content[:2] + segment + content[2:])[: len(content) // 2])
+    assert quick_check(jpeg) == "the JPEG is truncated"
+
+
+def test_a_film_behind_the_picture_does_not_matter(jpeg):
+    jpeg.write_bytes(jpeg.read_bytes() + b"film" * 5000)
+    assert quick_check(jpeg) is None
+    assert read_image(jpeg).shape == (120, 120, 3)
+
+
+def test_not_a_picture(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"")
+    assert quick_check(path) == "the file is empty"
+    path.write_text("<html>404</html>")
+    with pytest.raises(UnreadableImageError, match="is not a picture"):
+        read_image(path)
+    with pytest.raises(UnreadableImageError, match="No such file"):
+        read_image(tmp_path / "b.jpg")
+
+
+def test_grey_and_16_bit_pictures_become_rgb(tmp_path):
+    grey = tmp_path / "grey.png"
+    cv2.imwrite(str(grey), np.full((4, 5), 0x6400, np.uint16))
+    image = read_image(grey)
+    assert image.dtype == np.uint8
+    assert image.shape == (4, 5, 3)
+    assert (image == 0x64).all()

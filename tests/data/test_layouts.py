@@ -1,0 +1,80 @@
+"""Dataset layouts seen in the wild."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ofa_pose.data import open_scenes
+from ofa_pose.errors import DataError, UsageError
+
+
+def write(folder: Path, annotations: str, images: str) -> None:
+    picture = folder / images / "a.png"
+    picture.parent.mkdir(parents=True)
+    cv2.imwrite(str(picture), np.zeros((20, 30, 3), np.uint8))
+    path = folder / annotations
+    path.parent.mkdir(parents=True, exist_ok=True)
+    person = {"id": 1, "image_id": 4, "keypoints": [1, 2, 2] * 3, "bbox": [0, 0, 4, 4]}
+    image = {"id": 4, "file_name": "a.png"}
+    path.write_text(json.dumps({"images": [image], "annotations": [person]}))
+
+
+@pytest.mark.parametrize(
+    ("annotations", "images", "split"),
+    [
+        ("annotations/val.json", "images", "val"),
+        ("annotations/train.json", "images/train", "train"),
+        ("annotations/person_keypoints_val2017.json", "val2017", "val"),
+        ("annotations/person_keypoints_train2017.json", "images/train2017", "train"),
+        ("json/crowdpose_trainval.json", "images", "trainval"),
+        ("json/crowdpose_test.json", "images", "test"),
+    ],
+)
+def test_known_layouts(tmp_path, three, annotations, images, split):
+    write(tmp_path, annotations, images)
+    scenes = open_scenes(tmp_path, split=split, skeleton=three)
+    assert scenes[0].image_id == 4
+    # The annotation file alone finds its pictures too.
+    assert len(open_scenes(tmp_path / annotations, split=split, skeleton=three)) == 1
+
+
+def test_paths_given_are_taken(tmp_path, three):
+    write(tmp_path, "labels/people.json", "pictures/here")
+    scenes = open_scenes(
+        annotations=tmp_path / "labels/people.json",
+        images=tmp_path / "pictures/here",
+        skeleton=three,
+    )
+    assert len(scenes) == 1
+
+
+def test_every_path_tried_is_named(tmp_path, three):
+    with pytest.raises(DataError) as caught:
+        open_scenes(tmp_path, split="train", skeleton=three)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "no annotations of split 'train'" in message
+    for tried in (
+        "annotations/train.json",
+        "annotations/person_keypoints_train2017.json",
+        "json/crowdpose_train.json",
+    ):
+        assert tried in message
+    write(tmp_path, "annotations/train.json", "elsewhere")
+    with pytest.raises(DataError, match="images/train2017, train2017, images/train, images, train"):
+        open_scenes(tmp_path, split="train", skeleton=three)
+
+
+def test_absent_folders(tmp_path, three):
+    with pytest.raises(DataError, match="there is no dataset folder .*nowhere"):
+        open_scenes(tmp_path / "nowhere", skeleton=three)
+    write(tmp_path, "annotations/val.json", "images")
+    with pytest.raises(DataError, match="there is no folder of images .*gone"):
+        open_scenes(tmp_path, images=tmp_path / "gone", skeleton=three)
+    with pytest.raises(UsageError, match="folder or an annotation JSON"):
+        open_scenes(skeleton=three)

@@ -1,0 +1,44 @@
+"""Several sources as one."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from ofa_pose.data import MixedScenes, SyntheticScenes
+from ofa_pose.errors import UsageError
+
+
+def test_shares_are_exact_and_sources_are_walked_in_order(dots):
+    mixed = MixedScenes([dots(6), dots(4)], [3, 1], seed=1, count=40)
+    places = [mixed.locate(i) for i in range(40)]
+    assert Counter(source for source, _ in places) == {0: 30, 1: 10}
+    assert [place for source, place in places if source == 0] == [i % 6 for i in range(30)]
+    assert [place for source, place in places if source == 1] == [i % 4 for i in range(10)]
+    # Mixed, not one after the other.
+    assert {source for source, _ in places[:10]} == {0, 1}
+
+
+def test_by_default_every_scene_appears(dots):
+    mixed = MixedScenes([dots(6), dots(5)], [3, 1])
+    assert len(mixed) == 20  # 5 scenes at a quarter
+    assert {mixed.locate(i) for i in range(20)} >= {(0, p) for p in range(6)} | {
+        (1, p) for p in range(5)
+    }
+
+
+def test_ids_are_indices(dots):
+    mixed = MixedScenes([dots(3), dots(3)], [1, 1])
+    assert [mixed[i].image_id for i in range(len(mixed))] == list(range(6))
+    truth = mixed.ground_truth()
+    assert [annotation["image_id"] for annotation in truth["annotations"]] == list(range(6))
+
+
+def test_what_does_not_fit_is_refused(dots):
+    with pytest.raises(UsageError, match="as many weights"):
+        MixedScenes([dots(3)], [1, 2])
+    with pytest.raises(UsageError, match="positive"):
+        MixedScenes([dots(3), dots(3)], [1, 0])
+    with pytest.raises(UsageError, match="one skeleton, got three, coco"):
+        MixedScenes([dots(3), SyntheticScenes(0, 2, skeleton="coco")], [1, 1])
