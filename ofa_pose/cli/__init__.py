@@ -1,0 +1,1 @@
+"""The command `ofa-pose`: one file a verb, heavy imports inside the handlers."""

@@ -1,0 +1,122 @@
+"""What a person or a program sees: lines, tables, JSON, one-line errors, log messages."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sys
+import traceback as tracebacks
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+PREFIX = "ofa-pose"
+
+
+def line(text: str = "") -> None:
+    """Print one line on standard output."""
+    sys.stdout.write(f"{text}\n")
+
+
+def emit_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
+    """Print one JSON document on standard output; paths become strings."""
+    line(json.dumps(document, indent=2, default=str))
+
+
+def error(message: str) -> None:
+    """Print `ofa-pose: error: ...` on standard error, on one line whatever the message holds."""
+    sys.stderr.write(f"{PREFIX}: error: {one_line(message)}\n")
+
+
+def one_line(text: str) -> str:
+    """Join the lines of a message with semicolons."""
+    parts = [part.strip() for part in text.splitlines() if part.strip()]
+    joined = ""
+    for part in parts:
+        separator = "" if not joined else " " if joined[-1] in ":;,." else "; "
+        joined += separator + part.removeprefix("- ")
+    return joined
+
+
+def traceback(error: BaseException) -> None:
+    """Print the whole traceback of an error on standard error."""
+    sys.stderr.write("".join(tracebacks.format_exception(error)))
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
+    """Print a table: ruled on a terminal, aligned plain columns elsewhere.
+
+    Columns whose every cell is a number (with or without a unit) are aligned to the right.
+    """
+    cells = [[_text(cell) for cell in row] for row in rows]
+    right = [
+        bool(cells) and all(_looks_numeric(row[i]) for row in cells) for i in range(len(headers))
+    ]
+    if sys.stdout.isatty():
+        _ruled(headers, cells, right=right, title=title)
+        return
+    widths = [
+        max(len(text) for text in (header, *(row[i] for row in cells)))
+        for i, header in enumerate(headers)
+    ]
+    if title:
+        line(title)
+    for row in ([str(header) for header in headers], *cells):
+        padded = [
+            text.rjust(width) if flush else text.ljust(width)
+            for text, width, flush in zip(row, widths, right, strict=True)
+        ]
+        line("  ".join(padded).rstrip())
+
+
+def _ruled(
+    headers: Sequence[str], cells: Sequence[Sequence[str]], *, right: Sequence[bool], title: str
+) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    ruled = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left")
+    for header, flush in zip(headers, right, strict=True):
+        ruled.add_column(header, justify="right" if flush else "left", overflow="fold")
+    for row in cells:
+        ruled.add_row(*row)
+    Console(markup=False, highlight=False).print(ruled)
+
+
+def _text(cell: object) -> str:
+    if cell is None:
+        return "-"
+    if isinstance(cell, int) and not isinstance(cell, bool):
+        return f"{cell:,}"
+    if isinstance(cell, float):
+        return f"{cell:.3f}"
+    return str(cell)
+
+
+def _looks_numeric(text: str) -> bool:
+    return text == "-" or text[:1].isdigit()
+
+
+class _StderrHandler(logging.Handler):
+    """Writes messages to whatever `sys.stderr` is now, so that a progress bar can move aside."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        label = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
+        sys.stderr.write(f"{PREFIX}: {label}{one_line(record.getMessage())}\n")
+        sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def logging_to_stderr() -> Iterator[None]:
+    """Show the package's messages from INFO on while the block runs."""
+    logger = logging.getLogger("ofa_pose")
+    handler = _StderrHandler(logging.INFO)
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)

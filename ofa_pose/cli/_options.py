@@ -1,0 +1,206 @@
+"""Options that several verbs share, declared once so that they read the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines.")]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, help="Where all randomness comes from; same seed, same run.")
+]
+SkeletonOption = Annotated[
+    str | None,
+    typer.Option(
+        "--skeleton",
+        metavar="NAME|FILE",
+        help="Joints to predict: crowdpose, coco or a YAML file; default: the space's.",
+    ),
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", metavar="DEVICE", help="Where to compute: cpu, cuda, cuda:1, ...")
+]
+WorkersOption = Annotated[
+    int, typer.Option("--workers", min=0, help="Processes that prepare batches; 0: none extra.")
+]
+
+# Where a run's results go, shown under one heading.
+_RUN = "Run folder"
+
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="FOLDER",
+        help="Folder of the run; default: runs/<verb>-<name>.",
+        rich_help_panel=_RUN,
+    ),
+]
+ResumeOption = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with the run in the folder, to the result it would have had.",
+        rich_help_panel=_RUN,
+    ),
+]
+ForceOption = Annotated[
+    bool,
+    typer.Option(
+        "--force", help="Delete the run in the folder and start anew.", rich_help_panel=_RUN
+    ),
+]
+
+# Where people come from, shown under one heading.
+_DATA = "Data"
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="FOLDER|FILE",
+        help="A data set in COCO's or CrowdPose's layout, or its annotations JSON.",
+        rich_help_panel=_DATA,
+    ),
+]
+AnnotationsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--annotations",
+        metavar="FILE",
+        help="Annotations JSON, where it does not lie in the data set's folder.",
+        rich_help_panel=_DATA,
+    ),
+]
+ImagesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--images",
+        metavar="FOLDER",
+        help="Folder of the images, where it is not the data set's own.",
+        rich_help_panel=_DATA,
+    ),
+]
+SplitOption = Annotated[
+    str,
+    typer.Option("--split", help="Which part of --data: train, val, ...", rich_help_panel=_DATA),
+]
+CalibrationOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibration",
+        metavar="FOLDER|FILE",
+        help="Training pictures for batch norms (split train); default: those of --data.",
+        rich_help_panel=_DATA,
+    ),
+]
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FOLDER|FILE",
+        help="Pictures that winners are reported on (split val); default: a part of --data.",
+        rich_help_panel=_DATA,
+    ),
+]
+MosaicOption = Annotated[
+    int | None,
+    typer.Option(
+        "--mosaic",
+        min=1,
+        metavar="N",
+        help="Compose 1 to N pictures on a canvas, for sets with one person a picture.",
+        rich_help_panel=_DATA,
+    ),
+]
+CanvasOption = Annotated[
+    int,
+    typer.Option(
+        "--canvas",
+        min=32,
+        metavar="PIXELS",
+        help="Side of a mosaic's or a synthetic scene's picture.",
+        rich_help_panel=_DATA,
+    ),
+]
+SyntheticOption = Annotated[
+    int | None,
+    typer.Option(
+        "--synthetic",
+        min=1,
+        metavar="N",
+        help="N scenes of painted people with exact joints; no photographs needed.",
+        rich_help_panel=_DATA,
+    ),
+]
+SyntheticShareOption = Annotated[
+    float,
+    typer.Option(
+        "--synthetic-share",
+        help="Their part where both are given, between 0 and 1.",
+        rich_help_panel=_DATA,
+    ),
+]
+
+# How a training is told from the recipe, shown under one heading.
+_LENGTH = "Length (one of them; default: the recipe's)"
+
+StepsOption = Annotated[
+    int | None, typer.Option("--steps", min=1, help="In steps.", rich_help_panel=_LENGTH)
+]
+EpochsOption = Annotated[
+    float | None,
+    typer.Option("--epochs", help="In passes over the data.", rich_help_panel=_LENGTH),
+]
+MinutesOption = Annotated[
+    float | None,
+    typer.Option(
+        "--minutes", help="In minutes of training, validation left out.", rich_help_panel=_LENGTH
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change the recipe: lr=1e-3, augmentation.rotation=25; may be repeated.",
+    ),
+]
+TrainBatchOption = Annotated[
+    int | None,
+    typer.Option("--batch-size", min=1, help="Images a step; default: the recipe's."),
+]
+EvalBatchOption = Annotated[
+    int, typer.Option("--batch-size", min=1, help="Images computed at once.")
+]
+
+# What a training is validated on, shown under one heading.
+_VAL = "Validation"
+
+ValOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--val",
+        metavar="FOLDER|FILE",
+        help="Scenes to validate on (split val); default: those of --data, if it has any.",
+        rich_help_panel=_VAL,
+    ),
+]
+ValImagesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--val-images", metavar="FOLDER", help="Their images' folder.", rich_help_panel=_VAL
+    ),
+]
+ValScenesOption = Annotated[
+    int,
+    typer.Option("--val-scenes", min=1, help="Validate on at most so many.", rich_help_panel=_VAL),
+]
+ValidationsOption = Annotated[
+    int,
+    typer.Option(
+        "--validations", min=1, help="How many, spread over the run.", rich_help_panel=_VAL
+    ),
+]

@@ -1,0 +1,106 @@
+"""How far a long job is: a bar on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from ofa_pose.cli._console import PREFIX
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+PLAIN_SECONDS = 10.0
+_STEPS = 1000  # a bar is drawn in thousandths, as a job in minutes has no number of steps
+
+
+class Meter:
+    """Shows the progress of one job on standard error; a context manager.
+
+    Args:
+        title: what the job is, such as `train`.
+        plain: print lines where there is no terminal (off where the log tells enough).
+    """
+
+    def __init__(self, title: str, *, plain: bool = True) -> None:
+        self._title = title
+        self._plain = plain
+        self._told_at = time.monotonic()
+        self._started_at = self._told_at
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            self._bar = _bar()
+            self._task = self._bar.add_task(self._title, total=_STEPS, figures="")
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(
+        self,
+        done: int,
+        total: int | None,
+        figures: Mapping[str, float] | None = None,
+        *,
+        fraction: float | None = None,
+    ) -> None:
+        """Show that `done` of `total` is done; `fraction` where the total is not known.
+
+        Args:
+            done: finished parts.
+            total: all parts, or None.
+            figures: what is worth watching, such as the loss.
+            fraction: 0 to 1; by default `done / total`.
+        """
+        if fraction is None:
+            fraction = done / total if total else 0.0
+        text = _figures(figures or {})
+        if self._bar is not None and self._task is not None:
+            count = f"{done}/{total}" if total else f"{done}"
+            self._bar.update(
+                self._task, completed=fraction * _STEPS, figures=f"{count}  {text}".rstrip()
+            )
+            return
+        now = time.monotonic()
+        if self._plain and (now - self._told_at >= PLAIN_SECONDS or (total and done >= total)):
+            self._told_at = now
+            count = f"{done} of {total}" if total else f"{done}"
+            passed = f"{now - self._started_at:.0f} s"
+            parts = [part for part in (f"{fraction:.0%}", passed, text) if part]
+            sys.stderr.write(f"{PREFIX}: {self._title} {count} ({', '.join(parts)})\n")
+            sys.stderr.flush()
+
+
+def _bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        Remaining(),
+        TextColumn("{task.fields[figures]}"),
+        console=Console(stderr=True),
+        redirect_stdout=True,
+        redirect_stderr=True,
+    )
+
+
+def _figures(figures: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if name != "fraction")

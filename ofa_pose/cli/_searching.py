@@ -1,0 +1,154 @@
+"""The parts of a search: what is searched, on which scenes, and the run that results."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ofa_pose.catalog import load_space
+from ofa_pose.cli._budgets import name_budgets, refuse_infeasible
+from ofa_pose.cli._sources import Making, Pictures, Use, limited
+from ofa_pose.cli._weights import origin_of, starter_path, supernet_path
+
+if TYPE_CHECKING:
+    from ofa_pose.cost import Budget, CostTable
+    from ofa_pose.data import SceneSource
+    from ofa_pose.skeleton import Skeleton
+    from ofa_pose.space import SearchSpace
+
+STARTER_SPACE = "litepose-lite0"
+# Parts of one data set that serves every purpose: calibrate, search, report.
+_PARTS = {"calibration": 0.2, "search": 0.4, "report": 0.4}
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is searched: budgets that are known to be feasible, and the weights, not yet loaded.
+
+    Attributes:
+        space: the supernet's.
+        skeleton: the supernet's.
+        budgets: tier name -> budget.
+        table: costs of every arch.
+        weights: the supernet's file.
+    """
+
+    space: SearchSpace
+    skeleton: Skeleton
+    budgets: Mapping[str, Budget]
+    table: CostTable
+    weights: Path
+
+    @classmethod
+    def resolve(
+        cls,
+        budgets: Sequence[str],
+        *,
+        supernet: Path | None,
+        space: str | None,
+        skeleton: str | None,
+    ) -> Target:
+        """Find space, skeleton and weights, and refuse budgets that no arch can meet.
+
+        Args:
+            budgets: as given; none means the space's tiers.
+            supernet: a file or a run's folder; None means the starter in the box.
+            space: name or file; None means what the weights say.
+            skeleton: name or file; None means what the weights say.
+
+        Raises:
+            InfeasibleBudgetError: nothing has been loaded but the head of the weights' file.
+            WeightsError: the weights are missing, damaged, or no supernet's.
+            UsageError: no starter is in the box for the space.
+        """
+        from ofa_pose.cost import CostTable
+        from ofa_pose.skeleton import load_skeleton
+
+        path = None if supernet is None else supernet_path(supernet)
+        origin = {} if path is None else origin_of(path)
+        declared = load_space(space or origin.get("space", STARTER_SPACE))
+        joints = load_skeleton(skeleton or origin.get("skeleton", declared.skeleton))
+        named = name_budgets(declared, budgets)
+        table = CostTable(declared, skeleton=joints)
+        refuse_infeasible(table, named)
+        if path is None:
+            path = starter_path(declared.name)
+            _LOG.info("no --supernet: using the starter in the box, %s", path.name)
+        return cls(declared, joints, named, table, path)
+
+
+@dataclass(frozen=True)
+class SearchScenes:
+    """Disjoint scenes for the three purposes of a search.
+
+    Attributes:
+        calibration: batch-norm statistics are measured on them.
+        search: archs compete on them.
+        report: winners are reported on them.
+        synthetic: whether they are painted.
+    """
+
+    calibration: SceneSource
+    search: SceneSource
+    report: SceneSource
+    synthetic: bool
+
+
+def painted_scenes(making: Making, *, count: int, calibration: int) -> SearchScenes:
+    """Return synthetic scenes that no training has seen."""
+    _LOG.info("no --data: archs are scored on synthetic scenes that no training has seen")
+    return SearchScenes(
+        making.synthetic(calibration, Use.CALIBRATE),
+        making.synthetic(count, Use.SEARCH),
+        making.synthetic(count, Use.REPORT),
+        synthetic=True,
+    )
+
+
+def photographed_scenes(
+    data: Pictures,
+    making: Making,
+    *,
+    calibration: Pictures,
+    report: Pictures,
+    split: str,
+    most: int,
+) -> SearchScenes:
+    """Open the photographs; one data set is cut into parts for the purposes it has to serve.
+
+    Args:
+        data: what archs compete on: its split `split`.
+        making: how scenes are made of pictures.
+        calibration: training pictures (split `train`); by default those of `data`'s folder, else
+            a part of `data`.
+        report: what winners are reported on (split `val`); by default a part of `data`.
+        split: of `data`.
+        most: scenes that archs compete on.
+
+    Raises:
+        DataError: a set cannot be used, or is too small to be cut.
+    """
+    from ofa_pose.evaluate import split_source
+
+    joints = making.skeleton
+    if not calibration.given and split != "train" and data.has_split("train"):
+        calibration = Pictures(data.data, images=data.images)
+    sources: dict[str, SceneSource] = {}
+    if calibration.given:
+        sources["calibration"] = calibration.open("train", joints)
+    if report.given:
+        sources["report"] = report.open("val", joints)
+    shares = {name: share for name, share in _PARTS.items() if name not in sources}
+    fractions = [share / sum(shares.values()) for share in shares.values()]
+    parts = split_source(data.open(split, joints), fractions, seed=making.seed)
+    sources.update(zip(shares, parts, strict=True))
+    return SearchScenes(
+        making.of(sources["calibration"], Use.CALIBRATE),
+        limited(making.of(sources["search"], Use.SEARCH), most),
+        making.of(sources["report"], Use.REPORT),
+        synthetic=False,
+    )

@@ -1,0 +1,190 @@
+"""Where a verb's scenes come from: photographs, mosaics of them, synthetic scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ofa_pose.errors import UsageError
+
+if TYPE_CHECKING:
+    from ofa_pose.data import SceneSource
+    from ofa_pose.skeleton import Skeleton
+
+CANVAS = 256
+
+
+class Use(IntEnum):
+    """What scenes are for; scenes composed or painted for one use never serve another."""
+
+    TRAIN = 0
+    VALIDATE = 1
+    CALIBRATE = 2
+    SEARCH = 3
+    REPORT = 4
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Where photographs lie, as the options say; all paths may be absent."""
+
+    data: Path | None = None
+    annotations: Path | None = None
+    images: Path | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether there are any photographs."""
+        return self.data is not None or self.annotations is not None
+
+    def has_split(self, split: str) -> bool:
+        """Whether the data set's folder looks as if it held a split of this name."""
+        if self.data is None or not self.data.is_dir() or self.annotations is not None:
+            return False
+        patterns = (f"annotations/*{split}*.json", f"json/*{split}*.json")
+        return any(any(self.data.glob(pattern)) for pattern in patterns)
+
+    def open(self, split: str, skeleton: Skeleton) -> SceneSource:
+        """Open a split of the data set.
+
+        Raises:
+            DataError: it is not there, or damaged.
+        """
+        from ofa_pose.data import open_scenes
+
+        return open_scenes(
+            self.data,
+            split=split,
+            annotations=self.annotations,
+            images=self.images,
+            skeleton=skeleton,
+        )
+
+
+@dataclass(frozen=True)
+class Making:
+    """How scenes are made of pictures.
+
+    Attributes:
+        skeleton: whose joints they carry.
+        seed: of mosaics and synthetic scenes.
+        mosaic: most pictures a canvas; None leaves pictures as they are.
+        canvas: side of mosaics and synthetic scenes, pixels.
+    """
+
+    skeleton: Skeleton
+    seed: int
+    mosaic: int | None = None
+    canvas: int = CANVAS
+
+    def of(self, pictures: SceneSource, use: Use) -> SceneSource:
+        """Return pictures as they are, or the mosaics composed of them: each about once."""
+        if self.mosaic is None:
+            return pictures
+        from ofa_pose.data import MosaicScenes
+
+        return MosaicScenes(
+            pictures,
+            seed=self._seed(use),
+            count=max(1, round(2 * len(pictures) / (1 + self.mosaic))),
+            size=self.canvas,
+            people=(1, self.mosaic),
+        )
+
+    def synthetic(self, count: int, use: Use) -> SceneSource:
+        """Return painted scenes; no scene is shared with another use."""
+        from ofa_pose.data import SyntheticScenes
+
+        return SyntheticScenes(self._seed(use), count, size=self.canvas, skeleton=self.skeleton)
+
+    def _seed(self, use: Use) -> int:
+        return self.seed + 1_000_000_007 * use
+
+
+def training_scenes(
+    pictures: Pictures, making: Making, *, synthetic: int | None, share: float
+) -> SceneSource:
+    """Return photographs (or their mosaics), synthetic scenes, or both in one.
+
+    Args:
+        pictures: of split `train`.
+        making: how scenes are made of them.
+        synthetic: number of synthetic scenes, or None.
+        share: of the synthetic scenes in a mix, between 0 and 1.
+
+    Raises:
+        UsageError: neither was given, or the share is impossible.
+        DataError: the photographs cannot be used.
+    """
+    from ofa_pose.data import MixedScenes
+
+    if not 0 < share < 1:
+        raise UsageError(f"--synthetic-share lies between 0 and 1, got {share:g}")
+    sources = []
+    if pictures.given:
+        sources.append(making.of(pictures.open("train", making.skeleton), Use.TRAIN))
+    if synthetic:
+        sources.append(making.synthetic(synthetic, Use.TRAIN))
+    if not sources:
+        raise UsageError("nothing to learn from: give --data FOLDER, or --synthetic N, or both")
+    if len(sources) == 1:
+        return sources[0]
+    return MixedScenes(sources, [1 - share, share], seed=making.seed)
+
+
+def validation_scenes(
+    pictures: Pictures, val: Pictures, making: Making, *, synthetic: bool, most: int
+) -> SceneSource | None:
+    """Return what a training is validated on: `--val`, else `--data`'s, else synthetic scenes.
+
+    Args:
+        pictures: the training photographs, whose data set may hold a split `val`.
+        val: the photographs given for validation.
+        making: how scenes are made of them.
+        synthetic: whether synthetic scenes are trained on.
+        most: scenes to validate on.
+    """
+    if val.given:
+        return limited(making.of(val.open("val", making.skeleton), Use.VALIDATE), most)
+    if pictures.has_split("val"):
+        return limited(making.of(pictures.open("val", making.skeleton), Use.VALIDATE), most)
+    if synthetic and not pictures.given:
+        return making.synthetic(most, Use.VALIDATE)
+    return None
+
+
+def scored_scenes(
+    pictures: Pictures, making: Making, *, split: str, synthetic: int | None, most: int | None
+) -> SceneSource:
+    """Return what a network is scored on: one split of a data set, or synthetic scenes.
+
+    Raises:
+        UsageError: both or neither was given.
+    """
+    if pictures.given == (synthetic is not None):
+        raise UsageError("give what to score on: either --data FOLDER, or --synthetic N")
+    if synthetic is not None:
+        return making.synthetic(synthetic, Use.VALIDATE)
+    scenes = making.of(pictures.open(split, making.skeleton), Use.VALIDATE)
+    return scenes if most is None else limited(scenes, most)
+
+
+def limited(source: SceneSource, most: int) -> SceneSource:
+    """Return at most so many scenes of a source, spread evenly over it."""
+    if len(source) <= most:
+        return source
+    from ofa_pose.evaluate import SubsetScenes
+
+    return SubsetScenes(source, [i * len(source) // most for i in range(most)])
+
+
+def described(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options for a run's config: paths made absolute, what was not given left out."""
+    return {
+        key: str(value.expanduser().resolve()) if isinstance(value, Path) else value
+        for key, value in options.items()
+        if value is not None
+    }

@@ -1,0 +1,284 @@
+"""What `train` and `finetune` share: options resolved into recipe, scenes and run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ofa_pose.cli import _console
+from ofa_pose.cli._progress import Meter
+from ofa_pose.cli._sources import (
+    Making,
+    Pictures,
+    described,
+    training_scenes,
+    validation_scenes,
+)
+from ofa_pose.cli._weights import check_device
+from ofa_pose.errors import RecipeError
+
+if TYPE_CHECKING:
+    from ofa_pose.data import SceneSource
+    from ofa_pose.export import Tier
+    from ofa_pose.models import Network
+    from ofa_pose.runs import RunFolder
+    from ofa_pose.skeleton import Skeleton
+    from ofa_pose.space import Arch, SearchSpace
+    from ofa_pose.train import Recipe, TrainResult, Validate
+
+# What a run may be resumed with other values of: they change its speed, not its result.
+_FREE = ("workers", "device")
+_VALIDATED = ("AP", "AP50", "AP75", "AR")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningOptions:
+    """The options that every training has, by the names of the command's parameters."""
+
+    set_: Sequence[str] | None
+    batch_size: int | None
+    steps: int | None
+    epochs: float | None
+    minutes: float | None
+    data: Path | None
+    annotations: Path | None
+    images: Path | None
+    mosaic: int | None
+    synthetic: int | None
+    synthetic_share: float
+    canvas: int
+    val: Path | None
+    val_images: Path | None
+    val_scenes: int
+    validations: int
+    device: str
+    workers: int
+    seed: int
+    out: Path | None
+    resume: bool
+    force: bool
+
+    @classmethod
+    def of(cls, context: typer.Context) -> LearningOptions:
+        """Pick them from what the command was called with."""
+        return cls(**{field.name: context.params[field.name] for field in fields(cls)})
+
+    def overrides(self) -> dict[str, Any]:
+        """Return the changes to a recipe that the options ask for.
+
+        Raises:
+            RecipeError: a `--set` cannot be read, or more than one length is given.
+        """
+        lengths = {"steps": self.steps, "epochs": self.epochs, "minutes": self.minutes}
+        given = {key: value for key, value in lengths.items() if value is not None}
+        if len(given) > 1:
+            raise RecipeError(f"give one length of the run, not --{' and --'.join(given)}")
+        if self.batch_size is not None:
+            given["batch_size"] = self.batch_size
+        return {**read_settings(self.set_ or ()), **given}
+
+
+@dataclass(frozen=True)
+class Learning:
+    """One training, resolved: nothing of it has been loaded into memory or written yet.
+
+    Attributes:
+        options: as given.
+        space: whose recipe is followed.
+        recipe: with the options' changes.
+        train: the scenes that are learnt from.
+        val: the scenes that validate, or None.
+    """
+
+    options: LearningOptions
+    space: SearchSpace
+    recipe: Recipe
+    train: SceneSource
+    val: SceneSource | None
+
+    @classmethod
+    def resolve(
+        cls, options: LearningOptions, space: SearchSpace, *, stage: str, skeleton: Skeleton
+    ) -> Learning:
+        """Check the recipe and the device, then open the scenes.
+
+        Raises:
+            RecipeError: an unknown key or an impossible value; no length.
+            DataError: the scenes cannot be used.
+            UsageError: no scenes are given, or the device is not here.
+        """
+        from ofa_pose.train import make_recipe
+
+        recipe = make_recipe(space, stage, overrides=options.overrides())
+        if recipe.budget is None:
+            raise RecipeError("how long? give one of --steps, --epochs and --minutes")
+        check_device(options.device)
+        making = Making(skeleton, options.seed, options.mosaic, options.canvas)
+        pictures = Pictures(options.data, options.annotations, options.images)
+        train = training_scenes(
+            pictures, making, synthetic=options.synthetic, share=options.synthetic_share
+        )
+        val = validation_scenes(
+            pictures,
+            Pictures(options.val, images=options.val_images),
+            making,
+            synthetic=options.synthetic is not None,
+            most=options.val_scenes,
+        )
+        return cls(options, space, recipe, train, val)
+
+    def open_run(self, default: str, identity: Mapping[str, Any]) -> RunFolder:
+        """Open the run's folder, `runs/<default>` unless `--out` names one."""
+        from ofa_pose.runs import RunFolder
+
+        hidden = {"out", "resume", "force", "set_", "batch_size", "steps", "epochs", "minutes"}
+        given = {key: value for key, value in vars(self.options).items() if key not in hidden}
+        return RunFolder.open(
+            self.options.out or Path("runs") / default,
+            config=described({**identity, "recipe": self.recipe.to_dict(), **given}),
+            resume=self.options.resume,
+            force=self.options.force,
+            free=_FREE,
+        )
+
+    def keywords(self, run: RunFolder, meter: Meter) -> dict[str, Any]:
+        """Return the keyword arguments that both training functions take."""
+        from ofa_pose.train import Cadence
+
+        return {
+            "run": run,
+            "recipe": self.recipe,
+            "seed": self.options.seed,
+            "cadence": Cadence(validations=self.options.validations),
+            "workers": self.options.workers,
+            "device": self.options.device,
+            "resume": run.resumed,
+            "progress": _progress(meter),
+        }
+
+
+def read_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Return `KEY=VALUE` pairs as a nested mapping; dots nest, values are read as YAML.
+
+    Raises:
+        RecipeError: a pair cannot be read.
+    """
+    import yaml
+
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.strip():
+            raise RecipeError(f"cannot read --set {pair!r}; write KEY=VALUE, such as lr=0.001")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"cannot read the value in --set {pair!r}") from error
+        *outer, name = key.strip().split(".")
+        place = settings
+        for part in outer:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise RecipeError(f"--set {pair!r}: {part} was given one value before")
+        place[name] = _number(value)
+    return settings
+
+
+def train_network(
+    learning: Learning, network: Network, *, arch: Arch, run: RunFolder
+) -> TrainResult:
+    """Train one network with a progress bar, validated on the scenes for that, if any."""
+    from ofa_pose.train import finetune
+
+    with Meter("train", plain=False) as meter:
+        return finetune(
+            network,
+            learning.train,
+            space=learning.space,
+            arch=arch,
+            validate=_validation(learning, network, arch),
+            **learning.keywords(run, meter),
+        )
+
+
+def save_trained(
+    run: RunFolder, tier: Tier, network: Network, *, result: TrainResult, occasion: str
+) -> Tier:
+    """Save a tier with the weights that a training recommends, and their validation's AP."""
+    from ofa_pose.export import save_tier
+    from ofa_pose.supernet import load_state, load_weights
+
+    path = finished_weights(result)
+    state, _ = load_weights(path)
+    load_state(network, state, source=str(path))
+    if result.best is not None:
+        tier = tier.with_scores(occasion, {"AP": result.best})
+    return save_tier(run.path, tier, network)
+
+
+def finished_weights(result: TrainResult) -> Path:
+    """Return the weights a training recommends: the best, else the last."""
+    return result.best_weights or result.last_weights
+
+
+def tell_outcome(result: TrainResult, *, tier: Tier | None, as_json: bool, hint: str) -> None:
+    """Print what a training reached, where it lies and what to do with it."""
+    weights = finished_weights(result)
+    if as_json:
+        document: dict[str, Any] = {
+            "steps": result.steps,
+            "seconds": round(result.seconds, 1),
+            "best_AP": result.best,
+            "best_step": result.best_step,
+            "weights": weights,
+        }
+        if tier is not None:
+            document["tier"] = tier.path
+            document["scores"] = {name: dict(values) for name, values in tier.scores.items()}
+        _console.emit_json(document)
+        return
+    _console.line(f"{result.steps} steps in {result.seconds / 60:.1f} minutes of training")
+    if result.best is None:
+        _console.line("not validated: there were no validation scenes (--val)")
+    else:
+        _console.line(f"best validation AP {result.best:.3f}, after step {result.best_step}")
+    if tier is not None:
+        figures = [f"{name} {scores['AP']:.3f}" for name, scores in tier.scores.items()]
+        _console.line(f"tier: {tier.path}" + (f" (AP: {', '.join(figures)})" if figures else ""))
+    _console.line(f"weights: {weights}")
+    _console.line(f"next: {hint}")
+
+
+def _validation(learning: Learning, network: Network, arch: Arch) -> Validate | None:
+    if learning.val is None:
+        return None
+    from ofa_pose.evaluate import evaluate_network
+
+    scenes, space = learning.val, learning.space
+
+    def validate(step: int) -> dict[str, float]:
+        scores = evaluate_network(network, scenes, resolution=arch.resolution, space=space)
+        return {name: scores[name] for name in _VALIDATED}
+
+    return validate
+
+
+def _progress(meter: Meter) -> Callable[[int, int | None, Mapping[str, float]], None]:
+    def show(done: int, total: int | None, figures: Mapping[str, float]) -> None:
+        meter.show(done, total, figures, fraction=figures["fraction"])
+
+    return show
+
+
+def _number(value: Any) -> Any:
+    """Read `1e-3`, which YAML 1.1 takes for text, as a number."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value

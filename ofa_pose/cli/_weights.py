@@ -1,0 +1,177 @@
+"""Weights that a verb starts from: a supernet's file, the starter in the box, ImageNet."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ofa_pose.catalog import search_folders
+from ofa_pose.errors import UsageError, WeightsError
+
+if TYPE_CHECKING:
+    from ofa_pose.models import Network
+    from ofa_pose.skeleton import Skeleton
+    from ofa_pose.space import Arch, SearchSpace
+    from ofa_pose.supernet import Supernet
+
+INIT_HELP = (
+    "Start from: imagenet (litepose-lite0; extra [pretrained]), a weights file of an earlier "
+    "training, a tier's YAML, or a checkpoint published with LitePose (.pth); default: random."
+)
+IMAGENET = "imagenet"
+
+
+def check_device(device: str) -> str:
+    """Return `device` if this machine has it.
+
+    Raises:
+        UsageError: it is no device, or not here.
+    """
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--device {device} cannot be used here: {reason}") from error
+    return device
+
+
+def starter_path(space: str) -> Path:
+    """Return the supernet weights in the box for a space.
+
+    Raises:
+        UsageError: none are shipped for it.
+    """
+    for folder in search_folders("search_spaces"):
+        path = folder / "weights" / f"{space}-starter.safetensors"
+        if path.is_file():
+            return path
+    raise UsageError(
+        f"no weights for space {space!r} are in the box; give --supernet FILE, "
+        "which ofa-pose train makes"
+    )
+
+
+def supernet_path(path: Path) -> Path:
+    """Return the weights that `--supernet` names: a file, or the best of a run's folder.
+
+    Raises:
+        WeightsError: there are none.
+    """
+    if not path.is_dir():
+        return path
+    for name in ("best.safetensors", "last.safetensors"):
+        if (path / name).is_file():
+            return path / name
+    raise WeightsError(f"the folder {path} holds neither best.safetensors nor last.safetensors")
+
+
+def origin_of(path: Path) -> dict[str, str]:
+    """Return `space` and `skeleton`, by name, that a supernet's weights file says it belongs to.
+
+    Raises:
+        WeightsError: missing, damaged, or not a supernet's.
+    """
+    if not path.is_file():
+        raise WeightsError(f"no weights at {path}")
+    metadata = _metadata(path)
+    if metadata.get("kind") != "supernet" or "space" not in metadata:
+        found = metadata.get("kind", "unlabelled weights")
+        raise WeightsError(f"{path} holds {found!r}, not a supernet")
+    origin = {"space": metadata["space"]}
+    skeleton = json.loads(metadata.get("options", "{}")).get("skeleton")
+    return origin if skeleton is None else {**origin, "skeleton": skeleton}
+
+
+def start_supernet(
+    space: SearchSpace, init: str | None, *, skeleton: Skeleton, seed: int
+) -> Supernet:
+    """Return a supernet with the weights that `--init` names; random ones by the seed.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or of another space or network.
+        MissingExtraError: ImageNet weights are not installed.
+    """
+    from ofa_pose.supernet import Supernet, load_supernet
+
+    if init is not None and _kind(init) == "supernet":
+        return load_supernet(init, space=space, skeleton=skeleton)
+    supernet = Supernet(space, seed=seed, skeleton=skeleton)
+    if init is not None:
+        _fill(supernet.network, init, space=space, arch=space.largest)
+    return supernet
+
+
+def start_network(
+    space: SearchSpace, arch: Arch, init: str | None, *, skeleton: Skeleton, seed: int
+) -> Network:
+    """Return one arch's network with the weights that `--init` names.
+
+    From ImageNet or a supernet, an arch takes its share of the full-width weights.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or of another space or network.
+        MissingExtraError: ImageNet weights are not installed.
+    """
+    from ofa_pose.models import build
+
+    if init is not None and (init == IMAGENET or _kind(init) == "supernet"):
+        return start_supernet(space, init, skeleton=skeleton, seed=seed).train().extract(arch)
+    network = build(space, arch, seed=seed, skeleton=skeleton)
+    if init is not None:
+        _fill(network, init, space=space, arch=arch)
+    return network
+
+
+def _fill(network: Network, init: str, *, space: SearchSpace, arch: Arch) -> None:
+    """Put the weights of one network into `network`, which is `arch`'s."""
+    from ofa_pose.export import load_tier
+    from ofa_pose.models.imported import load_efficientnet_lite0, load_published
+
+    if init == IMAGENET:
+        load_efficientnet_lite0(network)
+    elif init.endswith((".pth", ".pth.tar", ".pt")):
+        load_published(network, init)
+    elif init.endswith((".yaml", ".yml")):
+        tier = load_tier(init, space=space)
+        if tier.arch != arch:
+            raise WeightsError(f"{init} is of arch {tier.arch.key}, this network is {arch.key}")
+        network.load_state_dict(tier.build().state_dict())
+    else:
+        _fill_from_training(network, Path(init), space=space, arch=arch)
+
+
+def _fill_from_training(network: Network, path: Path, *, space: SearchSpace, arch: Arch) -> None:
+    from ofa_pose.supernet import load_state, load_weights
+
+    state, metadata = load_weights(path)
+    if metadata.get("space_hash") != space.hash:
+        raise WeightsError(
+            f"{path} is of space {metadata.get('space', 'unknown')!r} "
+            f"({metadata.get('space_hash')}), not of {space.name!r} ({space.hash})"
+        )
+    written = metadata.get("arch", "")
+    trained = space.arch(json.loads(written) if written.startswith("{") else written)
+    if trained != arch:
+        raise WeightsError(f"{path} is of arch {trained.key}, this network is {arch.key}")
+    load_state(network, state, source=str(path))
+
+
+def _kind(init: str) -> str:
+    """Return what a safetensors file says it holds; "" for other files and words."""
+    path = Path(init)
+    return _metadata(path).get("kind", "") if path.suffix == ".safetensors" else ""
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as stream:
+            return stream.metadata() or {}
+    except FileNotFoundError as error:
+        raise WeightsError(f"no weights at {path}") from error
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is not a whole safetensors file ({error})") from None

@@ -1,0 +1,137 @@
+"""What a search leaves: the winners' tiers, the front, and the table that is printed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ofa_pose.cli import _console
+from ofa_pose.cli._budgets import costs_document
+from ofa_pose.cli._front import draw_front
+from ofa_pose.files import atomic_write
+
+if TYPE_CHECKING:
+    from ofa_pose.cli._searching import SearchScenes
+    from ofa_pose.cost import Budget
+    from ofa_pose.data import SceneSource
+    from ofa_pose.evaluate import SubnetEvaluator
+    from ofa_pose.export import Tier
+    from ofa_pose.runs import RunFolder
+    from ofa_pose.search import SearchResult
+    from ofa_pose.space import Arch
+
+_LOG = logging.getLogger(__name__)
+
+
+def save_winners(
+    run: RunFolder,
+    result: SearchResult,
+    budgets: Mapping[str, Budget],
+    *,
+    evaluator: SubnetEvaluator,
+    report: SceneSource,
+    seed: int,
+) -> list[Tier]:
+    """Report every winner on scenes that chose nothing, and write its tier.
+
+    Returns:
+        The tiers in the budgets' order; one without a winner is left out.
+    """
+    from ofa_pose.evaluate import evaluate_network
+    from ofa_pose.export import make_tier, save_tier
+
+    space = evaluator.supernet.space
+    reported: dict[Arch, dict[str, float]] = {}
+    tiers = []
+    for name, winner in result.tiers.items():
+        network = evaluator.subnet(winner.arch)
+        if winner.arch not in reported:
+            _LOG.info("scoring %s on %d scenes that did not choose it", name, len(report))
+            reported[winner.arch] = evaluate_network(
+                network, report, resolution=winner.arch.resolution, space=space
+            )
+        tier = make_tier(
+            name,
+            space,
+            winner.arch,
+            skeleton=report.skeleton,
+            budget=str(budgets[name]),
+            scores={"search": winner.scores, "report": reported[winner.arch]},
+            seed=seed,
+            created_by="ofa-pose search",
+        )
+        tiers.append(save_tier(run.path, tier, network))
+    return tiers
+
+
+def write_front(run: RunFolder, result: SearchResult, budgets: Mapping[str, Budget]) -> None:
+    """Write `front.csv` and `front.png`."""
+    from ofa_pose.search.table import to_csv
+
+    atomic_write(run.file("front.csv"), to_csv(result.front, result.archive.space))
+    draw_front(run.file("front.png"), result, budgets)
+
+
+def tell_search(
+    run: RunFolder,
+    result: SearchResult,
+    tiers: Sequence[Tier],
+    *,
+    scenes: SearchScenes,
+    as_json: bool,
+) -> None:
+    """Print the tiers and where everything lies."""
+    if as_json:
+        _console.emit_json(_document(run, result, tiers, scenes))
+        return
+    headers = "tier", "budget", "pixels", "M exact MACs", "M params", "AP search", "AP report"
+    rows = [
+        (
+            tier.name,
+            tier.budget,
+            tier.resolution,
+            f"{tier.costs.macs['exact'] / 1e6:,.1f}",
+            f"{tier.costs.params / 1e6:.3f}",
+            f"{tier.scores['search']['AP']:.3f}",
+            f"{tier.scores['report']['AP']:.3f}",
+            tier.arch.key,
+        )
+        for tier in tiers
+    ]
+    _console.table((*headers, "arch"), rows)
+    kind = "synthetic scenes" if scenes.synthetic else "scenes"
+    _console.line(
+        f"AP of inherited weights: search, on {len(scenes.search)} {kind} that chose the winners; "
+        f"report, on {len(scenes.report)} others"
+    )
+    _console.line(f"{result.message}; every arch is in {run.file('archive.csv')}")
+    _console.line(f"front: {run.file('front.png')}")
+    if tiers:
+        _console.line(f"next: ofa-pose finetune {tiers[0].path} --data FOLDER")
+
+
+def _document(
+    run: RunFolder, result: SearchResult, tiers: Sequence[Tier], scenes: SearchScenes
+) -> dict[str, Any]:
+    return {
+        "folder": run.path,
+        "message": result.message,
+        "notes": list(result.notes),
+        "evaluations": len(result.archive),
+        "front": [row.arch.key for row in result.front],
+        "synthetic_scenes": scenes.synthetic,
+        "search_scenes": len(scenes.search),
+        "report_scenes": len(scenes.report),
+        "tiers": [
+            {
+                "name": tier.name,
+                "budget": tier.budget,
+                "file": tier.path,
+                "arch": tier.arch.to_dict(),
+                "costs": costs_document(result.tiers[tier.name].costs),
+                "scores": {name: dict(values) for name, values in tier.scores.items()},
+            }
+            for tier in tiers
+        ],
+    }

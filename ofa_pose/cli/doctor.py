@@ -1,0 +1,110 @@
+"""`ofa-pose doctor`: what this machine and installation offer."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import ofa_pose
+from ofa_pose.cli import _console
+from ofa_pose.cli._options import JsonOption
+from ofa_pose.errors import OfaPoseError
+
+EPILOG = "Example: ofa-pose doctor --json"
+
+DISTRIBUTION = "ofa-pose"
+
+
+def command(as_json: JsonOption = False) -> None:
+    """Show versions, threads, memory, disk, devices and which extras are installed."""
+    needed, extras = _requirements()
+    report = {
+        "ofa_pose": ofa_pose.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "dependencies": needed,
+        "extras": extras,
+        **_machine(),
+        **_torch(),
+    }
+    if as_json:
+        _console.emit_json(report)
+    else:
+        _show(report)
+    missing = [name for name, version in needed.items() if version is None]
+    if missing:
+        raise OfaPoseError(f"not installed: {', '.join(missing)}; reinstall {DISTRIBUTION}")
+
+
+def _requirements() -> tuple[dict[str, str | None], dict[str, dict[str, str | None]]]:
+    """Return installed versions of what the package needs, and of each extra's packages."""
+    needed: dict[str, str | None] = {}
+    extras: dict[str, dict[str, str | None]] = {}
+    for requirement in importlib.metadata.requires(DISTRIBUTION) or []:
+        match = re.match(r"[A-Za-z0-9._-]+", requirement)
+        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", requirement)
+        if match is None:
+            continue
+        group = extras.setdefault(extra.group(1), {}) if extra else needed
+        group[match.group()] = _version(match.group())
+    return needed, extras
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _machine() -> dict[str, Any]:
+    page = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
+    names = os.sysconf_names if page else {}
+    total = page * os.sysconf("SC_PHYS_PAGES") if "SC_PHYS_PAGES" in names else None
+    free = page * os.sysconf("SC_AVPHYS_PAGES") if "SC_AVPHYS_PAGES" in names else None
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "cpus": usable,
+        "memory_bytes": total,
+        "free_memory_bytes": free,
+        "free_disk_bytes": shutil.disk_usage(Path.cwd()).free,
+        "can_write_here": os.access(Path.cwd(), os.W_OK),
+    }
+
+
+def _torch() -> dict[str, Any]:
+    if importlib.util.find_spec("torch") is None:
+        return {"torch_threads": None, "devices": []}
+    import torch
+
+    cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {"torch_threads": torch.get_num_threads(), "devices": ["cpu", *cuda]}
+
+
+def _show(report: dict[str, Any]) -> None:
+    def gib(size: int | None) -> str:
+        return "unknown" if size is None else f"{size / 2**30:.1f} GiB"
+
+    writable = "" if report["can_write_here"] else ", which cannot be written"
+    rows = [
+        ("ofa_pose", report["ofa_pose"]),
+        ("python", f"{report['python']} ({sys.executable})"),
+        ("platform", report["platform"]),
+        ("cpus", f"{report['cpus']}, torch uses {report['torch_threads']} threads"),
+        ("memory", f"{gib(report['memory_bytes'])}, {gib(report['free_memory_bytes'])} free"),
+        ("disk", f"{gib(report['free_disk_bytes'])} free here{writable}"),
+        ("devices", ", ".join(report["devices"]) or "none: torch is not installed"),
+    ]
+    rows += [(name, version or "MISSING") for name, version in report["dependencies"].items()]
+    for extra, packages in report["extras"].items():
+        absent = [name for name, version in packages.items() if version is None]
+        found = "installed" if not absent else f"not installed: {', '.join(absent)}"
+        rows.append((f"extra [{extra}]", found))
+    _console.table(("what", "found"), rows)

@@ -1,0 +1,122 @@
+"""The entry point: registers the verbs, turns every mistake into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+import ofa_pose
+from ofa_pose.cli import (
+    _console,
+    data,
+    doctor,
+    eval,  # noqa: A004 - the verb's name
+    finetune,
+    macs,
+    search,
+    spaces,
+    train,
+)
+from ofa_pose.errors import OfaPoseError
+
+PROGRAM = "ofa-pose"
+DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+
+# typer's own base of usage errors; it lies in click or inside typer, depending on typer's version.
+_TyperError: type[Exception] = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(
+    name=PROGRAM,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"Example: {PROGRAM} search --budget 1.2G",
+)
+for verb in (search, train, finetune, eval, macs, doctor):
+    app.command(verb.__name__.rpartition(".")[2], epilog=verb.EPILOG)(verb.command)
+app.add_typer(spaces.app, name="spaces")
+app.add_typer(data.app, name="data")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        _console.line(f"{PROGRAM} {ofa_pose.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; anywhere on the line.")
+    ] = False,
+) -> None:
+    """Declare what may vary, train once, then cut out the best pose network for any device."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; the last error is one line on stderr."""
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        with _console.logging_to_stderr():
+            code = app(arguments, prog_name=PROGRAM, standalone_mode=False)
+    except _TyperError as error:
+        if not str(error):  # no verb was given; typer has shown the help
+            return WRONG_USE
+        return _fail(error, _usage_message(error), code=WRONG_USE, debug=debug)
+    except OfaPoseError as error:
+        return _fail(error, str(error), code=error.exit_code, debug=debug)
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has gone; Python must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except OSError as error:
+        return _fail(error, _os_message(error), code=FAILED, debug=debug)
+    except MemoryError as error:
+        message = "out of memory; try a smaller --batch-size or fewer --workers"
+        return _fail(error, message, code=FAILED, debug=debug)
+    except Exception as error:  # noqa: BLE001 - the last door: a bug is told in one line, too
+        message = (
+            f"this is a bug in {PROGRAM}: {type(error).__name__}: {error}; "
+            "--debug shows the traceback"
+        )
+        return _fail(error, message, code=FAILED, debug=debug)
+    if code == INTERRUPTED:
+        _console.error("interrupted; what was saved is complete, --resume goes on from it")
+    return code if isinstance(code, int) else DONE
+
+
+def main() -> None:
+    """Run the command line of this process and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def _fail(error: Exception, message: str, *, code: int, debug: bool) -> int:
+    if debug:
+        _console.traceback(error)
+    _console.error(message)
+    return code
+
+
+def _usage_message(error: Exception) -> str:
+    tell = getattr(error, "format_message", error.__str__)
+    message = tell()
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else PROGRAM
+    return f"{message.rstrip('.')}; see {path} --help"
+
+
+def _os_message(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"

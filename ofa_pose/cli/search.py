@@ -1,0 +1,204 @@
+"""`ofa-pose search`: the best network under every budget, cut out of a trained supernet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ofa_pose.cli._budgets import all_costs, format_cost, limits_of
+from ofa_pose.cli._options import (
+    AnnotationsOption,
+    CalibrationOption,
+    CanvasOption,
+    DataOption,
+    DeviceOption,
+    EvalBatchOption,
+    ForceOption,
+    ImagesOption,
+    JsonOption,
+    MosaicOption,
+    OutOption,
+    ReportOption,
+    ResumeOption,
+    SeedOption,
+    SkeletonOption,
+    SplitOption,
+)
+from ofa_pose.cli._progress import Meter
+from ofa_pose.cli._searching import SearchScenes, Target, painted_scenes, photographed_scenes
+from ofa_pose.cli._sources import CANVAS, Making, Pictures, described
+from ofa_pose.cli._weights import check_device
+from ofa_pose.cli._winners import save_winners, tell_search, write_front
+from ofa_pose.files import sha256_file
+
+if TYPE_CHECKING:
+    from ofa_pose.evaluate import SubnetEvaluator
+    from ofa_pose.runs import RunFolder
+    from ofa_pose.search import Progress, SearchResult
+
+EPILOG = (
+    "Example: ofa-pose search --budget 1.2G\n\n"
+    "Example: ofa-pose search --supernet runs/train-litepose-lite0 --data photos "
+    "--budget 150M --budget 1.2G:paper --budget '0.9M params'"
+)
+# What a search may be resumed with other values of.
+_FREE = ("supernet", "device", "batch_size", "evaluations")
+_HIDDEN = ("budget", "space", "skeleton", "out", "resume", "force", "as_json")
+
+
+def command(
+    context: typer.Context,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--budget",
+            metavar="BUDGET",
+            help="1.2G (exact MACs), 900M, 1.2G:paper, '1.7M params', '64MB peak'; may be "
+            "repeated; default: the space's tiers.",
+        ),
+    ] = None,
+    supernet: Annotated[
+        Path | None,
+        typer.Option(
+            "--supernet",
+            metavar="FILE|FOLDER",
+            help="Weights that ofa-pose train made; default: the starter in the box.",
+        ),
+    ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(
+            "--space",
+            metavar="NAME|FILE",
+            help="The supernet's space; needed where it is not one of `spaces ls`.",
+        ),
+    ] = None,
+    skeleton: SkeletonOption = None,
+    evaluations: Annotated[
+        int, typer.Option("--evaluations", min=1, help="How many archs to score, in all.")
+    ] = 60,
+    population: Annotated[
+        int, typer.Option("--population", min=2, help="Archs of the first generation.")
+    ] = 16,
+    scenes: Annotated[
+        int, typer.Option("--scenes", min=1, help="Score archs on at most so many scenes.")
+    ] = 64,
+    calibration_scenes: Annotated[
+        int, typer.Option("--calibration-scenes", min=1, help="Measure batch norms on so many.")
+    ] = 64,
+    data: DataOption = None,
+    annotations: AnnotationsOption = None,
+    images: ImagesOption = None,
+    split: SplitOption = "val",
+    calibration: CalibrationOption = None,
+    report: ReportOption = None,
+    mosaic: MosaicOption = None,
+    canvas: CanvasOption = CANVAS,
+    batch_size: EvalBatchOption = 8,
+    device: DeviceOption = "cpu",
+    seed: SeedOption = 0,
+    out: OutOption = None,
+    resume: ResumeOption = False,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the best network within every budget, by evolution over a trained supernet.
+
+    Archs compete on one part of the scenes; winners are reported on another. Without --data the
+    scenes are synthetic; without --supernet the weights are the starter in the box.
+    """
+    target = Target.resolve(budget or [], supernet=supernet, space=space, skeleton=skeleton)
+    check_device(device)
+    making = Making(target.skeleton, seed, mosaic, canvas)
+    people = _scenes(Pictures(data, annotations, images), making, options=context.params)
+    evaluator = _evaluator(target, people, options=context.params)
+    run = _open_run(target, out, options=context.params)
+    with run:
+        result = _search(target, evaluator, run, options=context.params)
+        write_front(run, result, target.budgets)
+        tiers = save_winners(
+            run, result, target.budgets, evaluator=evaluator, report=people.report, seed=seed
+        )
+    tell_search(run, result, tiers, scenes=people, as_json=as_json)
+
+
+def _scenes(pictures: Pictures, making: Making, *, options: Mapping[str, Any]) -> SearchScenes:
+    if not pictures.given:
+        return painted_scenes(
+            making, count=options["scenes"], calibration=options["calibration_scenes"]
+        )
+    return photographed_scenes(
+        pictures,
+        making,
+        calibration=Pictures(options["calibration"]),
+        report=Pictures(options["report"]),
+        split=options["split"],
+        most=options["scenes"],
+    )
+
+
+def _evaluator(
+    target: Target, people: SearchScenes, *, options: Mapping[str, Any]
+) -> SubnetEvaluator:
+    from ofa_pose.evaluate import SubnetEvaluator
+    from ofa_pose.supernet import load_supernet
+
+    supernet = load_supernet(target.weights, space=target.space, skeleton=target.skeleton)
+    return SubnetEvaluator(
+        supernet.to(options["device"]),
+        calibration=people.calibration,
+        scenes=people.search,
+        calibration_images=options["calibration_scenes"],
+        batch_size=options["batch_size"],
+    )
+
+
+def _open_run(target: Target, out: Path | None, *, options: Mapping[str, Any]) -> RunFolder:
+    from ofa_pose.runs import RunFolder
+
+    identity = {
+        "verb": "search",
+        "space": target.space.name,
+        "space_hash": target.space.hash,
+        "skeleton": target.skeleton.name,
+        "supernet": target.weights,
+        "supernet_sha256": sha256_file(target.weights),
+        "budgets": {name: str(budget) for name, budget in target.budgets.items()},
+    }
+    given = {key: value for key, value in options.items() if key not in _HIDDEN}
+    return RunFolder.open(
+        out or Path("runs") / f"search-{target.space.name}",
+        config=described({**given, **identity}),
+        resume=options["resume"],
+        force=options["force"],
+        free=_FREE,
+    )
+
+
+def _search(
+    target: Target, evaluator: SubnetEvaluator, run: RunFolder, *, options: Mapping[str, Any]
+) -> SearchResult:
+    from ofa_pose.search import search
+
+    with Meter("search") as meter:
+
+        def show(state: Progress) -> None:
+            best = {name: row.score("AP") for name, row in state.best.items()}
+            meter.show(state.done, state.total, {f"AP {name}": ap for name, ap in best.items()})
+
+        return search(
+            target.space,
+            evaluator,
+            budgets=limits_of(target.budgets),
+            costs=all_costs(target.table),
+            seed=options["seed"],
+            evaluations=options["evaluations"],
+            population=options["population"],
+            archive_path=run.file("archive.csv"),
+            resume=run.resumed,
+            progress=show,
+            format_cost=format_cost,
+        )

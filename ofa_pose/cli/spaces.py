@@ -1,0 +1,153 @@
+"""`ofa-pose spaces`: list, show, check and copy search spaces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ofa_pose.catalog import catalog_folder, load_space, space_names
+from ofa_pose.cli import _console
+from ofa_pose.cli._options import JsonOption
+from ofa_pose.errors import OfaPoseError, SpaceError, UnknownNameError, UsageError
+from ofa_pose.files import atomic_write
+
+if TYPE_CHECKING:
+    from ofa_pose.space import SearchSpace
+
+app = typer.Typer(no_args_is_help=True, help="List, show, check and copy search spaces.")
+
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME|FILE", help="A space that `ls` lists, or a YAML file.")
+]
+
+
+@app.command("ls", epilog="Example: ofa-pose spaces ls")
+def list_spaces(as_json: JsonOption = False) -> None:
+    """List the search spaces that can be given by name; OFA_POSE_PATH adds folders."""
+    shipped = catalog_folder("search_spaces")
+    spaces = [(load_space(name), path) for name, path in space_names().items()]
+    if as_json:
+        _console.emit_json([{**_summary(space), "file": path} for space, path in spaces])
+        return
+    rows = [
+        (
+            space.name,
+            space.family,
+            len(space),
+            ", ".join(f"{name} {budget}" for name, budget in space.tiers.items()) or "-",
+            "shipped" if path.parent == shipped else path,
+            space.description,
+        )
+        for space, path in spaces
+    ]
+    _console.table(("name", "family", "archs", "tiers", "from", "description"), rows)
+
+
+@app.command("show", epilog="Example: ofa-pose spaces show litepose-xs")
+def show(name: NameArgument, as_json: JsonOption = False) -> None:
+    """Show what may vary in a space, its named archs and its tiers."""
+    space = load_space(name)
+    if as_json:
+        choices = {choice.name: choice.values for choice in space.choices}
+        archs = {name: arch.to_dict() for name, arch in space.archs.items()}
+        _console.emit_json({**_summary(space), "choices": choices, "archs": archs})
+        return
+    _console.line(f"{space.name}: {space.description or space.family}")
+    _console.line(f"family {space.family}, skeleton {space.skeleton}, hash {space.hash}")
+    _console.line(f"{len(space):,} archs from {len(space.choices)} choices")
+    rows = [(choice.name, " ".join(map(str, choice.values))) for choice in space.choices]
+    _console.line()
+    _console.table(("choice", "values"), rows)
+    if space.archs:
+        _console.line()
+        names = [choice.name for choice in space.choices]
+        _console.table(("arch", *names), [(key, *a.values()) for key, a in space.archs.items()])
+    if space.tiers:
+        _console.line()
+        _console.table(("tier", "budget"), list(space.tiers.items()))
+
+
+@app.command("validate", epilog="Example: ofa-pose spaces validate my-space.yaml")
+def validate(
+    names: Annotated[list[str], typer.Argument(metavar="NAME|FILE...", help="Spaces to check.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Check spaces whole: the schema, that networks can be built, tiers, recipes, skeleton."""
+    found = {name: _faults(name) for name in names}
+    if as_json:
+        _console.emit_json({name: {"faults": faults} for name, faults in found.items()})
+    else:
+        for name, faults in found.items():
+            if not faults:
+                _console.line(f"{name}: ok")
+    faults = [fault for faults in found.values() for fault in faults]
+    if faults:
+        raise SpaceError("; ".join(faults))
+
+
+@app.command("cp", epilog="Example: ofa-pose spaces cp litepose-xs my-space.yaml")
+def copy(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A space that `ls` lists.")],
+    target: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Where to; default: NAME.yaml here.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy a space's YAML here, to be edited; the copy takes the file's name."""
+    known = space_names()
+    if name not in known:
+        raise UnknownNameError("search space", name, known)
+    target = target or Path(f"{name}.yaml")
+    if target.is_dir():
+        target /= f"{name}.yaml"
+    if target.exists() and not force:
+        raise UsageError(f"{target} exists; give --force to overwrite it, or another name")
+    text = known[name].read_text(encoding="utf-8")
+    atomic_write(target, text.replace(f"\nname: {name}\n", f"\nname: {target.stem}\n", 1))
+    if as_json:
+        _console.emit_json({"space": target.stem, "file": target})
+    else:
+        _console.line(f"wrote {target}; check it with: ofa-pose spaces validate {target}")
+
+
+def _summary(space: SearchSpace) -> dict[str, Any]:
+    return {
+        "name": space.name,
+        "family": space.family,
+        "description": space.description,
+        "archs_total": len(space),
+        "hash": space.hash,
+        "skeleton": space.skeleton,
+        "tiers": dict(space.tiers),
+    }
+
+
+def _faults(name: str) -> list[str]:
+    """Return everything that is wrong with a space, each fault with the file or name it is in."""
+    from ofa_pose.cost import Budget
+    from ofa_pose.models import plan
+    from ofa_pose.skeleton import load_skeleton
+    from ofa_pose.train.recipe import STAGES, make_recipe
+
+    try:
+        space = load_space(name)
+    except OfaPoseError as error:
+        return [str(error)]
+    checks = [
+        lambda: load_skeleton(space.skeleton),
+        lambda: (plan(space, space.largest), plan(space, space.smallest)),
+        *(lambda text=text: Budget.parse(text) for text in space.tiers.values()),
+        *(lambda stage=stage: make_recipe(space, stage) for stage in STAGES),
+    ]
+    faults: list[str] = []
+    for check in checks:
+        try:
+            check()
+        except OfaPoseError as error:
+            message = f"{name}: {error}"
+            if message not in faults:
+                faults.append(message)
+    return faults

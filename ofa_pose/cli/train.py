@@ -1,0 +1,172 @@
+"""`ofa-pose train`: learn a supernet's shared weights, or one plain network."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ofa_pose.catalog import load_space
+from ofa_pose.cli._archs import HELP as ARCH_HELP
+from ofa_pose.cli._archs import parse_arch
+from ofa_pose.cli._options import (
+    AnnotationsOption,
+    CanvasOption,
+    DataOption,
+    DeviceOption,
+    EpochsOption,
+    ForceOption,
+    ImagesOption,
+    JsonOption,
+    MinutesOption,
+    MosaicOption,
+    OutOption,
+    ResumeOption,
+    SeedOption,
+    SetOption,
+    SkeletonOption,
+    StepsOption,
+    SyntheticOption,
+    SyntheticShareOption,
+    TrainBatchOption,
+    ValidationsOption,
+    ValImagesOption,
+    ValOption,
+    ValScenesOption,
+    WorkersOption,
+)
+from ofa_pose.cli._progress import Meter
+from ofa_pose.cli._sources import CANVAS
+from ofa_pose.cli._training import (
+    Learning,
+    LearningOptions,
+    finished_weights,
+    save_trained,
+    tell_outcome,
+    train_network,
+)
+from ofa_pose.cli._weights import INIT_HELP, start_network, start_supernet
+
+if TYPE_CHECKING:
+    from ofa_pose.space import Arch
+    from ofa_pose.supernet import Supernet
+    from ofa_pose.train import Validate
+
+EPILOG = (
+    "Example: ofa-pose train --space litepose-lite0 --data photos --mosaic 4 --init imagenet "
+    "--minutes 120\n\n"
+    "Example: ofa-pose train --space litepose-lite0 --arch largest --data photos --epochs 5\n\n"
+    "Example: ofa-pose train --space toy --synthetic 200 --steps 50"
+)
+
+
+def command(
+    context: typer.Context,
+    space: Annotated[
+        str, typer.Option("--space", metavar="NAME|FILE", help="The space that is trained.")
+    ],
+    arch: Annotated[
+        str | None,
+        typer.Option("--arch", metavar="ARCH", help=f"Train one plain network: {ARCH_HELP}"),
+    ] = None,
+    init: Annotated[
+        str | None, typer.Option("--init", metavar="imagenet|FILE", help=INIT_HELP)
+    ] = None,
+    recipe: Annotated[
+        str,
+        typer.Option(
+            "--recipe", help="The space's recipe: supernet, finetune, pretrain (heatmaps only)."
+        ),
+    ] = "supernet",
+    set_: SetOption = None,
+    batch_size: TrainBatchOption = None,
+    steps: StepsOption = None,
+    epochs: EpochsOption = None,
+    minutes: MinutesOption = None,
+    data: DataOption = None,
+    annotations: AnnotationsOption = None,
+    images: ImagesOption = None,
+    mosaic: MosaicOption = None,
+    synthetic: SyntheticOption = None,
+    synthetic_share: SyntheticShareOption = 0.3,
+    canvas: CanvasOption = CANVAS,
+    val: ValOption = None,
+    val_images: ValImagesOption = None,
+    val_scenes: ValScenesOption = 200,
+    validations: ValidationsOption = 10,
+    skeleton: SkeletonOption = None,
+    device: DeviceOption = "cpu",
+    workers: WorkersOption = 1,
+    seed: SeedOption = 0,
+    out: OutOption = None,
+    resume: ResumeOption = False,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a supernet, one uniformly drawn arch a step; or, with --arch, one plain network.
+
+    What was interrupted goes on with --resume, to the same curve.
+    """
+    from ofa_pose.skeleton import load_skeleton
+
+    declared = load_space(space)
+    joints = load_skeleton(skeleton or declared.skeleton)
+    plain = None if arch is None else parse_arch(declared, arch, seed=seed)
+    options = LearningOptions.of(context)
+    learning = Learning.resolve(options, declared, stage=recipe, skeleton=joints)
+    if plain is None:
+        _train_supernet(learning, init, as_json=as_json)
+    else:
+        _train_network(learning, init, name=arch or "", arch=plain, as_json=as_json)
+
+
+def _train_supernet(learning: Learning, init: str | None, *, as_json: bool) -> None:
+    from ofa_pose.train import train_supernet
+
+    space, scenes = learning.space, learning.train
+    seed = learning.options.seed
+    supernet = start_supernet(space, init, skeleton=scenes.skeleton, seed=seed)
+    identity = {"verb": "train", "init": init}
+    run = learning.open_run(f"train-{space.name}", identity)
+    with run, Meter("train", plain=False) as meter:
+        result = train_supernet(
+            supernet,
+            scenes,
+            validate=_validation(supernet, learning),
+            **learning.keywords(run, meter),
+        )
+    hint = f"ofa-pose search --supernet {finished_weights(result)}"
+    tell_outcome(result, tier=None, as_json=as_json, hint=hint)
+
+
+def _train_network(
+    learning: Learning, init: str | None, *, name: str, arch: Arch, as_json: bool
+) -> None:
+    from ofa_pose.export import make_tier
+
+    space, options = learning.space, learning.options
+    skeleton = learning.train.skeleton
+    network = start_network(space, arch, init, skeleton=skeleton, seed=options.seed)
+    label = name if re.fullmatch(r"[A-Za-z][\w.]*", name) else arch.key
+    identity = {"verb": "train", "init": init, "arch": arch.to_dict()}
+    run = learning.open_run(f"train-{space.name}-{label}", identity)
+    with run:
+        result = train_network(learning, network, arch=arch, run=run)
+        tier = make_tier(
+            label, space, arch, skeleton=skeleton, seed=options.seed, created_by="ofa-pose train"
+        )
+        tier = save_trained(run, tier, network, result=result, occasion="trained")
+    hint = f"ofa-pose eval {tier.path} --data FOLDER"
+    tell_outcome(result, tier=tier, as_json=as_json, hint=hint)
+
+
+def _validation(supernet: Supernet, learning: Learning) -> Validate | None:
+    """Return a validation by the largest and the smallest subnet, re-calibrated."""
+    if learning.val is None:
+        return None
+    from ofa_pose.evaluate import SubnetEvaluator
+    from ofa_pose.train import validate_extremes
+
+    evaluate = SubnetEvaluator(supernet, calibration=learning.train, scenes=learning.val)
+    return validate_extremes(supernet, evaluate)

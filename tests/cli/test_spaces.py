@@ -1,0 +1,78 @@
+"""`ofa-pose spaces`: ls, show, validate, cp."""
+
+import json
+
+import pytest
+
+SHIPPED = ["litepose", "litepose-lite0", "litepose-xs", "toy"]
+
+
+def test_ls(command):
+    outcome = command("spaces", "ls")
+    assert outcome.code == 0
+    assert [line.split()[0] for line in outcome.out.splitlines()[1:]] == SHIPPED
+    document = json.loads(command("spaces", "ls", "--json").out)
+    assert [entry["name"] for entry in document] == SHIPPED
+    # 5 resolutions; stem 3; stages 4, 4, 4, 4; deconvs 4, 4, 4 distinct widths of 8's multiples.
+    archs = {entry["name"]: entry["archs_total"] for entry in document}
+    assert archs["litepose-xs"] == 5 * 3 * 4**7
+
+
+def test_ls_reads_the_users_folders(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("OFA_POSE_PATH", str(tmp_path))
+    assert command("spaces", "cp", "toy", tmp_path / "mine.yaml").code == 0
+    listed = {e["name"]: e for e in json.loads(command("spaces", "ls", "--json").out)}
+    assert listed["mine"]["file"] == str(tmp_path / "mine.yaml")
+    assert listed["mine"]["hash"] == listed["toy"]["hash"]
+
+
+def test_show(command):
+    outcome = command("spaces", "show", "litepose-xs")
+    assert outcome.code == 0
+    assert "512 448 384 320 256" in outcome.out
+    document = json.loads(command("spaces", "show", "litepose-xs", "--json").out)
+    assert document["choices"]["deconv2"] == [48, 40, 24, 16]
+    assert document["archs"]["XS"]["stage4"] == 80
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_spaces_are_valid(command, name):
+    outcome = command("spaces", "validate", name)
+    assert outcome.code == 0, outcome.err
+    assert outcome.out == f"{name}: ok\n"
+
+
+def test_validate_names_file_and_key_of_every_fault(command, tmp_path):
+    path = tmp_path / "broken.yaml"
+    assert command("spaces", "cp", "toy", path).code == 0
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("ratios: [1.0", "ratios: [1.5") + "\nfrobs: 3\n", encoding="utf-8")
+    outcome = command("spaces", "validate", path, "toy")
+    assert outcome.code == 2
+    assert outcome.out == "toy: ok\n"
+    assert str(path) in outcome.err
+    assert "ratios" in outcome.err
+    assert "frobs" in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_validate_tries_tiers_and_skeleton(command, tmp_path):
+    path = tmp_path / "odd.yaml"
+    assert command("spaces", "cp", "toy", path).code == 0
+    text = path.read_text(encoding="utf-8").replace("skeleton: crowdpose", "skeleton: crowdpos")
+    path.write_text(text, encoding="utf-8")
+    outcome = command("spaces", "validate", path)
+    assert outcome.code == 2
+    assert "crowdpos" in outcome.err
+
+
+def test_cp_overwrites_only_when_told(command, tmp_path):
+    path = tmp_path / "mine.yaml"
+    assert command("spaces", "cp", "toy", path).code == 0
+    assert "name: mine\n" in path.read_text(encoding="utf-8")
+    path.write_text("mine\n", encoding="utf-8")
+    refused = command("spaces", "cp", "toy", path)
+    assert refused.code == 2
+    assert "--force" in refused.err
+    assert path.read_text(encoding="utf-8") == "mine\n"
+    assert command("spaces", "cp", "toy", path, "--force").code == 0
