@@ -1,0 +1,72 @@
+"""Candidates: exactly the peaks that max-pooling the whole map would give."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ofa_pose.pose.candidates import find_candidates
+
+
+def find(heatmaps: np.ndarray, *, window: int = 5, count: int = 30, threshold: float = 0.1):
+    tags = np.arange(heatmaps.size, dtype=np.float32).reshape(*heatmaps.shape, 1)
+    return find_candidates(heatmaps, tags, window=window, count=count, threshold=threshold)
+
+
+def test_one_white_cell_is_the_only_candidate() -> None:
+    heatmaps = np.zeros((2, 6, 8), dtype=np.float32)
+    heatmaps[1, 4, 7] = 0.75
+    nothing, one = find(heatmaps)
+    assert nothing.cells.shape == (0, 2)
+    assert nothing.tags.shape == (0, 1)
+    assert one.cells.tolist() == [[7, 4]]
+    assert one.scores.tolist() == [0.75]
+    assert one.tags.tolist() == [[48 + 4 * 8 + 7]]
+
+
+def test_a_lower_cell_within_the_window_is_no_candidate() -> None:
+    heatmaps = np.zeros((1, 9, 9), dtype=np.float32)
+    heatmaps[0, 4, 4] = 1.0
+    heatmaps[0, 2, 6] = 0.9  # two cells away in x and y: inside a window of 5
+    heatmaps[0, 4, 1] = 0.8  # three away: outside
+    assert find(heatmaps)[0].cells.tolist() == [[4, 4], [1, 4]]
+    assert find(heatmaps, window=3)[0].cells.tolist() == [[4, 4], [6, 2], [1, 4]]
+
+
+def test_the_threshold_must_be_exceeded() -> None:
+    heatmaps = np.full((1, 1, 1), 0.5, dtype=np.float32)
+    assert len(find(heatmaps, threshold=0.5)[0].scores) == 0
+    assert len(find(heatmaps, threshold=0.49)[0].scores) == 1
+
+
+def test_of_equal_neighbours_the_first_stays_and_the_highest_are_kept() -> None:
+    heatmaps = np.zeros((1, 3, 30), dtype=np.float32)
+    heatmaps[0, 1, 3:5] = 0.5
+    heatmaps[0, 0:3, 12] = 0.5
+    heatmaps[0, 2, 20] = 0.6
+    assert find(heatmaps)[0].cells.tolist() == [[20, 2], [12, 0], [3, 1]]
+    assert find(heatmaps, count=2)[0].cells.tolist() == [[20, 2], [12, 0]]
+
+
+def test_a_flat_map_has_few_candidates() -> None:
+    assert len(find(np.ones((1, 40, 40), dtype=np.float32))[0].scores) == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.tuples(st.integers(1, 4), st.integers(1, 20), st.integers(1, 20)),
+    window=st.sampled_from([1, 3, 5, 7]),
+    threshold=st.sampled_from([0.0, 0.1, 0.7]),
+)
+def test_the_same_peaks_as_max_pooling(seed, shape, window, threshold) -> None:
+    heatmaps = np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+    maps = torch.from_numpy(heatmaps)
+    pooled = F.max_pool2d(maps, window, stride=1, padding=window // 2)
+    kept = torch.where(pooled == maps, maps, 0.0).flatten(1)
+    for found, values in zip(find(heatmaps, window=window, threshold=threshold), kept, strict=True):
+        scores, index = values.topk(min(30, values.numel()))
+        index = index[scores > threshold]
+        cells = torch.stack([index % shape[2], index // shape[2]], dim=1)
+        assert found.cells.tolist() == cells.tolist()

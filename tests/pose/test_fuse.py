@@ -1,0 +1,77 @@
+"""Fusion: scales are averaged, a mirrored pass lands on the joints it belongs to."""
+
+import pytest
+import torch
+
+from ofa_pose.errors import UsageError
+from ofa_pose.pose.fuse import fuse_outputs
+from ofa_pose.skeleton import load_skeleton
+
+COCO = load_skeleton("coco")
+
+
+def test_the_low_maps_are_upsampled_and_averaged() -> None:
+    low = torch.zeros(1, 2, 1, 2)
+    low[0, 0, 0] = torch.tensor([0.0, 4.0])
+    low[0, 1, 0] = torch.tensor([8.0, 0.0])
+    high = torch.ones(1, 1, 2, 4)
+    heatmaps, tags = fuse_outputs([low, high], size=(4, 8))
+    # Cell centres 0.25, 0.75, 1.25, 1.75 of cells whose own centres are 0.5 and 1.5.
+    assert heatmaps[0, 0].tolist() == [[0.5, 1.0, 2.0, 2.5]] * 2
+    assert tags.shape == (1, 1, 2, 4, 1)
+    assert tags[0, 0, :, :, 0].tolist() == [[8.0, 6.0, 2.0, 0.0]] * 2
+
+
+def test_project_resizes_to_the_input() -> None:
+    outputs = [torch.rand(2, 4, 4, 6), torch.rand(2, 2, 8, 12)]
+    heatmaps, tags = fuse_outputs(outputs, size=(16, 24), project=True)
+    assert heatmaps.shape == (2, 2, 16, 24)
+    assert tags.shape == (2, 2, 16, 24, 1)
+
+
+def test_a_single_output_and_half_precision_are_taken() -> None:
+    heatmaps, tags = fuse_outputs([torch.ones(1, 6, 4, 4, dtype=torch.float16)], size=(16, 16))
+    assert heatmaps.shape == (1, 3, 4, 4)
+    assert tags.shape == (1, 3, 4, 4, 1)
+    assert heatmaps.dtype == tags.dtype == torch.float32
+
+
+def mirror(maps: torch.Tensor) -> torch.Tensor:
+    return maps[:, list(COCO.flip)].flip(-1)
+
+
+def test_the_mirrored_pass_of_a_perfect_network_changes_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    low = torch.rand(2, 34, 4, 6, generator=generator)
+    high = torch.rand(2, 17, 8, 12, generator=generator)
+    flipped = [torch.cat([mirror(low[:, :17]), mirror(low[:, 17:])], dim=1), mirror(high)]
+    plain, plain_tags = fuse_outputs([low, high], size=(16, 24))
+    heatmaps, tags = fuse_outputs(
+        [low, high], size=(16, 24), flipped_outputs=flipped, skeleton=COCO
+    )
+    torch.testing.assert_close(heatmaps, plain)
+    assert tags.shape == (2, 17, 8, 12, 2)
+    torch.testing.assert_close(tags[..., 0], plain_tags[..., 0])
+    torch.testing.assert_close(tags[..., 1], plain_tags[..., 0])
+
+
+def test_flipped_heatmaps_are_averaged_on_the_mirrored_joint() -> None:
+    outputs = [torch.zeros(1, 34, 1, 4)]
+    flipped = [torch.zeros(1, 34, 1, 4)]
+    flipped[0][0, COCO.joints.index("left_wrist"), 0, 0] = 1.0
+    flipped[0][0, 17 + COCO.joints.index("left_wrist"), 0, 0] = 7.0
+    heatmaps, tags = fuse_outputs(outputs, size=(4, 16), flipped_outputs=flipped, skeleton=COCO)
+    right = COCO.joints.index("right_wrist")
+    assert torch.nonzero(heatmaps).tolist() == [[0, right, 0, 3]]
+    assert heatmaps[0, right, 0, 3] == 0.5
+    assert tags[0, right, 0, 3].tolist() == [0.0, 7.0]
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    low, high = torch.zeros(1, 4, 2, 2), torch.zeros(1, 2, 4, 4)
+    with pytest.raises(UsageError, match="needs the skeleton"):
+        fuse_outputs([low, high], size=(8, 8), flipped_outputs=[low, high])
+    with pytest.raises(UsageError, match=r"have 2 joints, skeleton 'coco' has 17"):
+        fuse_outputs([low, high], size=(8, 8), flipped_outputs=[low, high], skeleton=COCO)
+    with pytest.raises(UsageError, match=r"\[2, 2\] channels, expected \[4, 2\]"):
+        fuse_outputs([low[:, :2], high], size=(8, 8))

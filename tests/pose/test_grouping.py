@@ -1,0 +1,90 @@
+"""Grouping: candidates go to the nearest tags, with a defined answer where the cost is tied."""
+
+import numpy as np
+
+from ofa_pose.pose.candidates import Candidates
+from ofa_pose.pose.grouping import Groups, group
+
+
+def joint(*found: tuple[int, float, float]) -> Candidates:
+    """Candidates as (x, score, tag)."""
+    return Candidates(
+        cells=np.array([[x, 0] for x, _, _ in found], dtype=np.int64).reshape(-1, 2),
+        scores=np.array([score for _, score, _ in found]),
+        tags=np.array([tag for _, _, tag in found], dtype=np.float64).reshape(-1, 1),
+    )
+
+
+def grouped(
+    *joints: Candidates, order=None, max_people: int = 30, tie_break: float = 1e-3
+) -> Groups:
+    return group(
+        joints,
+        order or range(len(joints)),
+        max_people=max_people,
+        tag_distance=1.0,
+        tie_break=tie_break,
+    )
+
+
+def test_tags_tell_whose_joint_it_is() -> None:
+    groups = grouped(joint((10, 0.9, 0.0), (20, 0.8, 5.0)), joint((21, 0.7, 5.2), (11, 0.6, 0.1)))
+    assert groups.cells[..., 0].tolist() == [[10, 11], [20, 21]]
+    assert groups.scores.tolist() == [[0.9, 0.6], [0.8, 0.7]]
+    np.testing.assert_allclose(groups.tags, [[0.05], [5.1]])
+
+
+def test_a_far_tag_starts_a_new_person() -> None:
+    groups = grouped(joint((1, 0.9, 0.0)), joint((2, 0.9, 1.0)), joint((3, 0.9, 0.99)))
+    # 1.0 is not below the limit; 0.99 is nearest to the person at 1.0.
+    assert groups.scores.tolist() == [[0.9, 0, 0], [0, 0.9, 0.9]]
+
+
+def test_the_mean_tag_follows_the_joints_found_so_far() -> None:
+    groups = grouped(joint((1, 1, 0.0)), joint((2, 1, 0.8)), joint((3, 1, 1.3)))
+    # The mean after two joints is 0.4; 1.3 is 0.9 away from it.
+    assert groups.scores.tolist() == [[1, 1, 1]]
+
+
+def test_a_second_candidate_of_the_same_person_starts_another() -> None:
+    groups = grouped(joint((1, 0.5, 0.0)), joint((2, 0.4, 0.0), (3, 0.9, 0.0)))
+    assert groups.scores.tolist() == [[0.5, 0.9], [0, 0.4]]
+
+
+def test_joints_are_matched_in_the_given_order() -> None:
+    joints = joint((1, 1, 0.0)), joint((2, 1, 1.5)), joint((3, 1, 0.75))
+    assert grouped(*joints).scores.tolist() == [[1, 0, 1], [0, 1, 0]]
+    assert grouped(*joints, order=[2, 1, 0]).scores.tolist() == [[0, 1, 1], [1, 0, 0]]
+
+
+def test_where_rounded_costs_tie_the_nearer_tags_win() -> None:
+    for swap in (False, True):
+        second = [(11, 0.5, 0.02), (21, 0.5, 0.38)]
+        groups = grouped(joint((10, 1, 0.0), (20, 1, 0.4)), joint(*second[:: -1 if swap else 1]))
+        assert groups.cells[..., 0].tolist() == [[10, 11], [20, 21]]
+
+
+def test_beyond_the_limit_people_begin_but_gain_nothing() -> None:
+    groups = grouped(joint((1, 1, 0.0), (2, 1, 5.0)), joint((3, 1, 5.0)), max_people=1)
+    assert groups.scores.tolist() == [[1, 0], [1, 0], [0, 1]]
+
+
+def test_joints_without_candidates_are_skipped_and_nothing_gives_nobody() -> None:
+    assert grouped(joint(), joint((1, 1, 0.0)), joint()).scores.tolist() == [[0, 1, 0]]
+    empty = grouped(joint(), joint())
+    assert empty.scores.shape == (0, 2)
+    assert empty.cells.shape == (0, 2, 2)
+
+
+def test_two_tags_a_joint_count_by_their_euclidean_distance() -> None:
+    first = Candidates(
+        cells=np.zeros((1, 2), np.int64), scores=np.ones(1), tags=np.array([[0.0, 0.0]])
+    )
+    near = Candidates(
+        cells=np.zeros((1, 2), np.int64), scores=np.ones(1), tags=np.array([[0.6, 0.7]])
+    )
+    far = Candidates(
+        cells=np.zeros((1, 2), np.int64), scores=np.ones(1), tags=np.array([[0.6, 0.9]])
+    )
+    assert len(grouped(first, near).scores) == 1  # sqrt(0.36 + 0.49) = 0.92
+    assert len(grouped(first, far).scores) == 2  # sqrt(0.36 + 0.81) = 1.08
