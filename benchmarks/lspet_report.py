@@ -23,7 +23,7 @@ from ofa_pose.runs import RunFolder
 from ofa_pose.search import Limit
 from ofa_pose.space import make_divisible
 from ofa_pose.supernet import load_state, load_supernet, load_weights
-from ofa_pose.train import LAST, Cadence, TrainBudget, finetune, make_recipe
+from ofa_pose.train import LAST, Cadence, TrainBudget, finetune, keep_freed_memory, make_recipe
 
 BUDGETS = {"XS": "150M", "S": "300M", "M": "600M"}
 OVERRIDES = {"augmentation": {"scale": [0.6, 1.2]}}
@@ -31,6 +31,7 @@ OVERRIDES = {"augmentation": {"scale": [0.6, 1.2]}}
 
 def main() -> None:
     """Search, fine-tune, compare, print the table."""
+    keep_freed_memory()
     options = parse()
     supernet = load_supernet(options.supernet)
     evaluators = {

@@ -16,13 +16,14 @@ import ofa_pose as op
 from ofa_pose.evaluate import evaluate_network
 from ofa_pose.models.imported import load_efficientnet_lite0
 from ofa_pose.runs import RunFolder
-from ofa_pose.train import Cadence, TrainBudget, finetune, make_recipe
+from ofa_pose.train import Cadence, TrainBudget, finetune, keep_freed_memory, make_recipe
 
 OVERRIDES = {"lr": 2e-3, "augmentation": {"rotation": 25, "scale": [0.75, 1.1]}}
 
 
 def main() -> None:
     """Train and score."""
+    keep_freed_memory()
     options = parse()
     space = op.load_space("litepose-lite0")
     arch = space.arch({**space.largest, "resolution": 128})

@@ -16,13 +16,21 @@ import ofa_pose as op
 from ofa_pose.evaluate import SubnetEvaluator
 from ofa_pose.models.imported import load_efficientnet_lite0
 from ofa_pose.runs import RunFolder
-from ofa_pose.train import Cadence, TrainBudget, make_recipe, train_supernet, validate_extremes
+from ofa_pose.train import (
+    Cadence,
+    TrainBudget,
+    keep_freed_memory,
+    make_recipe,
+    train_supernet,
+    validate_extremes,
+)
 
 OVERRIDES = {"augmentation": {"scale": [0.6, 1.2]}}
 
 
 def main() -> None:
     """Train, or go on training."""
+    keep_freed_memory()
     options = parse()
     space = op.load_space("litepose-lite0")
     supernet = op.Supernet(space, seed=0, skeleton="crowdpose")

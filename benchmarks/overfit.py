@@ -21,13 +21,14 @@ from ofa_pose.data import CocoScenes
 from ofa_pose.evaluate import SubsetScenes, evaluate_network
 from ofa_pose.models.imported import load_efficientnet_lite0
 from ofa_pose.runs import RunFolder
-from ofa_pose.train import Cadence, Recipe, finetune
+from ofa_pose.train import Cadence, Recipe, finetune, keep_freed_memory
 
 PICTURES = 16
 
 
 def main() -> None:
     """Train on the pictures and score on them."""
+    keep_freed_memory()
     options = parse()
     space = op.load_space("litepose-lite0")
     arch = space.arch({**space.largest, "resolution": options.resolution})

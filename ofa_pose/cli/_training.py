@@ -111,8 +111,9 @@ class Learning:
             DataError: the scenes cannot be used.
             UsageError: no scenes are given, or the device is not here.
         """
-        from ofa_pose.train import make_recipe
+        from ofa_pose.train import keep_freed_memory, make_recipe
 
+        keep_freed_memory()
         recipe = make_recipe(space, stage, overrides=options.overrides())
         if recipe.budget is None:
             raise RecipeError("how long? give one of --steps, --epochs and --minutes")
@@ -135,11 +136,17 @@ class Learning:
         """Open the run's folder, `runs/<default>` unless `--out` names one."""
         from ofa_pose.runs import RunFolder
 
+        about = {
+            "space": self.space.name,
+            "space_hash": self.space.hash,
+            "skeleton": self.train.skeleton.name,
+            "recipe": self.recipe.to_dict(),
+        }
         hidden = {"out", "resume", "force", "set_", "batch_size", "steps", "epochs", "minutes"}
         given = {key: value for key, value in vars(self.options).items() if key not in hidden}
         return RunFolder.open(
             self.options.out or Path("runs") / default,
-            config=described({**identity, "recipe": self.recipe.to_dict(), **given}),
+            config=described({**identity, **about, **given}),
             resume=self.options.resume,
             force=self.options.force,
             free=_FREE,
