@@ -1,4 +1,4 @@
-"""Where exactly a joint is: the quarter-cell shift, and the search for joints that were missed."""
+"""Where exactly a joint is within its cell, and the search for joints that were missed."""
 
 from __future__ import annotations
 
@@ -6,37 +6,49 @@ import numpy as np
 
 from ofa_pose.pose.grouping import Groups
 
+_QUARTER = 0.25
+"""Cells that a joint moves towards the higher neighbour, since Newell et al. (ECCV 2016)."""
+
 
 def positions(
-    heatmaps: np.ndarray,
-    joints: np.ndarray,
-    cells: np.ndarray,
-    *,
-    shift: float,
-    reference: bool,
+    heatmaps: np.ndarray, joints: np.ndarray, cells: np.ndarray, *, reference: bool
 ) -> np.ndarray:
-    """Return continuous x, y `(M, 2)` of cells: their centre, moved towards the higher neighbour.
+    """Return continuous x, y `(M, 2)` of cells; the centre of cell (0, 0) is (0.5, 0.5).
 
-    The centre of cell (0, 0) is (0.5, 0.5). Between equally high neighbours a joint does not
-    move; with `reference` it moves down in x or y, as published.
+    In x and in y a joint moves to the top of the parabola through its cell and the two
+    neighbours, by half a cell at most; at the border it stays at the centre. With `reference`
+    it moves, as published, a quarter of a cell towards the higher neighbour, and left or up if
+    both are equal; beyond the border lies a copy of the cell.
 
     Args:
         heatmaps: `(K, H, W)`.
         joints: `(M,)` which map each cell lies in.
         cells: `(M, 2)` int x, y.
-        shift: how far to move, in cells.
         reference: see above.
     """
     _, height, width = heatmaps.shape
     x, y = cells[:, 0], cells[:, 1]
-    right = heatmaps[joints, y, np.minimum(x + 1, width - 1)]
-    left = heatmaps[joints, y, np.maximum(x - 1, 0)]
-    below = heatmaps[joints, np.minimum(y + 1, height - 1), x]
-    above = heatmaps[joints, np.maximum(y - 1, 0), x]
-    slope = np.stack([np.sign(right - left), np.sign(below - above)], axis=1)
+    middle = heatmaps[joints, y, x]
+    before = np.stack(
+        [
+            heatmaps[joints, y, np.maximum(x - 1, 0)],
+            heatmaps[joints, np.maximum(y - 1, 0), x],
+        ],
+        axis=1,
+    )
+    after = np.stack(
+        [
+            heatmaps[joints, y, np.minimum(x + 1, width - 1)],
+            heatmaps[joints, np.minimum(y + 1, height - 1), x],
+        ],
+        axis=1,
+    )
     if reference:
-        slope[slope == 0] = -1
-    return cells + 0.5 + shift * slope
+        return cells + 0.5 + np.where(after > before, _QUARTER, -_QUARTER)
+    curvature = 2 * middle[:, None] - before - after
+    offset = (after - before) / np.maximum(2 * curvature, 1e-12)
+    inside = (cells > 0) & (cells < [width - 1, height - 1])
+    return cells + 0.5 + np.where(inside, np.clip(offset, -0.5, 0.5), 0.0)
 
 
 def add_missing(

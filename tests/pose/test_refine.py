@@ -1,36 +1,42 @@
-"""Refinement: the quarter shift by hand, and where a missed joint is looked for."""
+"""Refinement: parabola and quarter shift by hand, and where a missed joint is looked for."""
 
 import numpy as np
+import pytest
 
 from ofa_pose.pose.grouping import Groups
 from ofa_pose.pose.refine import add_missing, positions
 
 
-def shifted(heatmap: list[list[float]], x: int, y: int, *, reference: bool = False) -> list[float]:
-    return positions(
-        np.array([heatmap], dtype=np.float32),
-        np.array([0]),
-        np.array([[x, y]]),
-        shift=0.25,
-        reference=reference,
-    )[0].tolist()
+def moved(heatmap: list[list[float]], x: int, y: int, *, reference: bool = False) -> list[float]:
+    maps = np.array([heatmap], dtype=np.float32)
+    found = positions(maps, np.array([0]), np.array([[x, y]]), reference=reference)
+    return found[0].tolist()
 
 
-def test_a_joint_moves_a_quarter_towards_the_higher_neighbour() -> None:
+def test_a_joint_moves_to_the_top_of_the_parabola() -> None:
+    # In x the values 0.2, 1, 0.6 are those of 1 + 0.2 t - 0.6 t^2, highest at t = 1 / 6.
+    heatmap = [[0, 0.3, 0], [0.2, 1, 0.6], [0, 0.3, 0]]
+    assert moved(heatmap, 1, 1) == pytest.approx([1.5 + 1 / 6, 1.5])
+
+
+def test_it_stays_within_its_cell() -> None:
+    heatmap = [[0, 0.4, 0], [0.2, 0.5, 1.0], [0, 0.4, 0]]
+    assert moved(heatmap, 1, 1) == [2.0, 1.5]  # on a slope in x, between equals in y
+
+
+def test_at_the_border_a_joint_stays_at_the_centre() -> None:
+    heatmap = [[1, 0.5], [0.5, 0.9]]
+    assert moved(heatmap, 0, 0) == [0.5, 0.5]
+    assert moved(heatmap, 1, 1) == [1.5, 1.5]
+
+
+def test_as_published_a_joint_moves_a_quarter_towards_the_higher_neighbour() -> None:
     heatmap = [[0, 0.3, 0], [0.2, 1, 0.1], [0, 0.4, 0]]
-    assert shifted(heatmap, 1, 1) == [1.25, 1.75]
-
-
-def test_between_equal_neighbours_it_stays_or_moves_as_published() -> None:
-    heatmap = [[0, 0.3, 0], [0.2, 1, 0.2], [0, 0.3, 0]]
-    assert shifted(heatmap, 1, 1) == [1.5, 1.5]
-    assert shifted(heatmap, 1, 1, reference=True) == [1.25, 1.25]
-
-
-def test_at_the_border_the_cell_itself_is_the_missing_neighbour() -> None:
-    heatmap = [[1, 0.5], [0.5, 0.2]]
-    assert shifted(heatmap, 0, 0) == [0.25, 0.25]
-    assert shifted([[0.2, 0.5], [0.5, 1]], 1, 1) == [1.75, 1.75]
+    assert moved(heatmap, 1, 1, reference=True) == [1.25, 1.75]
+    equal = [[0, 0.3, 0], [0.2, 1, 0.2], [0, 0.3, 0]]
+    assert moved(equal, 1, 1, reference=True) == [1.25, 1.25]
+    border = [[1, 0.5], [0.5, 0.2]]
+    assert moved(border, 0, 0, reference=True) == [0.25, 0.25]
 
 
 def test_a_missing_joint_is_taken_where_heatmap_and_tags_agree() -> None:
