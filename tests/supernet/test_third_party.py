@@ -1,0 +1,107 @@
+"""A family from outside: plain layers, no pose, joined by registering one function."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import ofa_pose as op
+from ofa_pose.errors import SpaceError
+from ofa_pose.models import NetworkPlan, Unit, UnitSpec, register_unit
+
+
+@register_unit("test_conv")
+class Conv(nn.Module):
+    def __init__(self, spec: UnitSpec) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(spec.in_channels[0], spec.out_channels, spec.kernel, spec.stride)
+        self.norm = nn.BatchNorm2d(spec.out_channels)
+        self.activation = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.norm(self.conv(x)))
+
+
+@register_unit("test_classifier")
+class Classifier(nn.Module):
+    def __init__(self, spec: UnitSpec) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flat = nn.Flatten()
+        self.hidden = nn.Linear(spec.in_channels[0], spec.hidden)
+        self.norm = nn.BatchNorm1d(spec.hidden)
+        self.linear = nn.Linear(spec.hidden, spec.out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.norm(self.hidden(self.flat(self.pool(x)))))
+
+
+@op.register_family("test_classifier")
+def classifier(space: op.SearchSpace, arch: op.Arch, *, num_classes: int = 10) -> NetworkPlan:
+    side = arch.resolution
+    conv = UnitSpec("test_conv", ((3, side, side),), arch["width"], kernel=3, stride=2)
+    side = (side - 3) // 2 + 1
+    head = UnitSpec(
+        "test_classifier", ((arch["width"], side, side),), num_classes, hidden=arch["hidden"]
+    )
+    return NetworkPlan((Unit("conv", conv, ("input",)), Unit("head", head, ("conv",))), ("head",))
+
+
+@pytest.fixture(scope="module")
+def space() -> op.SearchSpace:
+    return op.SearchSpace(
+        name="digits",
+        family="test_classifier",
+        choices=(
+            op.Choice("resolution", (32, 16)),
+            op.Choice("width", (12, 8, 5)),
+            op.Choice("hidden", (20, 7)),
+        ),
+    )
+
+
+def test_every_subnet_equals_its_extraction(space: op.SearchSpace) -> None:
+    supernet = op.Supernet(space, num_classes=4).eval()
+    for arch in space:
+        images = torch.rand(3, 3, arch.resolution, arch.resolution)
+        (logits,) = supernet(images, arch)
+        assert logits.shape == (3, 4)
+        assert torch.equal(logits, supernet.extract(arch)(images)[0])
+
+
+def test_costs_by_hand(space: op.SearchSpace) -> None:
+    cost = op.count(space, space.largest, num_classes=4)
+    # 3x3x3 kernels on 15x15 cells of 12 channels, then 12 -> 20 -> 4.
+    assert cost.macs["exact"] == 15 * 15 * 12 * 27 + 12 * 20 + 20 * 4
+    assert cost.params == 12 * 27 + 12 + 2 * 12 + 12 * 20 + 20 + 2 * 20 + 20 * 4 + 4
+    table = op.CostTable(space, num_classes=4)
+    assert table["macs_exact"].tolist() == [
+        op.count(space, arch, num_classes=4).macs["exact"] for arch in space
+    ]
+
+
+@register_unit("test_layer_norm")
+class Normed(nn.Module):
+    def __init__(self, spec: UnitSpec) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(spec.in_channels[0], spec.out_channels, 1)
+        self.norm = nn.GroupNorm(1, spec.out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x))
+
+
+@op.register_family("test_rigid")
+def rigid(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
+    spec = UnitSpec("test_layer_norm", ((3, arch.resolution, arch.resolution),), arch["width"])
+    return NetworkPlan((Unit("only", spec, ("input",)),), ("only",))
+
+
+def test_a_layer_that_cannot_be_sliced_is_named() -> None:
+    space = op.SearchSpace(
+        name="rigid",
+        family="test_rigid",
+        choices=(op.Choice("resolution", (16,)), op.Choice("width", (8, 4))),
+    )
+    supernet = op.Supernet(space)
+    with pytest.raises(SpaceError, match="GroupNorm, which cannot be sliced"):
+        supernet(torch.rand(1, 3, 16, 16), space.smallest)
