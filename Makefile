@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 search: $(STAMP)
-	$(BIN)/ofa-pose search $(addprefix --budget ,$(BUDGETS)) --out $(SEARCH_OUT) --resume
+	$(BIN)/ofa-pose search $(addprefix --budget ,$(BUDGETS)) --out $(SEARCH_OUT) $(if $(wildcard $(SEARCH_OUT)),--resume)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

@@ -102,6 +102,8 @@ class _StderrHandler(logging.Handler):
     """Writes messages to whatever `sys.stderr` is now, so that a progress bar can move aside."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.ERROR:
+            return  # told once, as the command's last line; the run's log.txt has it too
         label = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
         sys.stderr.write(f"{PREFIX}: {label}{one_line(record.getMessage())}\n")
         sys.stderr.flush()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ofa_pose.cli._budgets import format_cost
 from ofa_pose.files import atomic_path
 
 if TYPE_CHECKING:
     from ofa_pose.cost import Budget
-    from ofa_pose.search import SearchResult
+    from ofa_pose.search import Evaluation, SearchResult
 
 _LABELS = {"params": "parameters", "peak_memory": "peak activation memory, bytes"}
 
@@ -22,39 +21,43 @@ def draw_front(path: Path, result: SearchResult, budgets: Mapping[str, Budget]) 
     Args:
         path: of the PNG; written atomically.
         result: what the search found.
-        budgets: tier name -> budget; those on another cost than the first are left out.
+        budgets: tier name -> budget; a line marks those on the first one's cost.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-    cost = next(iter(budgets.values())).cost
-    objective = result.objective
-    done = [row for row in result.archive if not row.failed]
-    front = sorted((row.costs[cost], row.score(objective)) for row in result.front)
+    costs = list(dict.fromkeys(budget.cost for budget in budgets.values()))
+    cost, objective = costs[0], result.objective
+
+    def places(rows: Iterable[Evaluation]) -> tuple[list[float], list[float]]:
+        points = sorted((row.costs[cost], row.score(objective)) for row in rows)
+        return [x for x, _ in points], [y for _, y in points]
+
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.scatter(
-        [row.costs[cost] for row in done],
-        [row.score(objective) for row in done],
-        s=14,
-        color="0.7",
-        label=f"evaluated ({len(done)})",
-    )
-    axes.step(*zip(*front, strict=True), where="post", color="tab:blue", label="front")
-    for name, tier in result.tiers.items():
-        if budgets[name].cost != cost:
-            continue
-        axes.axvline(budgets[name].limit, color="tab:orange", linewidth=0.8, linestyle=":")
-        place = (tier.costs[cost], tier.scores[objective])
-        axes.plot(*place, "o", color="tab:orange")
-        axes.annotate(name, place, xytext=(4, -12), textcoords="offset points")
+    done = [row for row in result.archive if not row.failed]
+    axes.plot(*places(done), "o", color="0.75", markersize=4, label=f"evaluated ({len(done)})")
+    # With several kinds of cost the front is a surface, and a line in one of them would mislead.
+    style = "-o" if len(costs) == 1 else "o"
+    axes.plot(*places(result.front), style, color="tab:blue", markersize=4, label="front")
+    winners = [tier.evaluation for tier in result.tiers.values()]
+    axes.plot(*places(winners), "D", color="tab:orange", label="tiers")
+    for name, budget in budgets.items():
+        if budget.cost == cost:
+            axes.axvline(budget.limit, color="tab:orange", linewidth=0.8, linestyle=":")
+            axes.annotate(
+                name, (budget.limit, 1), xycoords=axes.get_xaxis_transform(),
+                xytext=(0, 3), textcoords="offset points", ha="center", va="bottom", fontsize=8,
+            )  # fmt: skip
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(_LABELS.get(cost, f"MACs ({cost.removeprefix('macs_')})"))
     axes.set_ylabel(f"{objective} of inherited weights, search split")
-    axes.set_title(", ".join(f"{n} {format_cost(b.cost, b.limit)}" for n, b in budgets.items()))
-    axes.title.set_fontsize(8)
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+    axes.legend(loc="best", fontsize=8)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=150)

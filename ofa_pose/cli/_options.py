@@ -119,7 +119,7 @@ CanvasOption = Annotated[
     int,
     typer.Option(
         "--canvas",
-        min=32,
+        min=64,
         metavar="PIXELS",
         help="Side of a mosaic's or a synthetic scene's picture.",
         rich_help_panel=_DATA,

@@ -35,6 +35,7 @@ class Target:
         budgets: tier name -> budget.
         table: costs of every arch.
         weights: the supernet's file.
+        starter: whether that is the one in the box.
     """
 
     space: SearchSpace
@@ -42,6 +43,7 @@ class Target:
     budgets: Mapping[str, Budget]
     table: CostTable
     weights: Path
+    starter: bool
 
     @classmethod
     def resolve(
@@ -77,8 +79,15 @@ class Target:
         refuse_infeasible(table, named)
         if path is None:
             path = starter_path(declared.name)
-            _LOG.info("no --supernet: using the starter in the box, %s", path.name)
-        return cls(declared, joints, named, table, path)
+        return cls(declared, joints, named, table, path, starter=supernet is None)
+
+
+def tell_defaults(target: Target, scenes: SearchScenes) -> None:
+    """Say what is used because nothing else was given."""
+    if target.starter:
+        _LOG.info("no --supernet: the weights are the starter in the box, %s", target.weights.name)
+    if scenes.synthetic:
+        _LOG.info("no --data: archs are scored on synthetic scenes that no training has seen")
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,6 @@ class SearchScenes:
 
 def painted_scenes(making: Making, *, count: int, calibration: int) -> SearchScenes:
     """Return synthetic scenes that no training has seen."""
-    _LOG.info("no --data: archs are scored on synthetic scenes that no training has seen")
     return SearchScenes(
         making.synthetic(calibration, Use.CALIBRATE),
         making.synthetic(count, Use.SEARCH),

@@ -28,7 +28,13 @@ from ofa_pose.cli._options import (
     SplitOption,
 )
 from ofa_pose.cli._progress import Meter
-from ofa_pose.cli._searching import SearchScenes, Target, painted_scenes, photographed_scenes
+from ofa_pose.cli._searching import (
+    SearchScenes,
+    Target,
+    painted_scenes,
+    photographed_scenes,
+    tell_defaults,
+)
 from ofa_pose.cli._sources import CANVAS, Making, Pictures, described
 from ofa_pose.cli._weights import check_device
 from ofa_pose.cli._winners import save_winners, tell_search, write_front
@@ -117,6 +123,7 @@ def command(
     evaluator = _evaluator(target, people, options=context.params)
     run = _open_run(target, out, options=context.params)
     with run:
+        tell_defaults(target, people)
         result = _search(target, evaluator, run, options=context.params)
         write_front(run, result, target.budgets)
         tiers = save_winners(

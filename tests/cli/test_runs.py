@@ -1,0 +1,357 @@
+"""train, search, finetune, eval and data synth on the toy space: files, refusals, resuming."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from ofa_pose.cli.main import run
+from ofa_pose.supernet import load_weights, save_weights
+
+TRAIN = ["train", "--space", "toy", "--synthetic", 8, "--batch-size", 2, "--workers", 0]
+QUICK_VALIDATION = ["--val-scenes", 2, "--validations", 1]
+SEARCH = ["search", "--evaluations", 6, "--scenes", 2, "--calibration-scenes", 2]
+
+
+def text(arguments):
+    return [str(argument) for argument in arguments]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with the run of a supernet of `toy` after two steps."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    line = [*TRAIN, *QUICK_VALIDATION, "--steps", 2, "--out", folder]
+    assert run(text(line)) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def searched(trained):
+    """A folder with a search over that supernet at two budgets."""
+    folder = trained.parent / "search"
+    budgets = ["--budget", "0.25M", "--budget", "9k params"]
+    assert run(text([*SEARCH, "--supernet", trained, *budgets, "--out", folder])) == 0
+    return folder
+
+
+def rows(path):
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_train_writes_a_run_folder(trained):
+    names = {path.name for path in trained.iterdir()}
+    assert names == {
+        "config.yaml", "log.txt", "metrics.csv", "checkpoint.pt",
+        "best.safetensors", "last.safetensors",
+    }  # fmt: skip
+    config = yaml.safe_load((trained / "config.yaml").read_text())
+    assert config["space"] == "toy"
+    assert config["recipe"]["steps"] == 2
+    assert config["recipe"]["batch_size"] == 2
+    assert [row["step"] for row in rows(trained / "metrics.csv")][-1] == "2"
+    assert load_weights(trained / "best.safetensors")[1]["space"] == "toy"
+
+
+def test_search_writes_a_run_folder(searched):
+    names = {path.name for path in searched.iterdir()}
+    # 0.25M is a tier of the space and takes its name, S; the other is named as it was written.
+    assert names == {
+        "config.yaml", "log.txt", "archive.csv", "archive.json", "front.csv", "front.png",
+        "S.yaml", "S.safetensors", "9k-params.yaml", "9k-params.safetensors",
+    }  # fmt: skip
+    archive = rows(searched / "archive.csv")
+    assert len(archive) == len({row["index"] for row in archive}) == 6
+    assert all(
+        int(row["cost.macs_exact"]) <= 250_000 or int(row["cost.params"]) <= 9_000
+        for row in archive
+    )
+    tier = yaml.safe_load((searched / "S.yaml").read_text())
+    assert tier["costs"]["macs"]["exact"] <= 250_000
+    assert set(tier["scores"]) == {"search", "report"}
+    assert (searched / "front.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_search_prints_a_table_or_json(command, trained, tmp_path):
+    line = [*SEARCH, "--supernet", trained, "--budget", "0.25M", "--out", tmp_path / "run"]
+    outcome = command(*line)
+    assert outcome.code == 0
+    assert outcome.out.splitlines()[0].split()[:2] == ["tier", "budget"]
+    assert outcome.out.splitlines()[1].split()[:2] == ["S", "250k"]
+    assert "synthetic" in outcome.out
+    assert "synthetic" in outcome.err
+    document = json.loads(command(*line, "--force", "--json").out)
+    assert document["synthetic_scenes"] is True
+    assert document["evaluations"] == 6
+    assert document["tiers"][0]["costs"]["macs_exact"] <= 250_000
+
+
+def test_same_seed_same_search(command, searched, trained, tmp_path):
+    budgets = ["--budget", "0.25M", "--budget", "9k params"]
+    outcome = command(*SEARCH, "--supernet", trained, *budgets, "--out", tmp_path / "again")
+    assert outcome.code == 0
+    for name in ("archive.csv", "front.csv"):
+        assert (tmp_path / "again" / name).read_bytes() == (searched / name).read_bytes()
+
+
+def test_infeasible_budget_is_refused_before_anything_is_written(command, trained, tmp_path):
+    outcome = command(*SEARCH, "--supernet", trained, "--budget", "1k", "--out", tmp_path / "run")
+    assert outcome.code == 2
+    # The smallest toy network: 168,512 exact MACs, by `ofa-pose macs --space toy --arch smallest`.
+    assert "168.512k" in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_budget_above_the_largest_says_so_and_goes_on(command, trained, tmp_path):
+    outcome = command(*SEARCH, "--supernet", trained, "--budget", "1G", "--out", tmp_path / "run")
+    assert outcome.code == 0
+    assert "excludes no arch" in outcome.err
+
+
+@pytest.mark.parametrize("verb", ["train", "search", "finetune"])
+def test_a_taken_folder_needs_resume_or_force(command, verb, trained, searched):
+    line = {
+        "train": [*TRAIN, "--steps", 2, "--out", trained],
+        "search": [*SEARCH, "--supernet", trained, "--out", searched],
+        "finetune": [
+            "finetune", searched / "S.yaml", "--synthetic", 2, "--steps", 1, "--out", searched
+        ],
+    }[verb]  # fmt: skip
+    before = {path: path.read_bytes() for path in (*trained.iterdir(), *searched.iterdir())}
+    outcome = command(*line)
+    assert outcome.code == 2
+    assert "--resume" in outcome.err
+    assert "--force" in outcome.err
+    after = {path: path.read_bytes() for path in (*trained.iterdir(), *searched.iterdir())}
+    assert after == before
+
+
+def test_resume_of_another_run_is_refused(command, trained):
+    outcome = command(*TRAIN, *QUICK_VALIDATION, "--steps", 3, "--resume", "--out", trained)
+    assert outcome.code == 2
+    assert "recipe.steps was 2 and is now 3" in outcome.err
+
+
+def test_finetune_then_eval(command, searched, tmp_path):
+    line = ["finetune", searched / "S.yaml", "--synthetic", 4, "--steps", 2, "--batch-size", 2]
+    out = tmp_path / "tuned"
+    outcome = command(*line, "--val-scenes", 2, "--workers", 0, "--out", out, "--json")
+    assert outcome.code == 0, outcome.err
+    document = json.loads(outcome.out)
+    assert document["steps"] == 2
+    assert set(document["scores"]) == {"search", "report", "finetuned"}
+    scores = command("eval", out / "S.yaml", "--synthetic", 2, "--json")
+    assert scores.code == 0, scores.err
+    assert set(json.loads(scores.out)["scores"]) >= {"AP", "AP50", "AP75", "AR"}
+    assert "S: 32 px" in command("eval", out / "S.yaml", "--synthetic", 2).out
+
+
+def test_one_plain_network(command, tmp_path):
+    out = tmp_path / "plain"
+    outcome = command(*TRAIN, "--arch", "largest", "--steps", 1, "--out", out, *QUICK_VALIDATION)
+    assert outcome.code == 0, outcome.err
+    assert yaml.safe_load((out / "largest.yaml").read_text())["created_by"] == "ofa-pose train"
+    again = command(
+        *TRAIN, "--arch", "smallest", "--init", out / "best.safetensors", "--steps", 1,
+        "--out", tmp_path / "other",
+    )  # fmt: skip
+    assert again.code == 1
+    assert "is of arch" in again.err
+
+
+def test_data_synth_is_what_data_takes(command, tmp_path):
+    folder = tmp_path / "people"
+    for split in ("train", "val"):
+        made = command("data", "synth", folder, "--count", 3, "--size", 64, "--split", split)
+        assert made.code == 0, made.err
+    assert command("data", "synth", folder, "--count", 3).code == 2
+    line = ["train", "--space", "toy", "--data", folder, "--mosaic", 2, "--batch-size", 2]
+    outcome = command(*line, "--workers", 0, "--steps", 1, "--out", tmp_path / "run", "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["best_AP"] is not None  # validated on split val by itself
+
+
+def test_search_on_photographs_keeps_the_splits_apart(command, trained, tmp_path):
+    folder = tmp_path / "people"
+    assert command("data", "synth", folder, "--count", 10, "--size", 64, "--split", "val").code == 0
+    outcome = command(
+        *SEARCH, "--supernet", trained, "--data", folder, "--budget", "0.25M",
+        "--out", tmp_path / "run", "--json",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    document = json.loads(outcome.out)
+    # Ten pictures: two calibrate, four are searched on (at most two by --scenes), four reported.
+    assert (document["search_scenes"], document["report_scenes"]) == (2, 4)
+
+
+REFUSED = [
+    ([*TRAIN, "--steps", 1, "--epochs", 1], 2, "one length"),
+    ([*TRAIN, "--steps", 1, "--set", "lr"], 2, "KEY=VALUE"),
+    ([*TRAIN, "--steps", 1, "--set", "lrr=1"], 2, "did you mean 'lr'"),
+    ([*TRAIN, "--steps", 1, "--set", "augmentation.rotaton=1"], 2, "rotation"),
+    ([*TRAIN, "--steps", 1, "--recipe", "supernets"], 2, "did you mean 'supernet'"),
+    ([*TRAIN, "--steps", 1, "--device", "warp"], 2, "--device warp"),
+    ([*TRAIN, "--steps", 1, "--init", "absent.safetensors"], 1, "absent.safetensors"),
+    ([*TRAIN, "--steps", 1, "--init", "imagenet"], 1, "shapes"),
+    (["train", "--space", "toy", "--steps", 1], 2, "--data"),
+    (["train", "--space", "toy", "--data", "absent", "--steps", 1], 1, "absent"),
+    (["search", "--supernet", "absent.safetensors"], 1, "absent.safetensors"),
+    (["search", "--space", "toy"], 2, "no weights for space 'toy'"),
+    (["search", "--space", "toy", "--budget", "1 mile"], 2, "1 mile"),
+    (["search", "--space", "toy", "--budget", "1G:papr"], 2, "did you mean 'paper'"),
+    (["eval", "absent.yaml", "--synthetic", 2], 2, "absent.yaml"),
+    (["finetune", "absent.yaml", "--synthetic", 2, "--steps", 1], 2, "absent.yaml"),
+]
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "expected"), REFUSED, ids=[" ".join(text(line))[-50:] for line, *_ in REFUSED]
+)
+def test_refused_in_one_line(command, monkeypatch, tmp_path, line, code, expected):
+    monkeypatch.chdir(tmp_path)
+    outcome = command(*line)
+    assert (outcome.code, outcome.err.count("\n")) == (code, 1), outcome.err
+    assert outcome.err.startswith("ofa-pose: error: ")
+    assert expected in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def damage(path, change):
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+DAMAGE = [
+    (lambda path: path.write_bytes(path.read_bytes()[:-40]), "broken JSON"),
+    (lambda path: damage(path, lambda d: [a.pop("keypoints") for a in d["annotations"]]),
+     "no annotation has `keypoints`"),
+    (lambda path: damage(path, lambda d: d["annotations"][0]["keypoints"].extend([0, 0, 0])),
+     "15 joints"),
+    (lambda path: damage(path, lambda d: d["images"][1].update(file_name="gone.jpg")), "gone.jpg"),
+    (lambda path: damage(path, lambda d: d.update(images=[], annotations=[])), "empty set"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "expected"), DAMAGE, ids=[text for _, text in DAMAGE])
+def test_damaged_annotations(command, tmp_path, change, expected):
+    folder = tmp_path / "people"
+    assert command("data", "synth", folder, "--count", 3, "--size", 64).code == 0
+    change(folder / "annotations" / "train.json")
+    line = ["train", "--space", "toy", "--data", folder, "--steps", 1, "--out", tmp_path / "run"]
+    outcome = command(*line)
+    assert (outcome.code, outcome.err.count("\n")) == (1, 1), outcome.err
+    assert expected in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_picture_is_named_and_skipped(command, tmp_path):
+    folder = tmp_path / "people"
+    assert command("data", "synth", folder, "--count", 4, "--size", 64).code == 0
+    picture = folder / "images" / "train" / "000002.jpg"
+    picture.write_bytes(picture.read_bytes()[:-200])
+    line = ["train", "--space", "toy", "--data", folder, "--batch-size", 2, "--workers", 0]
+    outcome = command(*line, "--steps", 1, "--out", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    assert "000002.jpg" in outcome.err
+
+
+def test_eval_needs_one_kind_of_scenes(command, searched):
+    for extra in ([], ["--synthetic", 2, "--data", "photos"]):
+        outcome = command("eval", searched / "S.yaml", *extra)
+        assert outcome.code == 2
+        assert "either --data FOLDER, or --synthetic N" in outcome.err
+
+
+def test_damaged_and_foreign_weights(command, trained, searched, tmp_path):
+    whole = trained / "best.safetensors"
+    cut, foreign = tmp_path / "cut.safetensors", tmp_path / "foreign.safetensors"
+    cut.write_bytes(whole.read_bytes()[:-100])
+    state, metadata = load_weights(whole)
+    save_weights(foreign, state, metadata={**metadata, "space_hash": "0" * 16})
+    line = [*SEARCH, "--out", tmp_path / "run", "--supernet"]
+    for path, expected in (
+        (cut, "not a whole safetensors file"),
+        (foreign, "was trained on space 'toy' (0000000000000000)"),
+        (searched / "S.safetensors", "not a supernet"),
+        (tmp_path, "neither best.safetensors nor last.safetensors"),
+    ):
+        outcome = command(*line, path)
+        assert (outcome.code, outcome.err.count("\n")) == (1, 1), outcome.err
+        assert expected in outcome.err
+    other = command(*line, whole, "--skeleton", "coco")
+    assert other.code == 1
+    assert "skeleton" in other.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_written(command, tmp_path):
+    (tmp_path / "file").write_text("")
+    outcome = command(*TRAIN, "--steps", 1, "--out", tmp_path / "file")
+    assert outcome.code == 2
+    assert "is a file" in outcome.err
+
+
+def start(line, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "ofa_pose", *text(line)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **options,
+    )  # fmt: skip
+
+
+def wait_for(ready, process):
+    limit = time.monotonic() + 120
+    while not ready():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+def lines_of(path):
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+@pytest.mark.slow
+def test_killed_search_resumes_to_the_same_archive(trained, tmp_path):
+    line = [
+        "search", "--supernet", trained, "--budget", "0.5M", "--evaluations", 20,
+        "--scenes", 16, "--calibration-scenes", 16,
+    ]  # fmt: skip
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert run(text([*line, "--out", whole])) == 0
+    process = start([*line, "--out", killed])
+    wait_for(lambda: lines_of(killed / "archive.csv") > 4, process)
+    process.kill()
+    process.communicate()
+    assert lines_of(killed / "archive.csv") < 21
+    assert run(text([*line, "--out", killed, "--resume"])) == 0
+    for name in ("archive.csv", "front.csv"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill", "Ctrl-C"])
+def test_stopped_training_resumes_to_the_same_curve(tmp_path, number):
+    line = [*TRAIN, "--steps", 120, "--val-scenes", 4, "--validations", 12]
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert run(text([*line, "--out", whole])) == 0
+    process = start([*line, "--out", stopped])
+    wait_for(lambda: lines_of(stopped / "metrics.csv") > 2, process)
+    os.kill(process.pid, number)
+    _, told = process.communicate()
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert told.splitlines()[-1].startswith("ofa-pose: error: interrupted")
+    assert run(text([*line, "--out", stopped, "--resume"])) == 0
+    assert (stopped / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
+    for name in ("best.safetensors", "last.safetensors"):
+        ours, theirs = load_weights(stopped / name)[0], load_weights(whole / name)[0]
+        assert all(bool((ours[key] == theirs[key]).all()) for key in theirs)

@@ -1,0 +1,85 @@
+"""Every block of the README runs, in order and in one folder, with small numbers put in."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import ofa_pose
+from ofa_pose.catalog import search_folders
+from ofa_pose.cli.main import run
+
+ROOT = Path(ofa_pose.__file__).parent.parent
+README = ROOT / "README.md"
+
+# What makes a command quick, and nothing else: the same verbs and options, on a tiny space.
+REDUCED = [
+    (r"litepose-lite0", "toy"),
+    (r" --init imagenet", ""),
+    (r"--minutes \d+", "--steps 2 --batch-size 2 --val-scenes 2"),
+    (r"--budget 150M", "--budget 0.25M --evaluations 2 --scenes 2 --calibration-scenes 2"),
+    (r"(?<=/)XS|(?<=-)XS(?=/)", "S"),
+    (r"--count \d+", "--count 8"),
+]
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(), re.M | re.S)
+
+
+def commands(program):
+    lines = [line.split(" #")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    assert lines
+    return [line for line in lines if line.split()[0] == program]
+
+
+def starter_is_there():
+    return any(any((f / "weights").glob("*-starter.safetensors")) for f in search_folders(KIND))
+
+
+KIND = "search_spaces"
+
+
+def test_commands_run_in_order(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    lines = commands("ofa-pose")
+    # Photographs have to be there before they are used.
+    lines.sort(key=lambda line: not line.startswith("ofa-pose data synth"))
+    assert len(lines) >= 10
+    for line in lines:
+        if line.startswith("ofa-pose search") and "--supernet" not in line:
+            continue
+        for pattern, small in REDUCED:
+            line = re.sub(pattern, small, line)
+        assert run(shlex.split(line)[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not starter_is_there(), reason="the starter weights are not in this checkout")
+def test_search_without_data_or_weights(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    line = next(line for line in commands("ofa-pose") if line.startswith("ofa-pose search"))
+    small = "--evaluations 4 --scenes 4 --calibration-scenes 8"
+    assert run([*shlex.split(line)[1:], *shlex.split(small)]) == 0, capsys.readouterr().err
+    assert "synthetic scenes" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize("target", ["search", "test", "check", "bench", "install"])
+def test_make_targets_exist(target):
+    done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_make_lines_are_targets():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for line in commands("make"):
+        assert re.search(rf"^{line.split()[1]}:", text, re.M), line
+
+
+@pytest.mark.parametrize("block", blocks("python"))
+def test_python_blocks_run(block):
+    exec(compile(block, str(README), "exec"), {})  # noqa: S102
