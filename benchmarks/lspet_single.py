@@ -2,7 +2,7 @@
 
     python benchmarks/lspet_single.py --data lspet --minutes 20 --out runs/lspet-single
 
-From ImageNet weights, on all 8,500 training pictures; AP on the 989 validation pictures.
+From ImageNet weights, on the first 8,000 training pictures; AP on the 989 validation pictures.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lspet_sources import photographs
+from lspet_sources import photographs, train_pictures
 
 import ofa_pose as op
 from ofa_pose.evaluate import evaluate_network
@@ -33,7 +33,7 @@ def main() -> None:
     with RunFolder.open(options.out, config=config, resume=options.resume) as run:
         result = finetune(
             network,
-            photographs(options.data, "train"),
+            train_pictures(options.data),
             space=space,
             arch=arch,
             run=run,

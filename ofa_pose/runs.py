@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import yaml
 
@@ -16,8 +15,14 @@ import ofa_pose
 from ofa_pose.errors import RunFolderError
 from ofa_pose.files import atomic_write
 
+try:
+    import fcntl
+except ImportError:  # not POSIX: two processes in one folder go unnoticed
+    fcntl = None
+
 CONFIG = "config.yaml"
 LOG = "log.txt"
+LOCK = ".lock"
 FORMAT = 1
 
 # What a run may leave at the top of its folder; `force` deletes these and nothing else.
@@ -38,6 +43,7 @@ class RunFolder:
     resumed: bool
     config: Mapping[str, Any]
     _handler: logging.Handler = field(repr=False, compare=False)
+    _lock: IO[bytes] = field(repr=False, compare=False)
 
     @classmethod
     def open(
@@ -59,21 +65,22 @@ class RunFolder:
             free: dotted keys of `config` that may differ when a run is resumed (`workers`).
 
         Raises:
-            RunFolderError: the folder is taken, cannot be written, holds no run to resume, or
-                holds a run with another configuration (the message names the keys).
+            RunFolderError: the folder is taken, cannot be written, is being written by another
+                process, holds no run to resume, or holds a run with another configuration (the
+                message names the keys).
         """
         path = Path(path)
         config = _plain(config)
         if resume and force:
             raise RunFolderError("--resume and --force contradict each other; give one of them")
-        resumed = _claim(path, resume=resume, force=force)
+        resumed, lock = _claim(path, resume=resume, force=force)
         if resumed:
             _compare(path, config, free=free)
         header = {"format": FORMAT, "version": ofa_pose.__version__}
         atomic_write(
             path / CONFIG, yaml.safe_dump({**header, **config}, sort_keys=False, width=100)
         )
-        return cls(path, resumed, config, _log_to(path / LOG))
+        return cls(path, resumed, config, _log_to(path / LOG), lock)
 
     def file(self, name: str) -> Path:
         """Return the path of the run's file `name`."""
@@ -83,6 +90,7 @@ class RunFolder:
         """Stop writing to `log.txt`; may be called twice."""
         logging.getLogger("ofa_pose").removeHandler(self._handler)
         self._handler.close()
+        self._lock.close()
 
     def __enter__(self) -> Self:
         return self
@@ -98,15 +106,19 @@ class RunFolder:
         self.close()
 
 
-def _claim(path: Path, *, resume: bool, force: bool) -> bool:
-    """Make `path` a folder this run may write to; return whether an earlier run is continued."""
+def _claim(path: Path, *, resume: bool, force: bool) -> tuple[bool, IO[bytes]]:
+    """Make `path` a folder this run may write to.
+
+    Returns:
+        Whether an earlier run is continued, and the open lock file.
+    """
     try:
         if path.exists() and not path.is_dir():
             raise RunFolderError(f"{path} is a file; a run needs a folder")
         if resume and not path.exists():
             raise RunFolderError(f"nothing to resume: the folder {path} does not exist")
         path.mkdir(parents=True, exist_ok=True)
-        taken = any(path.iterdir())
+        taken = any(entry.name != LOCK for entry in path.iterdir())
         if taken:
             _read_config(path)
         if taken and not (resume or force):
@@ -114,7 +126,7 @@ def _claim(path: Path, *, resume: bool, force: bool) -> bool:
                 f"the folder {path} holds a run already; give --resume to continue it, "
                 "--force to replace it, or another folder"
             )
-        tempfile.TemporaryFile(dir=path).close()
+        lock = _lock(path)
         if taken and force:
             for pattern in _LEFTOVERS:
                 for file in path.glob(pattern):
@@ -123,7 +135,22 @@ def _claim(path: Path, *, resume: bool, force: bool) -> bool:
         raise RunFolderError(
             f"cannot write the run folder {path}: {error.strerror or error}"
         ) from error
-    return taken and resume
+    return taken and resume, lock
+
+
+def _lock(path: Path) -> IO[bytes]:
+    """Lock the folder for this process; the lock ends with the process, however that ends."""
+    stream = (path / LOCK).open("ab")
+    try:
+        if fcntl is not None:
+            # Not flock: data workers would inherit that one and outlive a killed run with it.
+            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        stream.close()
+        raise RunFolderError(
+            f"another process is running in {path}; wait for it or choose another folder"
+        ) from None
+    return stream
 
 
 def _compare(path: Path, config: Mapping[str, Any], *, free: Collection[str]) -> None:

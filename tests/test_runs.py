@@ -1,6 +1,8 @@
 """Run folders: taken over only when asked to, and only by the same run."""
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,29 @@ def test_new_folder(tmp_path: Path):
         "workers": 2,
         "data": "photos",
     }
+
+
+HOLD = """
+import sys, time
+from ofa_pose.runs import RunFolder
+run = RunFolder.open(sys.argv[1], config={"verb": "train"})
+print("open", flush=True)
+time.sleep(60)
+"""
+
+
+def test_two_processes_in_one_folder(tmp_path: Path):
+    path = tmp_path / "run"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "open\n"
+        for words in ({"resume": True}, {"force": True}):
+            with pytest.raises(RunFolderError, match="another process is running in"):
+                RunFolder.open(path, config={"verb": "train"}, **words)
+        other.kill()
+    RunFolder.open(path, config={"verb": "train"}, resume=True).close()
 
 
 def test_empty_folder_is_taken(tmp_path: Path):
@@ -87,7 +112,12 @@ def test_force_removes_what_the_run_left(tmp_path: Path):
     (tmp_path / "notes.md").write_text("mine")
     with RunFolder.open(tmp_path, config={**CONFIG, "seed": 2}, force=True) as run:
         assert not run.resumed
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.yaml", "log.txt", "notes.md"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        ".lock",
+        "config.yaml",
+        "log.txt",
+        "notes.md",
+    ]
 
 
 @pytest.mark.parametrize(("resume", "force"), [(False, False), (True, False), (False, True)])

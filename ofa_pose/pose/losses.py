@@ -31,6 +31,7 @@ def pose_loss(
     tags: Tensor,
     *,
     with_tags: bool = True,
+    heatmap_weight: float = 1.0,
 ) -> PoseLoss:
     """Return the loss of a batch: every output's heatmap error and the first output's tag loss.
 
@@ -45,6 +46,7 @@ def pose_loss(
         tags: `(N, P, K, 2)` int64 positions in the first output's tag maps and visibility, as in
             `Targets.tags`.
         with_tags: False leaves pull and push out (pre-training with heatmaps only).
+        heatmap_weight: of the heatmap error beside the tag loss.
 
     Raises:
         UsageError: numbers or shapes of outputs and targets differ.
@@ -57,6 +59,7 @@ def pose_loss(
             for output, target, mask in zip(outputs, heatmaps, masks, strict=True)
         ]
     ).sum()
+    heatmap = heatmap_weight * heatmap
     if with_tags:
         pull, push = tag_loss(outputs[0][:, joints:], tags)
     else:

@@ -61,6 +61,11 @@ class Recipe(_Record):
             "when" is counted in the unit of the recipe's length and rises.
         augmentation: see `AugmentationRecipe`.
         grad_clip: largest norm of the whole gradient, or None.
+        reference_resolution: input side at which the heatmap loss has the published weight
+            beside the tag loss; None: at every side. A joint's target covers the same number of
+            cells at any input size, so the mean over a map of side R holds it 1 / R² as dear:
+            without this, small inputs drown large ones in a supernet and the tags at any small
+            input. The heatmap loss is multiplied by (R / reference_resolution)².
         tags: learn the grouping tags too; False in pre-training (heatmap loss only).
         steps: length of the run in steps; at most one of the three lengths is given.
         epochs: length in passes over the data.
@@ -76,6 +81,7 @@ class Recipe(_Record):
     milestones: tuple[tuple[NonNegative, Positive], ...] = ()
     augmentation: AugmentationRecipe = AugmentationRecipe()
     grad_clip: Positive | None = None
+    reference_resolution: Annotated[int, Field(gt=0)] | None = None
     tags: bool = True
     steps: Annotated[int, Field(gt=0)] | None = None
     epochs: Positive | None = None
@@ -105,6 +111,12 @@ class Recipe(_Record):
                 "milestones need the length they are part of: steps, epochs or minutes"
             )
         return self
+
+    def heatmap_weight(self, resolution: int) -> float:
+        """Return the factor of the heatmap loss at an input side; see `reference_resolution`."""
+        if self.reference_resolution is None:
+            return 1.0
+        return (resolution / self.reference_resolution) ** 2
 
     @property
     def budget(self) -> TrainBudget | None:

@@ -77,7 +77,12 @@ def train_step(
     images = normalize(batch.images, job.space.pixel_mean, job.space.pixel_std)
     outputs = job.forward(images.contiguous(memory_format=torch.channels_last), arch)
     loss = pose_loss(
-        list(outputs), batch.heatmaps, batch.masks, batch.tags, with_tags=job.recipe.tags
+        list(outputs),
+        batch.heatmaps,
+        batch.masks,
+        batch.tags,
+        with_tags=job.recipe.tags,
+        heatmap_weight=job.recipe.heatmap_weight(arch.resolution),
     )
     losses = {"loss": loss.total, "heatmap": loss.heatmap, "pull": loss.pull, "push": loss.push}
     values = dict(zip(losses, _values(list(losses.values())), strict=True))

@@ -127,3 +127,12 @@ def test_milestones_need_a_length():
 def test_frozen():
     with pytest.raises(pydantic.ValidationError, match="frozen"):
         Recipe().lr = 1  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_heatmap_weight_by_hand():
+    # A map of half the side holds a joint's target four times as dear in its mean.
+    assert Recipe().heatmap_weight(128) == 1
+    recipe = Recipe(reference_resolution=512)
+    assert recipe.heatmap_weight(512) == 1
+    assert recipe.heatmap_weight(256) == 0.25
+    assert recipe.heatmap_weight(128) == 0.0625
