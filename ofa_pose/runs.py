@@ -74,13 +74,17 @@ class RunFolder:
         if resume and force:
             raise RunFolderError("--resume and --force contradict each other; give one of them")
         resumed, lock = _claim(path, resume=resume, force=force)
-        if resumed:
-            _compare(path, config, free=free)
-        header = {"format": FORMAT, "version": ofa_pose.__version__}
-        atomic_write(
-            path / CONFIG, yaml.safe_dump({**header, **config}, sort_keys=False, width=100)
-        )
-        return cls(path, resumed, config, _log_to(path / LOG), lock)
+        try:
+            if resumed:
+                _compare(path, config, free=free)
+            header = {"format": FORMAT, "version": ofa_pose.__version__}
+            atomic_write(
+                path / CONFIG, yaml.safe_dump({**header, **config}, sort_keys=False, width=100)
+            )
+            return cls(path, resumed, config, _log_to(path / LOG), lock)
+        except BaseException:
+            lock.close()
+            raise
 
     def file(self, name: str) -> Path:
         """Return the path of the run's file `name`."""
