@@ -34,7 +34,7 @@ def find_candidates(
 
     Args:
         heatmaps: `(K, H, W)`.
-        tags: `(K, H, W, T)`.
+        tags: `(T, K, H, W)`.
         window: odd side of the square in which only one maximum may stand.
         count: candidates kept of a joint; the highest.
         threshold: score that a candidate must exceed.
@@ -47,7 +47,7 @@ def find_candidates(
     order = np.lexsort((index, -scores, joint_of))
     index, scores = index[order], scores[order]
     bounds = np.searchsorted(joint_of[order], np.arange(joints + 1))
-    flat_tags = tags.reshape(joints * height * width, -1)
+    flat_tags = tags.reshape(len(tags), -1)
     found = []
     for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
         best = index[start : min(stop, start + count)]
@@ -56,7 +56,7 @@ def find_candidates(
             Candidates(
                 cells=np.stack([x, y], axis=1),
                 scores=values[best],
-                tags=flat_tags[best].astype(np.float64),
+                tags=flat_tags[:, best].T.astype(np.float64),
             )
         )
     return found

@@ -38,10 +38,9 @@ def fuse_outputs(
     Raises:
         UsageError: flipped outputs without a skeleton, or channels that do not fit.
     """
-    heatmaps, tags = _fuse_scales(outputs)
-    if flipped_outputs is None:
-        tags = tags.unsqueeze(-1)
-    else:
+    heatmaps, plain_tags = _fuse_scales(outputs)
+    tags = [plain_tags]
+    if flipped_outputs is not None:
         if skeleton is None:
             raise UsageError("fuse_outputs needs the skeleton to fold in flipped outputs")
         if skeleton.num_joints != heatmaps.shape[1]:
@@ -52,11 +51,13 @@ def fuse_outputs(
         flip = list(skeleton.flip)
         mirrored = [maps.flip(-1)[:, flip] for maps in _fuse_scales(flipped_outputs)]
         heatmaps = (heatmaps + mirrored[0]) / 2
-        tags = torch.stack([tags, mirrored[1]], dim=-1)
+        tags.append(mirrored[1])
     if project:
         heatmaps = _resize(heatmaps, size)
-        tags = torch.stack([_resize(part, size) for part in tags.unbind(-1)], dim=-1)
-    return heatmaps, tags
+        tags = [_resize(part, size) for part in tags]
+    # In memory each tag is a map of its own, which decoding reads fast.
+    stacked = tags[0].unsqueeze(1) if len(tags) == 1 else torch.stack(tags, dim=1)
+    return heatmaps, stacked.movedim(1, -1)
 
 
 def _fuse_scales(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -68,8 +69,10 @@ def _fuse_scales(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         raise UsageError(f"outputs have {channels} channels, expected {expected}")
     size = (outputs[-1].shape[2], outputs[-1].shape[3])
     resized = [_resize(output.detach().float(), size) for output in outputs]
-    heatmaps = torch.stack([output[:, :joints] for output in resized]).mean(dim=0)
-    return heatmaps, resized[0][:, joints:]
+    heatmaps = resized[0][:, :joints]
+    for output in resized[1:]:
+        heatmaps = heatmaps + output
+    return heatmaps / len(resized), resized[0][:, joints:]
 
 
 def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -78,6 +78,12 @@ def group(
     )
 
 
+def best_groups(groups: Groups, count: int) -> Groups:
+    """Return the `count` people of highest mean score, in the order they have."""
+    kept = np.sort(np.argsort(-groups.scores.mean(axis=1), kind="stable")[:count])
+    return Groups(cells=groups.cells[kept], scores=groups.scores[kept], tags=groups.tags[kept])
+
+
 def _match(
     found: Candidates, means: np.ndarray, *, tag_distance: float, tie_break: float
 ) -> np.ndarray:

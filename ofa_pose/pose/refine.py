@@ -61,7 +61,7 @@ def add_missing(
 
     Args:
         heatmaps: `(K, H, W)`.
-        tags: `(K, H, W, T)`.
+        tags: `(T, K, H, W)`.
         groups: P people.
 
     Returns:
@@ -69,8 +69,9 @@ def add_missing(
     """
     cells, scores = groups.cells.copy(), groups.scores.copy()
     width = heatmaps.shape[2]
+    buffers = np.empty((2, *heatmaps.shape[1:]), dtype=heatmaps.dtype)
     for person, joint in np.argwhere(groups.scores == 0):
-        best = _best_cell(heatmaps[joint], tags[joint], groups.tags[person])
+        best = _best_cell(heatmaps[joint], tags[:, joint], groups.tags[person], buffers=buffers)
         y, x = divmod(best, width)
         score = heatmaps[joint, y, x]
         if score > 0:
@@ -79,12 +80,25 @@ def add_missing(
     return cells, scores
 
 
-def _best_cell(heatmap: np.ndarray, tags: np.ndarray, mean: np.ndarray) -> int:
-    """Return the flat index of the arg max of `heatmap - round(|tags - mean|)`."""
-    if tags.shape[-1] == 1:
-        distance = np.abs(tags[..., 0] - heatmap.dtype.type(mean[0]))
+def _best_cell(
+    heatmap: np.ndarray, tags: np.ndarray, mean: np.ndarray, *, buffers: np.ndarray
+) -> int:
+    """Return the flat index of the arg max of `heatmap - round(|tags - mean|)`.
+
+    It runs for each missing joint of each person over the whole map, hence the `buffers`.
+    """
+    distance, part = buffers
+    mean = mean.astype(tags.dtype)
+    np.subtract(tags[0], mean[0], out=distance)
+    if len(tags) == 1:
+        np.abs(distance, out=distance)
     else:
-        distance = np.sqrt(np.square(tags - mean.astype(tags.dtype)).sum(axis=-1))
+        np.square(distance, out=distance)
+        for other, centre in zip(tags[1:], mean[1:], strict=True):
+            np.subtract(other, centre, out=part)
+            np.square(part, out=part)
+            np.add(distance, part, out=distance)
+        np.sqrt(distance, out=distance)
     np.rint(distance, out=distance)
     np.subtract(heatmap, distance, out=distance)
     return int(distance.argmax())

@@ -10,7 +10,7 @@ from ofa_pose.pose.candidates import find_candidates
 
 
 def find(heatmaps: np.ndarray, *, window: int = 5, count: int = 30, threshold: float = 0.1):
-    tags = np.arange(heatmaps.size, dtype=np.float32).reshape(*heatmaps.shape, 1)
+    tags = np.arange(heatmaps.size, dtype=np.float32).reshape(1, *heatmaps.shape)
     return find_candidates(heatmaps, tags, window=window, count=count, threshold=threshold)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ofa_pose.pose.candidates import Candidates
-from ofa_pose.pose.grouping import Groups, group
+from ofa_pose.pose.grouping import Groups, best_groups, group
 
 
 def joint(*found: tuple[int, float, float]) -> Candidates:
@@ -88,3 +88,12 @@ def test_two_tags_a_joint_count_by_their_euclidean_distance() -> None:
     )
     assert len(grouped(first, near).scores) == 1  # sqrt(0.36 + 0.49) = 0.92
     assert len(grouped(first, far).scores) == 2  # sqrt(0.36 + 0.81) = 1.08
+
+
+def test_the_best_people_are_kept_in_their_order() -> None:
+    groups = grouped(joint((1, 0.2, 0.0), (2, 0.9, 5.0), (3, 0.5, 10.0), (4, 0.9, 15.0)))
+    assert best_groups(groups, 2).scores.tolist() == [[0.9], [0.9]]
+    kept = best_groups(groups, 3)
+    assert kept.cells[:, 0, 0].tolist() == [2, 3, 4]
+    assert kept.tags.tolist() == [[5.0], [10.0], [15.0]]
+    assert len(best_groups(groups, 9).scores) == 4

@@ -41,9 +41,9 @@ def test_as_published_a_joint_moves_a_quarter_towards_the_higher_neighbour() -> 
 
 def test_a_missing_joint_is_taken_where_heatmap_and_tags_agree() -> None:
     heatmaps = np.zeros((2, 1, 5), dtype=np.float32)
-    tags = np.zeros((2, 1, 5, 1), dtype=np.float32)
+    tags = np.zeros((1, 2, 1, 5), dtype=np.float32)
     heatmaps[1, 0] = [0.9, 0.05, 0.08, 0.0, 0.0]
-    tags[1, 0, :, 0] = [3.0, 1.2, 2.0, 1.0, 1.0]
+    tags[0, 1, 0] = [3.0, 1.2, 2.0, 1.0, 1.0]
     groups = Groups(
         cells=np.array([[[4, 0], [0, 0]]]), scores=np.array([[0.8, 0.0]]), tags=np.array([[1.0]])
     )
@@ -57,7 +57,7 @@ def test_a_missing_joint_is_taken_where_heatmap_and_tags_agree() -> None:
 def test_a_joint_is_left_missing_where_the_heatmap_is_not_positive() -> None:
     groups = Groups(cells=np.zeros((1, 1, 2), int), scores=np.zeros((1, 1)), tags=np.zeros((1, 1)))
     cells, scores = add_missing(
-        np.full((1, 2, 2), -0.1, np.float32), np.zeros((1, 2, 2, 1), np.float32), groups
+        np.full((1, 2, 2), -0.1, np.float32), np.zeros((1, 1, 2, 2), np.float32), groups
     )
     assert not scores.any()
     assert not cells.any()
@@ -65,7 +65,7 @@ def test_a_joint_is_left_missing_where_the_heatmap_is_not_positive() -> None:
 
 def test_two_tags_a_joint_are_compared_by_their_euclidean_distance() -> None:
     heatmaps = np.array([[[0.5, 0.4, 0.3]]], dtype=np.float32)
-    tags = np.array([[[[1.0, 1.0], [0.0, 1.6], [0.3, 0.3]]]], dtype=np.float32)
+    tags = np.array([[[[1.0, 0.0, 0.3]]], [[[1.0, 1.6, 0.3]]]], dtype=np.float32)
     groups = Groups(
         cells=np.zeros((1, 1, 2), int), scores=np.zeros((1, 1)), tags=np.array([[0.0, 0.0]])
     )
