@@ -1,7 +1,11 @@
-"""Train the `litepose-lite0` supernet on photographs and synthetic scenes, from ImageNet.
+r"""Train the `litepose-lite0` supernet on photographs and synthetic scenes.
 
-    python benchmarks/lspet_supernet.py --data lspet --minutes 120 --out runs/lspet-supernet
+    python benchmarks/lspet_single.py --data lspet --out runs/lspet-single
+    python benchmarks/lspet_supernet.py --data lspet --init runs/lspet-single/last.safetensors \
+        --minutes 120 --out runs/lspet-supernet
 
+As in the paper, the full-width network is trained first; its channels are sorted once and give
+the shared weights.
 `--resume` continues a stopped run. The result of this run is what the package ships.
 """
 
@@ -14,8 +18,8 @@ from lspet_sources import calibration_scenes, search_scenes, train_scenes
 
 import ofa_pose as op
 from ofa_pose.evaluate import SubnetEvaluator
-from ofa_pose.models.imported import load_efficientnet_lite0
 from ofa_pose.runs import RunFolder
+from ofa_pose.supernet import load_state, load_weights, order_channels
 from ofa_pose.train import (
     Cadence,
     TrainBudget,
@@ -34,14 +38,21 @@ def main() -> None:
     options = parse()
     space = op.load_space("litepose-lite0")
     supernet = op.Supernet(space, seed=0, skeleton="crowdpose")
-    load_efficientnet_lite0(supernet.network)
+    state, _ = load_weights(options.init)
+    load_state(supernet.network, state, source=str(options.init))
+    order_channels(supernet)
     evaluate = SubnetEvaluator(
         supernet,
         calibration=calibration_scenes(options.data),
         scenes=search_scenes(options.data, count=40),
         calibration_images=32,
     )
-    config = {"verb": "train", "space": space.name, "minutes": options.minutes}
+    config = {
+        "verb": "train",
+        "space": space.name,
+        "init": options.init,
+        "minutes": options.minutes,
+    }
     with RunFolder.open(options.out, config=config, resume=options.resume) as run:
         result = train_supernet(
             supernet,
@@ -60,6 +71,7 @@ def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the lspet set")
+    parser.add_argument("--init", type=Path, required=True, help="weights of the full width")
     parser.add_argument("--minutes", type=float, default=120.0)
     parser.add_argument("--out", type=Path, default=Path("runs/lspet-supernet"))
     parser.add_argument("--resume", action="store_true")

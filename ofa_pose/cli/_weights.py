@@ -136,7 +136,7 @@ def _fill(network: Network, init: str, *, space: SearchSpace, arch: Arch) -> Non
         load_published(network, init)
     elif init.endswith((".yaml", ".yml")):
         tier = load_tier(init, space=space)
-        if tier.arch != arch:
+        if not _same_widths(tier.arch, arch):
             raise WeightsError(f"{init} is of arch {tier.arch.key}, this network is {arch.key}")
         network.load_state_dict(tier.build().state_dict())
     else:
@@ -154,9 +154,14 @@ def _fill_from_training(network: Network, path: Path, *, space: SearchSpace, arc
         )
     written = metadata.get("arch", "")
     trained = space.arch(json.loads(written) if written.startswith("{") else written)
-    if trained != arch:
+    if not _same_widths(trained, arch):
         raise WeightsError(f"{path} is of arch {trained.key}, this network is {arch.key}")
     load_state(network, state, source=str(path))
+
+
+def _same_widths(one: Arch, other: Arch) -> bool:
+    """Whether two archs share their weights' shapes: all but the resolution is equal."""
+    return {**one, "resolution": 0} == {**other, "resolution": 0}
 
 
 def _kind(init: str) -> str:

@@ -1,6 +1,7 @@
 """How weights are shared: slicing, re-calibration, extraction, weights on disk."""
 
 from ofa_pose.supernet.calibrate import recalibrate
+from ofa_pose.supernet.ordering import ChannelGroup, channel_groups, order_channels
 from ofa_pose.supernet.supernet import Supernet
 from ofa_pose.supernet.weights import (
     load_state,
@@ -12,10 +13,13 @@ from ofa_pose.supernet.weights import (
 )
 
 __all__ = [
+    "ChannelGroup",
     "Supernet",
+    "channel_groups",
     "load_state",
     "load_supernet",
     "load_weights",
+    "order_channels",
     "recalibrate",
     "save_supernet",
     "save_weights",

@@ -133,7 +133,7 @@ class ElasticConv2d(_Elastic, nn.Conv2d):
         """Convolve with the active cut."""
         cut = self._cut()
         layer: Any = cut.layer
-        return F.conv2d(
+        return F.conv2d(  # pyright: ignore[reportCallIssue]
             input,
             cut.take("weight", self.weight),  # pyright: ignore[reportArgumentType]
             cut.take("bias", self.bias),

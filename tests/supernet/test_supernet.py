@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -86,7 +86,7 @@ def leading(tensor: torch.Tensor, shape: torch.Size) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", SPACES)
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 2**31 - 1))
 def test_a_subnet_equals_its_extraction(name: str, seed: int) -> None:
     check_equal(name, seed)
@@ -94,7 +94,7 @@ def test_a_subnet_equals_its_extraction(name: str, seed: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SPACES)
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None)
 @given(seed=st.integers(0, 2**31 - 1))
 def test_200_subnets_equal_their_extraction(name: str, seed: int) -> None:
     check_equal(name, seed)

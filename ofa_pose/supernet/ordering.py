@@ -1,0 +1,216 @@
+"""Channel ordering: the important channels first, so that leading slices are good subnets.
+
+Which tensor dimensions must be permuted together is derived from the network itself: a NaN put
+into one channel of a layer's output shows at which other layers the same channel arrives. No
+family lists anything by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ofa_pose.errors import SpaceError
+from ofa_pose.models import Network
+from ofa_pose.supernet.supernet import Supernet
+
+_SIDE = 32
+_MARK = 1  # not 0: a concatenation's first part keeps its channel numbers, and its second does not
+
+Port = tuple[str, str]
+"""A layer's path and `in` or `out`."""
+
+
+@dataclass(frozen=True)
+class ChannelGroup:
+    """Dimensions that share one order of channels.
+
+    Attributes:
+        channels: how many.
+        ports: the layers' inputs and outputs that carry them.
+        fixed: whether the order means something outside (the picture, the network's outputs) or
+            to a layer that cannot be permuted.
+    """
+
+    channels: int
+    ports: tuple[Port, ...]
+    fixed: bool
+
+
+@torch.no_grad()
+def order_channels(supernet: Supernet, *, by: str = "l1") -> None:
+    """Sort the supernet's channels by importance, in place; the largest network is unchanged.
+
+    Args:
+        supernet: trained, or at least pre-trained.
+        by: `l1`: by the absolute weights that read the channel (Once-for-all, Cai et al. 2020,
+            section 3.3); `bn`: by the absolute scales of the batch norms it passes.
+
+    Raises:
+        SpaceError: `by` is neither.
+    """
+    if by not in ("l1", "bn"):
+        raise SpaceError(f"channels are ordered by 'l1' or 'bn', not by {by!r}")
+    network = supernet.extract(supernet.space.largest).eval()
+    layers = dict(network.named_modules())
+    state = network.state_dict()
+    for group in channel_groups(network):
+        if group.fixed:
+            continue
+        order = torch.argsort(_importance(group, layers, by=by), descending=True, stable=True)
+        for path, port in group.ports:
+            for name, dim in _dimensions(layers[path], port):
+                key = f"{path}.{name}"
+                state[key] = state[key].index_select(dim, order)
+    supernet.network.load_state_dict(state)
+
+
+def channel_groups(network: Network) -> list[ChannelGroup]:
+    """Derive which dimensions of a plain network share one order of channels.
+
+    Runs the network once for every layer on a tiny picture, in eval mode.
+    """
+    weight = next(network.parameters())
+    image = torch.zeros(1, 3, _SIDE, _SIDE, device=weight.device)
+    layers = {
+        path: layer
+        for path, layer in network.named_modules()
+        if any(True for _ in layer.parameters(recurse=False))
+    }
+    union = _Union()
+    with torch.no_grad():
+        for path in layers:
+            _probe(network, layers, path, image, union)
+    return union.groups(layers)
+
+
+class _Union:
+    """Ports joined into groups."""
+
+    def __init__(self) -> None:
+        self._parent: dict[Port, Port] = {}
+        self._fixed: set[Port] = set()
+
+    def root(self, port: Port) -> Port:
+        parent = self._parent.setdefault(port, port)
+        return port if parent == port else self.root(parent)
+
+    def join(self, one: Port, other: Port) -> None:
+        self._parent[self.root(one)] = self.root(other)
+
+    def fix(self, port: Port) -> None:
+        self._fixed.add(port)
+        self.root(port)
+
+    def groups(self, layers: Mapping[str, nn.Module]) -> list[ChannelGroup]:
+        members: dict[Port, list[Port]] = {}
+        for path, layer in layers.items():
+            for port in ((path, "in"), (path, "out")):
+                if _dimensions(layer, port[1]) or port in self._parent:
+                    members.setdefault(self.root(port), []).append(port)
+        fixed = {self.root(port) for port in self._fixed}
+        return [
+            ChannelGroup(_channels(layers[ports[0][0]], ports[0][1]), tuple(ports), root in fixed)
+            for root, ports in members.items()
+        ]
+
+
+def _probe(
+    network: Network, layers: Mapping[str, nn.Module], marked: str, image: Tensor, union: _Union
+) -> None:
+    """Mark one channel of a layer's output; join it with the ports that see just this channel."""
+    source = (marked, "out")
+    width = _channels(layers[marked], "out")
+    channel = min(_MARK, width - 1)
+    if _channel_wise(layers[marked]):
+        union.join((marked, "in"), source)
+
+    def mark(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        output = output.clone()
+        output[:, channel] = torch.nan
+        return output
+
+    def look(path: str, seen: Tensor) -> Tensor:
+        if seen is image:
+            union.fix((path, "in"))  # the picture's channels are red, green and blue
+        hit = _marked_channels(seen)
+        if hit == [channel] and seen.shape[1] == width:
+            union.join(source, (path, "in"))
+        elif hit:
+            union.fix(source)
+            union.fix((path, "in"))
+        # Behind a layer that mixes channels the mark would be everywhere and hide what a sum
+        # joins, so it ends here.
+        return seen if _channel_wise(layers[path]) else seen.nan_to_num()
+
+    hooks = [layers[marked].register_forward_hook(mark)]
+    for path, layer in layers.items():
+        hooks.append(layer.register_forward_pre_hook(_first_input(look, path)))
+    try:
+        outputs = network(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if any(_marked_channels(output) for output in outputs):
+        union.fix(source)
+
+
+def _first_input(look: Callable[[str, Tensor], Tensor], path: str) -> Callable[..., Any]:
+    return lambda layer, inputs: (look(path, inputs[0]), *inputs[1:])
+
+
+def _marked_channels(seen: Tensor) -> list[int]:
+    """Channels of the first picture that hold a NaN."""
+    return seen[0].reshape(seen.shape[1], -1).isnan().any(dim=1).nonzero().flatten().tolist()
+
+
+def _channel_wise(layer: nn.Module) -> bool:
+    """Whether output channel i depends on input channel i alone."""
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        return layer.groups == layer.in_channels == layer.out_channels
+    return isinstance(layer, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001
+
+
+def _dimensions(layer: nn.Module, port: str) -> list[tuple[str, int]]:
+    """The layer's own tensors and their dimension that follows the channels of a port."""
+    if _channel_wise(layer):
+        # In and out are one group; its tensors are permuted once, for the output.
+        names = [*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False)]
+        return [(name, 0) for name, tensor in names if tensor.dim()] if port == "out" else []
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and layer.groups > 1:
+        return []
+    dims = {"in": 0, "out": 1} if isinstance(layer, nn.ConvTranspose2d) else {"in": 1, "out": 0}
+    found = [("weight", dims[port])]
+    if port == "out" and getattr(layer, "bias", None) is not None:
+        found.append(("bias", 0))
+    return found
+
+
+def _channels(layer: nn.Module, port: str) -> int:
+    for names in (("in_channels", "in_features"), ("out_channels", "out_features")):
+        for name in names:
+            if hasattr(layer, name) and name.startswith(port):
+                return int(getattr(layer, name))
+    return int(getattr(layer, "num_features", 0))
+
+
+def _importance(group: ChannelGroup, layers: Mapping[str, nn.Module], *, by: str) -> Tensor:
+    """Importance of each channel of a group, (channels,)."""
+    total = torch.zeros(group.channels)
+    for path, port in group.ports:
+        layer = layers[path]
+        weight = getattr(layer, "weight", None)
+        if not isinstance(weight, Tensor):
+            continue
+        norm = isinstance(layer, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001
+        if by == "bn" and norm and port == "out":
+            total += weight.abs().cpu()
+        elif by == "l1" and port == "in" and not _channel_wise(layer):
+            for name, dim in _dimensions(layer, "in"):
+                tensor = getattr(layer, name).abs()
+                total += tensor.sum([d for d in range(tensor.dim()) if d != dim]).cpu()
+    return total

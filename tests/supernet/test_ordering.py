@@ -1,0 +1,117 @@
+"""Channel ordering: nothing changes for the largest network, and the best channels come first."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import ofa_pose as op
+from ofa_pose.errors import SpaceError
+from ofa_pose.models import NetworkPlan, Unit, UnitSpec, register_unit
+from ofa_pose.supernet import channel_groups, order_channels
+
+
+def stirred(space: op.SearchSpace, **options: object) -> op.Supernet:
+    """A supernet with batch norms that are not the identity."""
+    supernet = op.Supernet(space, seed=1, **options).eval()
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for layer in supernet.modules():
+            if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+                for tensor in (layer.weight, layer.bias, layer.running_mean, layer.running_var):
+                    assert tensor is not None
+                    tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+    return supernet
+
+
+@pytest.mark.parametrize("by", ["l1", "bn"])
+@pytest.mark.parametrize("name", ["toy", "litepose-lite0"])
+def test_the_largest_network_is_unchanged(name: str, by: str) -> None:
+    space = op.load_space(name)
+    supernet = stirred(space)
+    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before = supernet(images, space.largest)
+        small = supernet(images, space.smallest)
+        order_channels(supernet, by=by)
+        for old, new in zip(before, supernet(images, space.largest), strict=True):
+            torch.testing.assert_close(new, old, rtol=1e-5, atol=1e-5 * float(old.abs().max()))
+        assert not torch.allclose(supernet(images, space.smallest)[0], small[0])
+
+
+def test_groups_of_litepose() -> None:
+    space = op.load_space("toy")
+    groups = {
+        port: group
+        for group in channel_groups(op.build(space, space.largest))
+        for port in group.ports
+    }
+    # Stage 1's output is read by stage 2, by the last deconvolution and by the first head.
+    stream = groups["stage1.0.project.0", "out"].ports
+    readers = {("stage2.0.expand.0", "in"), ("deconv3.raw", "in"), ("head1.raw.0", "in")}
+    assert readers <= set(stream)
+    # The inside of a block concerns nobody else.
+    inside = {path.split(".")[0] for path, _ in groups["stage2.0.expand.0", "out"].ports}
+    assert inside == {"stage2"}
+    # The two summands of a fusion share one order; pictures and maps keep theirs.
+    assert ("deconv1.raw", "out") in groups["deconv1.refined", "out"].ports
+    for port in [("stem.conv.0", "in"), ("head1.raw.3", "out"), ("head2.refined.3", "out")]:
+        assert groups[port].fixed
+
+
+def test_channels_are_sorted_by_the_weights_that_read_them() -> None:
+    space = op.load_space("toy")
+    supernet = stirred(space)
+    order_channels(supernet)
+    network = supernet.extract(space.largest)
+    readers = dict(network.named_modules())
+    inner = readers["stage2.0.project.0"]
+    assert isinstance(inner, nn.Conv2d)
+    importance = inner.weight.abs().sum(dim=(0, 2, 3))
+    assert torch.equal(importance, importance.sort(descending=True).values)
+
+
+@register_unit("test_wired")
+class Wired(nn.Module):
+    """Convolution, then a shortcut of a part of the channels: a concatenation in disguise."""
+
+    def __init__(self, spec: UnitSpec) -> None:
+        super().__init__()
+        self.left = nn.Conv2d(3, spec.hidden, 3, padding=1)
+        self.right = nn.Conv2d(3, spec.hidden, 3, padding=1)
+        self.merge = nn.Conv2d(2 * spec.hidden, spec.out_channels, 1)
+        self.norm = nn.BatchNorm2d(spec.out_channels)
+        self.classify = nn.Linear(spec.out_channels, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        both = torch.cat([self.left(x), self.right(x)], dim=1)
+        return self.classify(self.norm(self.merge(both)).relu().mean(dim=(2, 3)))
+
+
+@op.register_family("test_wired")
+def wired(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
+    side = arch.resolution
+    spec = UnitSpec("test_wired", ((3, side, side),), arch["width"], hidden=6)
+    return NetworkPlan((Unit("all", spec, ("input",)),), ("all",))
+
+
+def test_a_family_the_package_does_not_know() -> None:
+    space = op.SearchSpace(
+        name="wired",
+        family="test_wired",
+        choices=(op.Choice("resolution", (32,)), op.Choice("width", (8, 4))),
+    )
+    supernet = stirred(space)
+    groups = {p: g for g in channel_groups(supernet.extract(space.largest)) for p in g.ports}
+    # What is concatenated cannot be permuted by one order for both parts, so it is left alone.
+    assert groups["all.left", "out"].fixed or len(groups["all.left", "out"].ports) == 1
+    assert ("all.classify", "in") in groups["all.merge", "out"].ports
+    assert not groups["all.merge", "out"].fixed
+    images = torch.rand(2, 3, 32, 32)
+    (before,) = supernet(images, space.largest)
+    order_channels(supernet)
+    torch.testing.assert_close(supernet(images, space.largest)[0], before)
+
+
+def test_unknown_importance_is_refused() -> None:
+    with pytest.raises(SpaceError, match="'magic'"):
+        order_channels(op.Supernet(op.load_space("toy")), by="magic")
