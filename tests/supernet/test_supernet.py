@@ -58,8 +58,8 @@ def check_equal(name: str, seed: int) -> None:
     shared, own = net(x, arch), subnet(x)
     for a, b in zip(shared, own, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
-    sum(o.square().mean() for o in shared).backward()
-    sum(o.square().mean() for o in own).backward()
+    for outputs in (shared, own):
+        torch.stack([output.square().mean() for output in outputs]).sum().backward()
     parameters = dict(net.network.named_parameters())
     for path, parameter in subnet.named_parameters():
         gradient = parameters[path].grad
