@@ -68,7 +68,9 @@ def _fuse_scales(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     if channels != expected:
         raise UsageError(f"outputs have {channels} channels, expected {expected}")
     size = (outputs[-1].shape[2], outputs[-1].shape[3])
-    resized = [_resize(output.detach().float(), size) for output in outputs]
+    # A channels_last network's maps are laid out map by map first, while they are small.
+    plain = [output.detach().float().contiguous() for output in outputs]
+    resized = [_resize(output, size) for output in plain]
     heatmaps = resized[0][:, :joints]
     for output in resized[1:]:
         heatmaps = heatmaps + output

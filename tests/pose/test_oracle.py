@@ -120,7 +120,7 @@ def test_the_decoder_scores_almost_one_on_the_first_images(test_data: Path, name
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_the_decoder_scores_almost_one(test_data: Path, name: str) -> None:
-    # Seen: CrowdPose 0.994, COCO 0.990.
+    # Seen: CrowdPose 0.994, COCO 0.991.
     assert decoder_ap(load(test_data, name, images=None), name) >= 0.99
 
 
