@@ -90,17 +90,21 @@ def start_supernet(
 ) -> Supernet:
     """Return a supernet with the weights that `--init` names; random ones by the seed.
 
+    The channels of a single network's weights are sorted by importance, once, so that narrow
+    archs share the ones that matter (LitePose, section 4).
+
     Raises:
         WeightsError: the file is missing, damaged, or of another space or network.
         MissingExtraError: ImageNet weights are not installed.
     """
-    from ofa_pose.supernet import Supernet, load_supernet
+    from ofa_pose.supernet import Supernet, load_supernet, order_channels
 
     if init is not None and _kind(init) == "supernet":
         return load_supernet(init, space=space, skeleton=skeleton)
     supernet = Supernet(space, seed=seed, skeleton=skeleton)
     if init is not None:
         _fill(supernet.network, init, space=space, arch=space.largest)
+        order_channels(supernet)
     return supernet
 
 

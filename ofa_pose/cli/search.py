@@ -116,8 +116,11 @@ def command(
     Archs compete on one part of the scenes; winners are reported on another. Without --data the
     scenes are synthetic; without --supernet the weights are the starter in the box.
     """
+    from ofa_pose.train import keep_freed_memory
+
     target = Target.resolve(budget or [], supernet=supernet, space=space, skeleton=skeleton)
     check_device(device)
+    keep_freed_memory()
     making = Making(target.skeleton, seed, mosaic, canvas)
     people = _scenes(Pictures(data, annotations, images), making, options=context.params)
     evaluator = _evaluator(target, people, options=context.params)

@@ -46,8 +46,12 @@ def rows(path):
         return list(csv.DictReader(stream))
 
 
+def names_in(folder):
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+
+
 def test_train_writes_a_run_folder(trained):
-    names = {path.name for path in trained.iterdir()}
+    names = names_in(trained)
     assert names == {
         "config.yaml", "log.txt", "metrics.csv", "checkpoint.pt",
         "best.safetensors", "last.safetensors",
@@ -61,7 +65,7 @@ def test_train_writes_a_run_folder(trained):
 
 
 def test_search_writes_a_run_folder(searched):
-    names = {path.name for path in searched.iterdir()}
+    names = names_in(searched)
     # 0.25M is a tier of the space and takes its name, S; the other is named as it was written.
     assert names == {
         "config.yaml", "log.txt", "archive.csv", "archive.json", "front.csv", "front.png",
