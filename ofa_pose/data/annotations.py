@@ -16,6 +16,7 @@ from ofa_pose.errors import DataError
 from ofa_pose.skeleton import Skeleton
 
 _LOG = logging.getLogger(__name__)
+_FARTHEST = 1e6  # pixels; what lies beyond is a slip, and squares of it leave float32's range
 
 
 def has_joints(annotation: Mapping[str, Any]) -> bool:
@@ -38,8 +39,7 @@ def read_annotations(path: Path, skeleton: Skeleton) -> dict[str, Any]:
     if not images:
         raise DataError(f"{path}: lists no images; an empty set cannot be used")
     for image in images:
-        if not isinstance(image, dict) or "id" not in image or "file_name" not in image:
-            raise DataError(f"{path}: an entry of `images` lacks `id` or `file_name`")
+        _check_image(image, path)
     ids = {image["id"] for image in images}
     if len(ids) < len(images):
         raise DataError(f"{path}: {len(images) - len(ids)} image ids are used twice")
@@ -51,16 +51,13 @@ def read_annotations(path: Path, skeleton: Skeleton) -> dict[str, Any]:
             f"{path}: no annotation has `keypoints`; a COCO-keypoint file is expected "
             "(person_keypoints_*.json, not instances_*.json)"
         )
-    strays = sum(annotation.get("image_id") not in ids for annotation in annotations)
+    ours = [annotation for annotation in annotations if _image_of(annotation) in ids]
+    strays = len(annotations) - len(ours)
     if strays == len(annotations) > 0:
         raise DataError(f"{path}: no annotation's `image_id` is the `id` of an image it lists")
     if strays:
         _LOG.warning("%s: %d annotations of images it does not list are left out", path, strays)
-    checked = [
-        _check_annotation(annotation, skeleton, path)
-        for annotation in annotations
-        if annotation.get("image_id") in ids
-    ]
+    checked = [_check_annotation(annotation, skeleton, path) for annotation in ours]
     return {"images": images, "annotations": checked}
 
 
@@ -76,6 +73,8 @@ def _load_json(path: Path) -> dict[str, Any]:
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not JSON text ({error.reason})") from error
+    except RecursionError as error:
+        raise DataError(f"{path}: lists in lists without an end; not a COCO file") from error
     keys = ("images", "annotations")
     absent = [
         key
@@ -104,6 +103,24 @@ def _of_people(
     return [item for item in annotations if item.get("category_id", wanted[0]) in wanted]
 
 
+def _check_image(image: Any, path: Path) -> None:
+    if not isinstance(image, dict) or "id" not in image or "file_name" not in image:
+        raise DataError(f"{path}: an entry of `images` lacks `id` or `file_name`")
+    if not isinstance(image["id"], int):
+        raise DataError(f"{path}: an image's `id` must be a whole number, got {image['id']!r:.60}")
+    name = image["file_name"]
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise DataError(f"{path}: image {image['id']}: {name!r:.60} is no `file_name`")
+    if not isinstance(image.get("crowdIndex", 0), int | float):
+        raise DataError(f"{path}: image {image['id']}: `crowdIndex` must be a number")
+
+
+def _image_of(annotation: Mapping[str, Any]) -> int | None:
+    """Return the id of an annotation's image, or None where it is not an id at all."""
+    image = annotation.get("image_id")
+    return image if isinstance(image, int) else None
+
+
 def _check_annotation(annotation: dict[str, Any], skeleton: Skeleton, path: Path) -> dict[str, Any]:
     name = f"{path}: annotation {annotation.get('id')}"
     keypoints = annotation.get("keypoints") or [0] * (3 * skeleton.num_joints)
@@ -112,8 +129,10 @@ def _check_annotation(annotation: dict[str, Any], skeleton: Skeleton, path: Path
         given = annotation.get("bbox")
         box = None if given is None else np.array(given, np.float64)
         area = float(annotation.get("area", 0.0))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{name}: `keypoints`, `bbox` and `area` must be numbers") from error
+    if points.ndim != 1:
+        raise DataError(f"{name}: `keypoints` must be one flat list: x, y, v, x, y, v, …")
     if points.shape != (3 * skeleton.num_joints,):
         raise DataError(
             f"{name} has {points.size / 3:g} joints, skeleton {skeleton.name!r} has "
@@ -126,10 +145,12 @@ def _check_annotation(annotation: dict[str, Any], skeleton: Skeleton, path: Path
         raise DataError(f"{name}: `bbox` must be x, y, width, height, got {box.size} numbers")
     if not (np.isfinite(points).all() and np.isfinite(box).all() and math.isfinite(area)):
         raise DataError(f"{name}: `keypoints`, `bbox` or `area` holds NaN or infinity")
+    if max(np.abs(points).max(), np.abs(box).max()) > _FARTHEST or abs(area) > _FARTHEST**2:
+        raise DataError(f"{name}: `keypoints`, `bbox` or `area` lies beyond {_FARTHEST:,.0f} px")
     labelled = int((points[:, 2] > 0).sum())
     checked = {
         **annotation,
-        "keypoints": keypoints,
+        "keypoints": points.ravel().tolist(),
         "bbox": box.tolist(),
         "iscrowd": int(bool(annotation.get("iscrowd", 0))),
         "num_keypoints": labelled,

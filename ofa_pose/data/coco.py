@@ -171,7 +171,7 @@ class CocoScenes:
         if len(self.bad) > max(_ALWAYS_TOLERATED, math.floor(self.max_bad * total)):
             raise DataError(
                 f"{self.folder}: {len(self.bad)} of {total} images are damaged, more than the "
-                f"{self.max_bad:.3%} that are tolerated: {self._bad_names()}"
+                f"{100 * self.max_bad:g} % that are tolerated: {self._bad_names()}"
             )
 
     def _bad_names(self) -> str:
@@ -205,20 +205,35 @@ def _valid_mask(people: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> n
 
 
 def _segmentation(segmentation: Any, size: tuple[int, int]) -> np.ndarray | None:
-    """Return polygons or an RLE, compressed or not, as an (H, W) bool mask; None if unusable."""
+    """Return polygons or an RLE, compressed or not, as an (H, W) bool mask; None if unusable.
+
+    pycocotools does not check what it is given: a NaN in a polygon takes all memory there is.
+    """
     encoded: Any = segmentation  # pycocotools' stubs know only some of the forms COCO files use
     try:
         if isinstance(segmentation, list):
             polygons: Any = [part for part in segmentation if len(part) >= 6]
-            encoded = coco_mask.merge(coco_mask.frPyObjects(polygons, *size)) if polygons else None
-        elif isinstance(segmentation, dict) and isinstance(segmentation["counts"], list):
-            encoded = coco_mask.frPyObjects(encoded, *size)
-        if not isinstance(encoded, dict):
+            if not polygons or not all(_is_near(part, size) for part in polygons):
+                return None
+            encoded = coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
+        elif not isinstance(segmentation, dict) or segmentation["size"] != list(size):
             return None
+        elif isinstance(segmentation["counts"], list):
+            counts = np.array(segmentation["counts"], np.int64)
+            if (counts < 0).any() or counts.sum() != size[0] * size[1]:
+                return None
+            encoded = coco_mask.frPyObjects(encoded, *size)
         with warnings.catch_warnings():
             # pycocotools' arrays do not know numpy 2's `copy` keyword.
             warnings.simplefilter("ignore", DeprecationWarning)
             region = coco_mask.decode(cast("Any", encoded)).astype(bool)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return region if region.shape == size else None
+
+
+def _is_near(polygon: Any, size: tuple[int, int]) -> bool:
+    """Say whether every corner lies in the picture or less than the picture's size beside it."""
+    corners = np.array(polygon, np.float64)
+    longest = max(size)
+    return corners.ndim == 1 and bool(((corners > -longest) & (corners < 2 * longest)).all())

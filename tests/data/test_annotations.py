@@ -90,6 +90,18 @@ def test_not_numbers_at_all(refusal, changes):
     )
 
 
+def test_beyond_every_picture(refusal):
+    for changes in ({"keypoints": [1e300, 2, 2] + [0] * 6}, {"bbox": [0, 0, 1e39, 4]}):
+        assert refusal(document(**changes)) == (
+            "annotation 5: `keypoints`, `bbox` or `area` lies beyond 1,000,000 px"
+        )
+    assert "must be numbers" in refusal(document(keypoints=[10**400, 2, 2] + [0] * 6))
+
+
+def test_joints_in_lists_of_their_own(refusal):
+    assert "one flat list" in refusal(document(keypoints=[[1, 2, 2]] * 3))
+
+
 def test_a_box_of_three_numbers(refusal):
     assert "got 3 numbers" in refusal(document(bbox=[1, 2, 3]))
 
@@ -102,6 +114,28 @@ def test_ids_that_do_not_meet(refusal):
         "no annotation's `image_id` is the `id` of an image it lists"
     )
     assert "lacks `id` or `file_name`" in refusal({"images": [{"id": 1}], "annotations": []})
+
+
+@pytest.mark.parametrize("wrong", [None, "1", [1], {}, 1.5])
+def test_an_id_that_is_none(refusal, wrong):
+    images = [{"id": wrong, "file_name": "a.jpg"}]
+    assert "must be a whole number" in refusal({"images": images, "annotations": []})
+    assert "no annotation's `image_id`" in refusal(document(image_id=wrong))
+
+
+@pytest.mark.parametrize("wrong", [None, 7, "", "a\0b.jpg", ["a.jpg"]])
+def test_a_file_name_that_is_none(refusal, wrong):
+    images = [{"id": 1, "file_name": wrong}]
+    assert refusal({"images": images, "annotations": []}).startswith("image 1: ")
+
+
+def test_a_crowd_index_that_is_no_number(refusal):
+    images = [{"id": 1, "file_name": "a.jpg", "crowdIndex": "high"}]
+    assert "`crowdIndex` must be a number" in refusal({"images": images, "annotations": []})
+
+
+def test_nested_without_an_end(refusal):
+    assert "not a COCO file" in refusal("[" * 100_000)
 
 
 def test_an_absent_file(tmp_path, three):

@@ -81,6 +81,30 @@ def test_crowds_and_people_without_joints_are_masked(write_set, three):
     np.testing.assert_array_equal(scene.valid, expected)
 
 
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [[float("nan"), 30, 30, 30, 30, 38]],
+        [[20, 30, 1e9, 30, 30, 38]],
+        [["x"] * 6],
+        [5],
+        "none",
+        {"size": [40, 60], "counts": [-1, 2401]},
+        {"size": [40, 60], "counts": [80, 10]},
+        {"size": [10**6, 10**6], "counts": "0"},
+        {"size": [40, 60], "counts": "rubbish"},
+        {"size": [40, 60], "counts": None},
+        {"counts": "0"},
+    ],
+)
+def test_of_an_unusable_segmentation_the_box_is_masked(write_set, three, segmentation):
+    ignored = person(2, 70, iscrowd=1, bbox=[50, 30, 10, 5], segmentation=segmentation)
+    paths = write_set({"a.png": picture()}, [person(1, 70), ignored])
+    expected = np.ones((40, 60), bool)
+    expected[30:35, 50:60] = False
+    np.testing.assert_array_equal(CocoScenes(*paths, skeleton=three)[0].valid, expected)
+
+
 def test_ground_truth_keeps_ids_and_ignored_people(write_set, three):
     people = [person(1, 70), person(2, 71, iscrowd=1)]
     paths = write_set({"a.png": picture(), "b.png": picture()}, people)
@@ -158,7 +182,7 @@ def test_more_than_the_tolerated_share_is_an_error(write_set, three):
     with pytest.raises(DataError) as caught:
         CocoScenes(path, folder, skeleton=three)
     assert str(caught.value) == (
-        f"{folder}: 3 of 100 images are damaged, more than the 1.000% that are tolerated: "
+        f"{folder}: 3 of 100 images are damaged, more than the 1 % that are tolerated: "
         "001.jpg (the JPEG is truncated), 003.jpg (the file is empty), "
         "005.jpg (the JPEG is truncated)"
     )
