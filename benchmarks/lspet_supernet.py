@@ -61,7 +61,7 @@ def main() -> None:
             recipe=make_recipe(space, "supernet", overrides=OVERRIDES),
             budget=TrainBudget(minutes=options.minutes),
             validate=validate_extremes(supernet, evaluate),
-            cadence=Cadence(validations=8),
+            cadence=Cadence(validations=8, checkpoint_seconds=120),
             resume=options.resume,
         )
     print(f"{result.steps} steps in {result.seconds / 60:.0f} min, best AP {result.best}")

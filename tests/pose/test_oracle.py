@@ -113,7 +113,7 @@ def chain_ap(truth: dict[str, Any], name: str, *, project: bool = False) -> floa
 @pytest.mark.data
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_the_decoder_scores_almost_one_on_the_first_images(test_data: Path, name: str) -> None:
-    assert decoder_ap(load(test_data, name, images=150), name) >= 0.99
+    assert decoder_ap(load(test_data, name, images=100), name) >= 0.99
 
 
 @pytest.mark.data
@@ -129,7 +129,7 @@ def test_the_decoder_scores_almost_one(test_data: Path, name: str) -> None:
 def test_both_outputs_fused_lose_little_on_the_first_images(
     test_data: Path, name: str, least: float
 ) -> None:
-    assert chain_ap(load(test_data, name, images=60), name) >= least
+    assert chain_ap(load(test_data, name, images=40), name) >= least
 
 
 @pytest.mark.data
