@@ -140,5 +140,5 @@ def test_both_outputs_fused_lose_little(
     test_data: Path, name: str, least: float, project: bool
 ) -> None:
     # Averaging with the quarter-size heatmaps merges joints of touching people and moves peaks
-    # by up to a cell. Seen: CrowdPose 0.990 and COCO 0.982, projected 0.988 and 0.987.
+    # by up to a cell. Seen: CrowdPose 0.989, COCO 0.987, the same projected.
     assert chain_ap(load(test_data, name, images=None), name, project=project) >= least
