@@ -48,9 +48,9 @@ def test_two_processes_in_one_folder(tmp_path: Path):
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "open\n"
-        for words in ({"resume": True}, {"force": True}):
+        for resume in (True, False):
             with pytest.raises(RunFolderError, match="another process is running in"):
-                RunFolder.open(path, config={"verb": "train"}, **words)
+                RunFolder.open(path, config={"verb": "train"}, resume=resume, force=not resume)
         other.kill()
     RunFolder.open(path, config={"verb": "train"}, resume=True).close()
 

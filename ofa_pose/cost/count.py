@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ofa_pose.cost.formulas import CONVENTIONS, layer_macs, shape_formula, works_in_place
 from ofa_pose.models import NetworkPlan, UnitSpec, plan
+from ofa_pose.models.meta import ShapesOnly
 from ofa_pose.models.unit import meta_module
 from ofa_pose.space import Arch, SearchSpace
 
@@ -129,7 +130,7 @@ def unit_cost(spec: UnitSpec) -> UnitCost:
 @lru_cache(maxsize=4096)
 def _shape_module(spec: UnitSpec) -> nn.Module:
     """The unit on the meta device, its known layers replaced by their shape formulas."""
-    with torch.device("meta"):
+    with ShapesOnly():
         module = spec.build()
     for layer in module.modules():
         formula = shape_formula(layer)
@@ -147,7 +148,7 @@ class _Trace:
 
     def __init__(self, spec: UnitSpec) -> None:
         module = _shape_module(spec.without_sizes())
-        self.macs = dict.fromkeys(CONVENTIONS, 0)
+        self.macs: dict[str, int] = dict.fromkeys(CONVENTIONS, 0)
         self._calls: list[tuple[Tensor, Tensor, bool]] = []
         self._inputs = [torch.empty((1, *shape), device="meta") for shape in spec.in_shapes]
         hooks = [
@@ -156,7 +157,7 @@ class _Trace:
             if not any(True for _ in layer.children())
         ]
         try:
-            with torch.no_grad():
+            with torch.no_grad(), ShapesOnly():
                 self.output: Tensor = module(*self._inputs)
         finally:
             for hook in hooks:

@@ -63,15 +63,13 @@ class CostTable:
         return self._sums[_SUMMED.index(cost)]
 
     @cached_property
-    def _genes(self) -> np.ndarray:
-        return self.space.genes_of(np.arange(len(self.space)))
-
-    @cached_property
     def _sums(self) -> np.ndarray:
-        """(conventions + 1, archs): MACs by convention, then parameters."""
-        totals = np.zeros((len(CONVENTIONS) + 1, len(self.space)), dtype=np.int64)
+        """(summed costs, archs): what `_SUMMED` names."""
+        rows = len(_SUMMED)
+        grid = np.zeros((rows, *self.space.gene_counts), dtype=np.int64)
         for place in self._places:
-            totals += place.look_up(self._genes)[: len(CONVENTIONS) + 1]
+            grid += place.grid[:rows]
+        totals = grid.reshape(rows, -1)
         self._check(totals)
         return totals
 
@@ -86,15 +84,15 @@ class CostTable:
         end = len(network.units)
         last_use = {name: i for i, unit in enumerate(network.units) for name in unit.inputs}
         last_use.update(dict.fromkeys(network.outputs, end))
-        peak = np.zeros(len(self.space), dtype=np.int64)
+        peak = np.zeros(self.space.gene_counts, dtype=np.int64)
         alive: dict[str, np.ndarray] = {}
         for step, unit in enumerate(network.units):
-            own, output = places[unit.name].look_up(self._genes)[-2:]
+            own, output = places[unit.name].grid[-2:]
             waiting = sum(size for name, size in alive.items() if name not in unit.inputs)
             peak = np.maximum(peak, own + waiting)
             alive[unit.name] = output
             alive = {n: size for n, size in alive.items() if last_use.get(n, -1) > step}
-        return peak
+        return peak.reshape(-1)
 
     @cached_property
     def _places(self) -> list[_Place]:
@@ -140,33 +138,38 @@ class CostTable:
 
 
 class _Place:
-    """One unit of the network over all archs: costs by the values of the choices it depends on."""
+    """One unit of the network over all archs.
+
+    Attributes:
+        name: the unit's.
+        optional: whether some archs have no such unit.
+        grid: (summed costs + 2, values of choice 1, values of choice 2, …) int64: what `_SUMMED`
+            names, then peak and output memory in bytes; of length 1 along every choice that the
+            unit does not depend on.
+    """
 
     def __init__(self, table: CostTable, name: str, positions: list[int]) -> None:
         self.name = name
-        space = table.space
-        self._positions = positions
-        self._counts = [space.gene_counts[p] for p in positions]
-        rows = []
         self.optional = False
-        for genes in itertools.product(*(range(count) for count in self._counts)):
-            chosen = {
-                space.choices[p].name: space.choices[p].values[gene]
-                for p, gene in zip(positions, genes, strict=True)
-            }
+        space = table.space
+        depends = [space.choices[position] for position in positions]
+        rows = []
+        for values in itertools.product(*(choice.values for choice in depends)):
+            chosen = {choice.name: value for choice, value in zip(depends, values, strict=True)}
             spec = table.specs(space.arch({**space.largest, **chosen})).get(name)
-            if spec is None:
-                self.optional = True
-                rows.append((0,) * (len(CONVENTIONS) + 3))
-                continue
-            cost = unit_cost(spec)
-            macs = (cost.macs[convention] for convention in CONVENTIONS)
-            rows.append((*macs, cost.params, cost.peak_memory, cost.output_memory))
-        self._rows = np.array(rows, dtype=np.int64).T
+            self.optional |= spec is None
+            rows.append(_row(spec))
+        shape = [
+            count if position in positions else 1
+            for position, count in enumerate(space.gene_counts)
+        ]
+        self.grid = np.array(rows, dtype=np.int64).T.reshape(-1, *shape)
 
-    def look_up(self, genes: np.ndarray) -> np.ndarray:
-        """(conventions + 3, archs): MACs, parameters, peak and output memory of every arch."""
-        row = np.zeros(len(genes), dtype=np.int64)
-        for position, count in zip(self._positions, self._counts, strict=True):
-            row = row * count + genes[:, position]
-        return self._rows[:, row]
+
+def _row(spec: UnitSpec | None) -> tuple[int, ...]:
+    """The figures of one unit; zeros where an arch has no such unit."""
+    if spec is None:
+        return (0,) * (len(_SUMMED) + 2)
+    cost = unit_cost(spec)
+    macs = (cost.macs[convention] for convention in CONVENTIONS)
+    return (*macs, cost.params, cost.peak_memory, cost.output_memory)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
+from ofa_pose.models.meta import ShapesOnly
 from ofa_pose.models.unit import NetworkPlan, Unit
 
 
@@ -67,7 +68,7 @@ def _add_module_at(root: nn.Module, path: str, module: nn.Module) -> None:
 
 def empty_network(plan: NetworkPlan, *, device: str | torch.device = "cpu") -> Network:
     """Build the network with uninitialised weights (nothing is drawn from any generator)."""
-    with torch.device("meta"):
+    with ShapesOnly():
         network = Network(plan)
     return network.to_empty(device=device)
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-import torch
 from torch import nn
 
 from ofa_pose.errors import UnknownNameError
+from ofa_pose.models.meta import ShapesOnly
 
 Shape = tuple[int, int, int]
 """Channels, height, width of one picture's feature map."""
@@ -107,5 +107,5 @@ def register_unit(kind: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
 @lru_cache(maxsize=16384)
 def meta_module(spec: UnitSpec) -> nn.Module:
     """The unit without memory for its weights (torch's meta device); shared, never run it."""
-    with torch.device("meta"):
+    with ShapesOnly():
         return spec.build()

@@ -86,8 +86,8 @@ def thop_profile(network: nn.Module, resolution: int) -> tuple[int, int]:
 
         with contextlib.redirect_stdout(io.StringIO()):
             image = torch.zeros(1, 3, resolution, resolution)
-            macs, params = thop.profile(network, inputs=(image,), verbose=False)
-    return round(macs), round(params)
+            counted = thop.profile(network, inputs=(image,), verbose=False)
+    return round(counted[0]), round(counted[1])
 
 
 @pytest.mark.parametrize(
