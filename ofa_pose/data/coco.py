@@ -113,8 +113,9 @@ class CocoScenes:
         try:
             image = read_image(path, _stated_size(record))
         except UnreadableImageError as error:
-            self._note_bad(path, str(error))
-            self._refuse_too_many_bad(self._total)
+            self.bad[path] = str(error)
+            self._refuse_too_many_bad()
+            self._tell_skipped(path, str(error), len(self.bad))
             return None
         labelled = [annotation for annotation in people if has_joints(annotation)]
         keypoints = np.array([annotation["keypoints"] for annotation in labelled], np.float32)
@@ -149,7 +150,7 @@ class CocoScenes:
             except OSError as error:
                 reason = error.strerror or str(error)
             if reason:
-                self._note_bad(path, reason)
+                self.bad[path] = reason
             else:
                 kept.append(record)
         if absent:
@@ -157,21 +158,22 @@ class CocoScenes:
                 f"{self.path}: {len(absent)} of {total} images are not in {self.folder}: "
                 f"{', '.join(absent[:3])}{', …' if len(absent) > 3 else ''}"
             )
-        self._refuse_too_many_bad(total)
+        self._total = total
+        self._refuse_too_many_bad()
         if not kept:
             raise DataError(f"{self.folder}: no image is readable: {self._bad_names()}")
-        self._total = total
         self._images = kept
+        for number, (path, reason) in enumerate(self.bad.items(), start=1):
+            self._tell_skipped(path, reason, number)
 
-    def _note_bad(self, path: Path, reason: str) -> None:
-        self.bad[path] = reason
-        _LOG.warning("skipped %s: %s", path, reason)
+    def _tell_skipped(self, path: Path, reason: str, number: int) -> None:
+        _LOG.warning("skipped %s: %s (%d of %d damaged)", path, reason, number, self._total)
 
-    def _refuse_too_many_bad(self, total: int) -> None:
-        if len(self.bad) > max(_ALWAYS_TOLERATED, math.floor(self.max_bad * total)):
+    def _refuse_too_many_bad(self) -> None:
+        if len(self.bad) > max(_ALWAYS_TOLERATED, math.floor(self.max_bad * self._total)):
             raise DataError(
-                f"{self.folder}: {len(self.bad)} of {total} images are damaged, more than the "
-                f"{100 * self.max_bad:g} % that are tolerated: {self._bad_names()}"
+                f"{self.folder}: {len(self.bad)} of {self._total} images are damaged, more than "
+                f"the {100 * self.max_bad:g} % that are tolerated: {self._bad_names()}"
             )
 
     def _bad_names(self) -> str:
