@@ -166,3 +166,8 @@ def test_thirty_scenes_a_second():
     for index in range(60):
         source[index]
     assert 60 / (time.process_time() - start) >= 30
+
+
+def test_the_smallest_size():
+    source = SyntheticScenes(0, 40, size=32, skeleton="coco")
+    assert all(source[index].image.shape == (32, 32, 3) for index in range(40))

@@ -41,7 +41,7 @@ def backdrop(size: int, rng: np.random.Generator) -> np.ndarray:
     for _ in range(int(rng.integers(3, 30))):
         _shape(picture, rng)
     if rng.random() < 0.5:
-        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.5, size / 90))
+        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.5, max(0.6, size / 90)))
     return picture
 
 
