@@ -14,8 +14,9 @@ from ofa_pose.errors import DataError
 def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
     """Reset every batch norm's running statistics and average them anew, in place.
 
-    Cumulative average over the batches (each batch counts the same), no gradients; nothing of
-    the old statistics remains. The network is left in eval mode.
+    Cumulative average over the batches, each weighted by its number of pictures, so that the
+    last, smaller batch of a size has no more say than its pictures; no gradients. Nothing of the
+    old statistics remains. The network is left in eval mode.
 
     Args:
         network: a plain network, such as `Supernet.extract` returns.
@@ -31,12 +32,13 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
     try:
         for norm in norms:
             norm.reset_running_stats()
-            norm.momentum = None  # torch's sign for a cumulative average
             norm.train()
         seen = 0
         for batch in batches:
+            seen += len(batch)
+            for norm in norms:
+                norm.momentum = len(batch) / seen  # 1 at first: the batch replaces the reset values
             network(batch)
-            seen += 1
         if not seen and norms:
             raise DataError("batch-norm re-calibration needs at least one batch of images")
     finally:

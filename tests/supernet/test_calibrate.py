@@ -8,7 +8,7 @@ import ofa_pose as op
 from ofa_pose.errors import DataError
 
 
-def test_statistics_are_the_plain_average_over_batches() -> None:
+def test_statistics_of_equal_batches_are_their_plain_average() -> None:
     norm = nn.BatchNorm2d(3, momentum=0.1)
     assert norm.running_mean is not None
     assert norm.running_var is not None
@@ -22,6 +22,16 @@ def test_statistics_are_the_plain_average_over_batches() -> None:
     torch.testing.assert_close(norm.running_var, variances)
     assert norm.momentum == 0.1
     assert not norm.training
+
+
+def test_a_batch_counts_as_much_as_it_has_pictures() -> None:
+    norm = nn.BatchNorm2d(1)
+    # Three pictures of two pixels, 0 and 2: mean 1, variance 6 / 5. Then one picture, 5 and 9:
+    # mean 7, variance 8. Weighted 3 to 1: mean (3 * 1 + 7) / 4, variance (3 * 1.2 + 8) / 4.
+    batches = [torch.tensor([[0.0, 2.0]] * 3), torch.tensor([[5.0, 9.0]])]
+    op.recalibrate(norm, [batch.view(-1, 1, 1, 2) for batch in batches])
+    torch.testing.assert_close(norm.running_mean, torch.tensor([2.5]))
+    torch.testing.assert_close(norm.running_var, torch.tensor([2.9]))
 
 
 def test_only_statistics_change() -> None:
