@@ -2,23 +2,24 @@
 
     python benchmarks/lspet_report.py --data lspet --supernet runs/lspet-supernet/last.safetensors
 
-For each budget: the searched winner and the uniformly scaled network (one ratio for every width)
-nearest to it in MACs. Both inherit the supernet's weights and are fine-tuned alike. The scenes
-that pick winners, and those the table is made of, share no picture. Finished parts are kept;
-running it again goes on where it stopped.
+For each budget: the searched winner, and the best uniformly scaled network (one ratio for every
+width, any resolution) within the same budget. The same scenes pick both, both inherit the
+supernet's weights and are fine-tuned alike; the scenes that the table is made of share no picture
+with those. Finished parts are kept; running it again goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from lspet_sources import calibration_scenes, report_scenes, search_scenes, train_scenes
 
 import ofa_pose as op
 from ofa_pose.evaluate import SubnetEvaluator, evaluate_network
-from ofa_pose.files import atomic_write
+from ofa_pose.files import atomic_write, sha256_file
 from ofa_pose.runs import RunFolder
 from ofa_pose.search import Limit
 from ofa_pose.space import make_divisible
@@ -41,19 +42,18 @@ def main() -> None:
             ("report", report_scenes(options.data)),
         )
     }
-    winners = search(supernet.space, evaluators["search"], options)
+    space = supernet.space
+    winners = search(space, evaluators["search"], options)
     rows = []
     for tier, arch in winners.items():
         for kind, candidate in (
             ("searched", arch),
-            ("uniform", nearest_uniform(supernet.space, arch)),
+            ("uniform", best_uniform(space, evaluators["search"], BUDGETS[tier], options.out)),
         ):
             name = f"{tier}-{kind}"
-            before = kept(
-                options.out / f"{name}-before.json", lambda a: evaluators["report"](a), candidate
-            )
+            before = kept(options.out / f"{name}-before.json", evaluators["report"], candidate)
             after = tuned(supernet, evaluators["report"], candidate, name, options)
-            macs = op.count(supernet.space, candidate).macs["exact"]
+            macs = op.count(space, candidate).macs["exact"]
             rows.append((tier, kind, candidate.key, macs, before, after))
     print("| tier | network | arch | MACs (exact) | AP inherited | AP fine-tuned | AP50 |")
     print("|---|---|---|---|---|---|---|")
@@ -87,25 +87,23 @@ def search(
     return {tier: winner.arch for tier, winner in result.tiers.items()}
 
 
-def nearest_uniform(space: op.SearchSpace, arch: op.Arch) -> op.Arch:
-    """The network of one ratio for every width whose MACs are nearest to `arch`'s."""
-    widest = space.largest
-    candidates = [
-        space.arch(
-            {
-                "resolution": resolution,
-                **{
-                    choice.name: make_divisible(widest[choice.name] * ratio, 8)
-                    for choice in space.choices
-                    if choice.name != "resolution"
-                },
+def best_uniform(
+    space: op.SearchSpace, evaluate: SubnetEvaluator, budget: str, folder: Path
+) -> op.Arch:
+    """The network of one ratio for every width that scores best within a budget."""
+    widest, limit = space.largest, op.Budget.parse(budget)
+    scores = {}
+    for resolution in space.choices[0].values:
+        for ratio in (1.0, 0.75, 0.5):
+            widths = {
+                choice.name: make_divisible(widest[choice.name] * ratio, 8)
+                for choice in space.choices
+                if choice.name != "resolution"
             }
-        )
-        for resolution in space.choices[0].values
-        for ratio in (1.0, 0.75, 0.5)
-    ]
-    target = op.count(space, arch).macs["exact"]
-    return min(candidates, key=lambda c: abs(op.count(space, c).macs["exact"] - target))
+            arch = space.arch({"resolution": resolution, **widths})
+            if limit.value(op.count(space, arch)) <= limit.limit:
+                scores[arch] = kept(folder / f"uniform-{arch.key}.json", evaluate, arch)["AP"]
+    return max(scores, key=lambda arch: scores[arch])
 
 
 def tuned(
@@ -144,7 +142,9 @@ def tuned(
     return kept(options.out / f"{name}-after.json", run, arch)
 
 
-def kept(path: Path, compute, arch: op.Arch) -> dict[str, float]:
+def kept(
+    path: Path, compute: Callable[[op.Arch], dict[str, float]], arch: op.Arch
+) -> dict[str, float]:
     """The scores in `path`, or those computed now and kept there."""
     if not path.exists():
         atomic_write(path, json.dumps(compute(arch), indent=1))
@@ -162,6 +162,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=10.0, help="of fine-tuning, each")
     parser.add_argument("--out", type=Path, default=Path("runs/lspet-report"))
     options = parser.parse_args()
+    # Results belong to one supernet: another one's go to a folder of their own.
+    options.out = options.out / sha256_file(options.supernet)[:8]
     options.out.mkdir(parents=True, exist_ok=True)
     return options
 

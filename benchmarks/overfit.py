@@ -44,6 +44,7 @@ def main() -> None:
         schedule="cosine",
         warmup_steps=20,
         minutes=options.minutes,
+        reference_resolution=512,
         augmentation={"rotation": 0, "scale": (1.0, 1.0), "translation": 80, "flip": 0},  # pyright: ignore[reportArgumentType]
     )
     config = {"annotations": str(options.annotations), "resolution": options.resolution}

@@ -100,6 +100,49 @@ def test_200_subnets_equal_their_extraction(name: str, seed: int) -> None:
     check_equal(name, seed)
 
 
+def elastic_everywhere() -> op.Supernet:
+    """Width, depth, kernel and expansion vary."""
+    toy = op.load_space("toy")
+    stages = [dict(stage) for stage in toy.network["stages"]]
+    stages[1] |= {"kernel": "kernel2", "expansion": "expansion2", "blocks": "depth2"}
+    space = op.SearchSpace(
+        name="elastic",
+        family="litepose",
+        choices=(
+            *toy.choices,
+            op.Choice("kernel2", (7, 5, 3)),
+            op.Choice("expansion2", (4, 2)),
+            op.Choice("depth2", (3, 2, 1)),
+        ),
+        network={**toy.network, "stages": stages},
+    )
+    return op.Supernet(space, seed=1)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_kernel_depth_and_expansion_share_weights_too(seed: int) -> None:
+    net = elastic_everywhere().train()
+    arch = net.space.sample(np.random.default_rng(seed))
+    subnet = net.extract(arch)
+    x = images(seed)
+    for outputs in (net(x, arch), subnet(x)):
+        torch.stack([output.square().mean() for output in outputs]).sum().backward()
+    for path, parameter in net.network.named_parameters():
+        own = dict(subnet.named_parameters()).get(path)
+        if own is None:  # a block that this arch has not
+            assert parameter.grad is None
+            continue
+        assert parameter.grad is not None
+        assert own.grad is not None
+        # A kernel's gradient lies in the middle, channels' at the front.
+        corner = leading(parameter.grad, own.shape[:2])
+        if own.dim() == 4:
+            edge = (parameter.shape[-1] - own.shape[-1]) // 2
+            corner = corner[..., edge : edge + own.shape[-1], edge : edge + own.shape[-1]]
+        torch.testing.assert_close(corner, own.grad, rtol=1e-4, atol=1e-6)
+        assert parameter.grad.count_nonzero() == corner.count_nonzero()
+
+
 def test_extraction_is_a_copy() -> None:
     net = supernet("toy")
     subnet = net.extract(net.space.smallest)
