@@ -14,8 +14,9 @@ from pycocotools import mask as coco_mask
 
 from ofa_pose.data.annotations import has_joints, read_annotations
 from ofa_pose.data.images import UnreadableImageError, quick_check, read_image
-from ofa_pose.data.scene import AREA_OF_BOX, Scene, category
+from ofa_pose.data.scene import Scene, category
 from ofa_pose.errors import DataError
+from ofa_pose.pose import BOX_AREA_FACTOR
 from ofa_pose.skeleton import Skeleton, load_skeleton
 
 _LOG = logging.getLogger(__name__)
@@ -134,7 +135,7 @@ class CocoScenes:
         _, _, width, height = annotation["bbox"]
         if self.skeleton.area_rule == "annotated" and "area" in annotation:
             return float(annotation["area"])
-        return AREA_OF_BOX * width * height
+        return BOX_AREA_FACTOR * width * height
 
     def _skip_damaged(self) -> None:
         absent: list[str] = []

@@ -12,8 +12,6 @@ from pycocotools import mask as coco_mask
 
 from ofa_pose.skeleton import Skeleton
 
-AREA_OF_BOX = 0.53  # CrowdPose's evaluation takes 0.53 * w * h of the box as a person's area
-
 
 @dataclass(frozen=True)
 class Scene:

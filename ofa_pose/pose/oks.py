@@ -15,7 +15,7 @@ from ofa_pose.pose.decode import Person
 from ofa_pose.skeleton import Skeleton
 
 BOX_AREA_FACTOR = 0.53
-"""Object area as a fraction of its box where CrowdPose's annotations carry none."""
+"""Object area as a fraction of its box, by the rule of CrowdPose's official evaluation."""
 
 CROWD_CUTS = (0.2, 0.8)
 """`crowdIndex` below the first is easy, below the second medium: the official code's values."""
@@ -42,8 +42,8 @@ def evaluate_predictions(
     AR50, AR75, AP_easy, AP_medium, AP_hard (crowdedness of the image). A value is -1, as
     pycocotools has it, where the ground truth has no object of the kind.
 
-    Objects without an area get 0.53 times their box's if the skeleton's area rule says so.
-    Neither argument is changed.
+    An object's area is the annotated one, or 0.53 times its box's, whatever is annotated, if the
+    skeleton's area rule says so. Neither argument is changed.
 
     Args:
         ground_truth: COCO keypoint JSON: images, annotations.
@@ -111,15 +111,12 @@ def _objects(annotations: Sequence[Mapping[str, Any]], skeleton: Skeleton) -> li
                 f"skeleton {skeleton.name!r} needs {3 * skeleton.num_joints}"
             )
         box = annotation.get("bbox")
-        area = annotation.get("area")
-        if area is None:
-            if skeleton.area_rule != "bbox0.53" or box is None:
-                raise DataError(
-                    f"annotation {name} has no area"
-                    + (" and no bbox" if box is None else "")
-                    + f", which skeleton {skeleton.name!r} needs"
-                )
-            area = BOX_AREA_FACTOR * box[2] * box[3]
+        by_box = skeleton.area_rule == "bbox0.53"
+        needed = "bbox" if by_box else "area"
+        if annotation.get(needed) is None:
+            raise DataError(
+                f"annotation {name} has no {needed}, which skeleton {skeleton.name!r} needs"
+            )
         objects.append(
             {
                 "id": number,  # pycocotools takes a match with id 0 for none
@@ -130,7 +127,7 @@ def _objects(annotations: Sequence[Mapping[str, Any]], skeleton: Skeleton) -> li
                     "num_keypoints", sum(value > 0 for value in keypoints[2::3])
                 ),
                 "iscrowd": annotation.get("iscrowd", 0),
-                "area": area,
+                "area": BOX_AREA_FACTOR * box[2] * box[3] if by_box else annotation["area"],
                 "bbox": list(box) if box is not None else _span(keypoints, labelled_only=True),
             }
         )

@@ -81,7 +81,7 @@ def test_crowdpose_takes_the_area_from_the_box() -> None:
     distance = math.sqrt(-math.log(0.72) * 2 * 0.53 * 5000 * (2 * 0.079) ** 2)
     shoulder = annotation(1, 100, joints=14)
     shoulder["keypoints"][3:] = [0] * 39
-    del shoulder["area"]
+    shoulder["area"] = 9 * AREA  # counts for nothing
     moved = [prediction(1, 100 + distance, joints=14)]
     scores = evaluate_predictions(truth(shoulder, crowdIndex=0.5), moved, CROWDPOSE)
     assert list(scores) == [
@@ -177,9 +177,9 @@ def test_what_cannot_be_evaluated_is_named(person, found, message) -> None:
         evaluate_predictions(truth(person), [found], COCO17)
 
 
-def test_crowdpose_needs_an_area_or_a_box() -> None:
-    person = annotation(1, 5, joints=14, area=None, bbox=None)
-    with pytest.raises(DataError, match="has no area and no bbox"):
+def test_crowdpose_needs_a_box() -> None:
+    person = annotation(1, 5, joints=14, bbox=None)
+    with pytest.raises(DataError, match="annotation 10 has no bbox, which"):
         evaluate_predictions(truth(person), [], CROWDPOSE)
 
 

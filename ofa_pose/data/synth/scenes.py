@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ofa_pose.data.scene import AREA_OF_BOX, Scene, ground_truth_of
+from ofa_pose.data.scene import Scene, ground_truth_of
 from ofa_pose.data.synth.backdrop import backdrop, cover, texture
 from ofa_pose.data.synth.body import Figure, body_plan, random_figure
 from ofa_pose.data.synth.look import random_look
@@ -19,6 +19,7 @@ from ofa_pose.data.synth.paint import (
     paint_figure,
 )
 from ofa_pose.errors import UsageError
+from ofa_pose.pose import BOX_AREA_FACTOR
 from ofa_pose.skeleton import Skeleton, load_skeleton
 
 _SEED = 301  # first word of the seeds: no other use of a user's seed shares this stream of numbers
@@ -123,7 +124,7 @@ class SyntheticScenes:
             keypoints.append(person)
             boxes.append(box)
             by_box = self.skeleton.area_rule == "bbox0.53"
-            areas.append(AREA_OF_BOX * box[2] * box[3] if by_box else seen)
+            areas.append(BOX_AREA_FACTOR * box[2] * box[3] if by_box else seen)
         return Scene(
             image=image,
             keypoints=np.array(keypoints, np.float32).reshape(-1, self.skeleton.num_joints, 3),
