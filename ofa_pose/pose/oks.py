@@ -110,7 +110,7 @@ def _objects(annotations: Sequence[Mapping[str, Any]], skeleton: Skeleton) -> li
                 f"annotation {name} has {len(keypoints)} keypoint numbers, "
                 f"skeleton {skeleton.name!r} needs {3 * skeleton.num_joints}"
             )
-        box = annotation.get("bbox")
+        box: Any = annotation.get("bbox")
         by_box = skeleton.area_rule == "bbox0.53"
         needed = "bbox" if by_box else "area"
         if annotation.get(needed) is None:
