@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from ofa_pose.errors import OfaPoseError
+
+_PARTIAL = re.compile(r"\..*~[a-z0-9_]{8}(\.[^.]+)?")
+"""Name of a file that is being written; the suffix is the final file's."""
 
 
 @contextlib.contextmanager
@@ -26,7 +30,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
+            dir=path.parent, prefix=f".{path.stem}~", suffix=path.suffix
         )
         os.close(handle)
         temporary = Path(name)
@@ -42,6 +46,20 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise OfaPoseError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def remove_partial(folder: str | Path) -> None:
+    """Remove what a killed process was writing into `folder`; nobody else may be writing there.
+
+    Raises:
+        OfaPoseError: the folder cannot be written.
+    """
+    try:
+        for file in Path(folder).iterdir():
+            if _PARTIAL.fullmatch(file.name):
+                file.unlink(missing_ok=True)
+    except OSError as error:
+        raise OfaPoseError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
 def atomic_write(path: str | Path, content: str | bytes) -> None:

@@ -13,7 +13,7 @@ import yaml
 
 import ofa_pose
 from ofa_pose.errors import RunFolderError
-from ofa_pose.files import atomic_write
+from ofa_pose.files import atomic_write, remove_partial
 
 try:
     import fcntl
@@ -26,7 +26,7 @@ LOCK = ".lock"
 FORMAT = 1
 
 # What a run may leave at the top of its folder; `force` deletes these and nothing else.
-_LEFTOVERS = ("*.yaml", "*.txt", "*.csv", "*.png", "*.pt", "*.safetensors")
+_LEFTOVERS = ("*.yaml", "*.txt", "*.csv", "archive.json", "*.png", "*.pt", "*.safetensors")
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class RunFolder:
         resume: bool = False,
         force: bool = False,
         free: Collection[str] = (),
+        inputs: Collection[Path] = (),
     ) -> RunFolder:
         """Create or take over the folder `path` and write `config.yaml`.
 
@@ -62,21 +63,27 @@ class RunFolder:
             config: what defines the run; nested mappings of plain values and paths.
             resume: go on with the run in the folder.
             force: delete the earlier run's files and start anew.
-            free: dotted keys of `config` that may differ when a run is resumed (`workers`).
+            free: dotted keys of `config` that may differ when a run is resumed (`workers`); one
+                that is not given any more keeps its value.
+            inputs: files the run reads, which `force` must not delete.
 
         Raises:
             RunFolderError: the folder is taken, cannot be written, is being written by another
-                process, holds no run to resume, or holds a run with another configuration (the
-                message names the keys).
+                process, holds no run to resume, holds a run with another configuration (the
+                message names the keys), or holds an input that `force` would delete.
         """
         path = Path(path)
         config = _plain(config)
         if resume and force:
             raise RunFolderError("--resume and --force contradict each other; give one of them")
-        resumed, lock = _claim(path, resume=resume, force=force)
+        resumed, lock = _claim(path, resume=resume, force=force, inputs=inputs)
         try:
+            remove_partial(path)
             if resumed:
-                _compare(path, config, free=free)
+                before = _read_config(path)
+                _compare(path, before, config, free=free)
+                kept = {key: before[key] for key in free if key in before and key not in config}
+                config = {**config, **kept}
             header = {"format": FORMAT, "version": ofa_pose.__version__}
             atomic_write(
                 path / CONFIG, yaml.safe_dump({**header, **config}, sort_keys=False, width=100)
@@ -110,7 +117,9 @@ class RunFolder:
         self.close()
 
 
-def _claim(path: Path, *, resume: bool, force: bool) -> tuple[bool, IO[bytes]]:
+def _claim(
+    path: Path, *, resume: bool, force: bool, inputs: Collection[Path]
+) -> tuple[bool, IO[bytes]]:
     """Make `path` a folder this run may write to.
 
     Returns:
@@ -122,7 +131,8 @@ def _claim(path: Path, *, resume: bool, force: bool) -> tuple[bool, IO[bytes]]:
         if resume and not path.exists():
             raise RunFolderError(f"nothing to resume: the folder {path} does not exist")
         path.mkdir(parents=True, exist_ok=True)
-        taken = any(entry.name != LOCK for entry in path.iterdir())
+        # A run that was killed while it began has left at most its lock and half a file.
+        taken = any(not entry.name.startswith(".") for entry in path.iterdir())
         if taken:
             _read_config(path)
         if taken and not (resume or force):
@@ -130,16 +140,35 @@ def _claim(path: Path, *, resume: bool, force: bool) -> tuple[bool, IO[bytes]]:
                 f"the folder {path} holds a run already; give --resume to continue it, "
                 "--force to replace it, or another folder"
             )
+        old = _leftovers(path) if taken and force else []
+        _spare_inputs(path, old, inputs)
         lock = _lock(path)
-        if taken and force:
-            for pattern in _LEFTOVERS:
-                for file in path.glob(pattern):
-                    file.unlink()
+        for file in old:
+            file.unlink()
     except OSError as error:
         raise RunFolderError(
             f"cannot write the run folder {path}: {error.strerror or error}"
         ) from error
     return taken and resume, lock
+
+
+def _leftovers(path: Path) -> list[Path]:
+    """Return what `force` deletes: all a run leaves, but for the configuration.
+
+    That one is replaced in one go, so that the folder is a run's at every moment.
+    """
+    found = {file for pattern in _LEFTOVERS for file in path.glob(pattern)}
+    return [file for file in sorted(found) if file.name != CONFIG and file.name[0] != "."]
+
+
+def _spare_inputs(path: Path, old: Collection[Path], inputs: Collection[Path]) -> None:
+    """Refuse to delete what the new run reads."""
+    for file in inputs:
+        if file.is_file() and any(other.exists() and other.samefile(file) for other in old):
+            raise RunFolderError(
+                f"--force would delete {file}, which this run reads; choose another folder "
+                f"than {path}"
+            )
 
 
 def _lock(path: Path) -> IO[bytes]:
@@ -157,10 +186,11 @@ def _lock(path: Path) -> IO[bytes]:
     return stream
 
 
-def _compare(path: Path, config: Mapping[str, Any], *, free: Collection[str]) -> None:
-    """Refuse when the run in `path` was started with another configuration."""
-    before = dict(_leaves(_read_config(path)))
-    now = dict(_leaves(config))
+def _compare(
+    path: Path, before: Mapping[str, Any], now: Mapping[str, Any], *, free: Collection[str]
+) -> None:
+    """Refuse when the run in `path` was started with another configuration than it has now."""
+    before, now = dict(_leaves(before)), dict(_leaves(now))
     differing = [
         f"{key} was {before.get(key, 'not set')!r} and is now {now.get(key, 'not set')!r}"
         for key in sorted({*before, *now})

@@ -107,7 +107,8 @@ def test_resume_of_a_run_killed_before_it_began(tmp_path: Path):
 
 def test_force_removes_what_the_run_left(tmp_path: Path):
     RunFolder.open(tmp_path, config=CONFIG).close()
-    for name in ("checkpoint.pt", "best.safetensors", "S.yaml", "front.png", "archive.csv"):
+    left = "checkpoint.pt", "best.safetensors", "S.yaml", "front.png", "archive.csv", "archive.json"
+    for name in left:
         (tmp_path / name).touch()
     (tmp_path / "notes.md").write_text("mine")
     with RunFolder.open(tmp_path, config={**CONFIG, "seed": 2}, force=True) as run:
@@ -118,6 +119,65 @@ def test_force_removes_what_the_run_left(tmp_path: Path):
         "log.txt",
         "notes.md",
     ]
+
+
+def test_force_spares_what_the_run_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    RunFolder.open("run", config=CONFIG).close()
+    weights = tmp_path / "run" / "best.safetensors"
+    weights.write_text("w")
+    (tmp_path / "link").symlink_to(weights)
+    for file in (weights, Path("run/best.safetensors"), Path("link")):
+        with pytest.raises(RunFolderError, match=f"--force would delete {file}, which this run"):
+            RunFolder.open("run", config=CONFIG, force=True, inputs=[Path("absent"), file])
+    assert weights.read_text() == "w"
+    RunFolder.open("run", config=CONFIG, resume=True, inputs=[weights]).close()
+    RunFolder.open("run", config=CONFIG, force=True, inputs=[tmp_path / "elsewhere"]).close()
+    assert not weights.exists()
+
+
+@pytest.mark.parametrize(("resume", "force"), [(False, False), (True, False), (False, True)])
+def test_a_run_killed_while_it_began(tmp_path: Path, resume: bool, force: bool):
+    for name in (".lock", ".config~a1b2c3_d.yaml", ".mine"):
+        (tmp_path / name).touch()
+    with RunFolder.open(tmp_path, config=CONFIG, resume=resume, force=force) as run:
+        assert not run.resumed
+    assert {p.name for p in tmp_path.iterdir()} == {".lock", ".mine", "config.yaml", "log.txt"}
+
+
+def test_files_half_written_by_a_killed_run_are_removed(tmp_path: Path):
+    RunFolder.open(tmp_path, config=CONFIG).close()
+    code = (
+        "import os, sys\nfrom ofa_pose.files import atomic_path\n"
+        "with atomic_path(sys.argv[1]): os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "checkpoint.pt")], check=False)
+    assert len(list(tmp_path.glob(".checkpoint*.pt"))) == 1
+    RunFolder.open(tmp_path, config=CONFIG, resume=True).close()
+    assert {p.name for p in tmp_path.iterdir()} == {".lock", "config.yaml", "log.txt"}
+
+
+def test_the_configuration_is_there_while_force_deletes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    RunFolder.open(tmp_path, config=CONFIG).close()
+    (tmp_path / "S.yaml").touch()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ofa_pose.runs.remove_partial", killed)
+    with pytest.raises(KeyboardInterrupt):
+        RunFolder.open(tmp_path, config=CONFIG, force=True)
+    monkeypatch.undo()
+    assert not (tmp_path / "S.yaml").exists()
+    RunFolder.open(tmp_path, config=CONFIG, force=True).close()
+
+
+def test_a_free_key_that_is_not_given_any_more_keeps_its_value(tmp_path: Path):
+    RunFolder.open(tmp_path, config={**CONFIG, "init_sha256": "12ab"}).close()
+    RunFolder.open(tmp_path, config=CONFIG, resume=True, free=["init_sha256"]).close()
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["init_sha256"] == "12ab"
 
 
 @pytest.mark.parametrize(("resume", "force"), [(False, False), (True, False), (False, True)])
