@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from deap import tools
 
-from ofa_pose.errors import OfaPoseError
+from ofa_pose.errors import OfaPoseError, WeightsError
 from ofa_pose.search.archive import Archive
 from ofa_pose.search.engine import Evolution, SearchSettings, describe
 from ofa_pose.search.evaluation import Evaluation
@@ -110,9 +110,10 @@ def search(
     """Find the best arch of `space` within every budget, by evolution over feasible archs only.
 
     `evaluate` is called at most once for an arch and never for one outside every budget. When
-    it raises an `OfaPoseError`, or its objective is NaN or infinite, the arch is recorded as
-    failed and cannot win. Any other exception, Ctrl-C included, passes through; the archive on
-    disk then holds every finished evaluation.
+    it raises a `WeightsError` (the subnet gives NaN), or its objective is NaN or infinite, the
+    arch is recorded as failed and cannot win. Any other exception passes through: unreadable
+    pictures or Ctrl-C say nothing about an arch. The archive on disk then holds every finished
+    evaluation.
 
     Args:
         space: what may vary.
@@ -181,7 +182,7 @@ def _run(
             arch = archive.space[index]
             try:
                 scores, error = evaluate(arch), ""
-            except OfaPoseError as raised:
+            except WeightsError as raised:
                 scores, error = {}, str(raised) or type(raised).__name__
             evaluation = evolution.tell(index, scores, error=error)
             if evaluation.failed:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ofa_pose.errors import DataError, OfaPoseError, RunFolderError
+from ofa_pose.errors import DataError, OfaPoseError, RunFolderError, WeightsError
 from ofa_pose.search import Archive, Limit, Progress, SearchResult, search, to_csv
 from ofa_pose.space import Arch
 
@@ -124,14 +124,14 @@ def test_failures_are_recorded_and_cannot_win(make_landscape: Callable[..., Any]
 
     def evaluate(arch: Arch) -> dict[str, float]:
         if land.space.index(arch) == best:
-            raise DataError("no pictures")
+            raise WeightsError("NaN heatmaps")
         return land(arch)
 
     budgets = {"L": Limit("macs", 1e12)}
     result = search(land.space, evaluate, budgets=budgets, costs={"macs": land.macs})
     assert land.space.index(result.tiers["L"].arch) == third
     errors = {row.index: row.error for row in result.archive if row.failed}
-    assert errors == {best: "no pictures", second: "AP is nan"}
+    assert errors == {best: "NaN heatmaps", second: "AP is nan"}
     assert not {best, second} & {row.index for row in result.front}
     assert result.notes[-1] == "2 of 64 evaluations failed"
 
@@ -157,7 +157,7 @@ def test_an_evaluator_that_never_works_stops_the_search_early(
     assert len(land.asked) == 16
 
 
-@pytest.mark.parametrize("raised", [KeyboardInterrupt, ZeroDivisionError])
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, ZeroDivisionError, DataError])
 def test_interrupted_after_any_evaluation_it_resumes_to_the_same_bytes(
     make_landscape: Callable[..., Any], tmp_path: Path, raised: type[BaseException]
 ) -> None:
