@@ -41,11 +41,12 @@ class Pictures:
         return self.data is not None or self.annotations is not None
 
     def has_split(self, split: str) -> bool:
-        """Whether the data set's folder looks as if it held a split of this name."""
-        if self.data is None or not self.data.is_dir() or self.annotations is not None:
+        """Whether the data set's folder holds a split of this name."""
+        from ofa_pose.data import has_split
+
+        if self.data is None or self.annotations is not None:
             return False
-        patterns = (f"annotations/*{split}*.json", f"json/*{split}*.json")
-        return any(any(self.data.glob(pattern)) for pattern in patterns)
+        return has_split(self.data, split)
 
     def open(self, split: str, skeleton: Skeleton) -> SceneSource:
         """Open a split of the data set.

@@ -8,7 +8,7 @@ from ofa_pose.data.coco import CocoScenes
 from ofa_pose.data.draw import contact_sheet, draw_scene
 from ofa_pose.data.export_coco import write_coco
 from ofa_pose.data.inputs import image_batches, normalize
-from ofa_pose.data.layouts import open_scenes
+from ofa_pose.data.layouts import has_split, open_scenes
 from ofa_pose.data.mixed import MixedScenes
 from ofa_pose.data.mosaic import MosaicScenes
 from ofa_pose.data.resize import resize_for_network
@@ -27,6 +27,7 @@ __all__ = [
     "TrainBatches",
     "contact_sheet",
     "draw_scene",
+    "has_split",
     "image_batches",
     "make_loader",
     "normalize",

@@ -64,6 +64,11 @@ def open_scenes(
     )
 
 
+def has_split(folder: str | Path, split: str) -> bool:
+    """Whether a dataset's folder holds annotations of a split, by the layouts of `open_scenes`."""
+    return any((Path(folder) / layout.format(split=split)).is_file() for layout in _ANNOTATIONS)
+
+
 def _dataset_of(annotations: Path) -> Path:
     """Return the dataset's folder of an annotation file that lies in one, else its own folder."""
     parent = annotations.resolve().parent

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ofa_pose.data import open_scenes
+from ofa_pose.data import has_split, open_scenes
 from ofa_pose.errors import DataError, UsageError
 
 
@@ -78,3 +78,16 @@ def test_absent_folders(tmp_path, three):
         open_scenes(tmp_path, images=tmp_path / "gone", skeleton=three)
     with pytest.raises(UsageError, match="folder or an annotation JSON"):
         open_scenes(skeleton=three)
+
+
+def test_a_split_is_there_when_its_own_annotations_are(tmp_path):
+    for name in ("annotations/train.json", "annotations/validation.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert has_split(tmp_path, "train")
+    assert not has_split(tmp_path, "val")  # its name is `validation`
+    (tmp_path / "json").mkdir()
+    (tmp_path / "json" / "crowdpose_trainval.json").touch()
+    assert has_split(tmp_path, "trainval")
+    assert not has_split(tmp_path, "val")
+    assert not has_split(tmp_path / "absent", "train")
