@@ -73,6 +73,13 @@ class TrainingDivergedError(OfaPoseError):
     """The loss became NaN or infinite; the message names the last good checkpoint."""
 
 
+def listing(names: Iterable[str], most: int = 12) -> str:
+    """Return the names in one line, the first `most` of them; `none` if there is none."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) + more) or "none"
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for a near match, else `"; known: a, b, c"`."""
     names = sorted(known)

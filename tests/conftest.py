@@ -1,6 +1,7 @@
 """Fixtures that every test may use."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,3 +17,13 @@ def test_data() -> Path:
     if not path.is_dir():
         pytest.fail(f"OFA_POSE_TEST_DATA names {path}, which is not a folder")
     return path
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """No file can grow past 8 KiB during the test."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

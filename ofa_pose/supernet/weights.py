@@ -14,7 +14,7 @@ from torch import Tensor
 
 import ofa_pose
 from ofa_pose.catalog import load_space
-from ofa_pose.errors import WeightsError
+from ofa_pose.errors import OfaPoseError, WeightsError, listing
 from ofa_pose.files import atomic_path
 from ofa_pose.space import SearchSpace
 from ofa_pose.supernet.supernet import Supernet
@@ -39,6 +39,7 @@ def save_weights(
 
     Raises:
         WeightsError: a tensor holds a NaN or an infinity (also one made by `half`).
+        OfaPoseError: the folder cannot be written or the disk is full.
     """
     out = {}
     for name, tensor in state.items():
@@ -48,8 +49,11 @@ def save_weights(
         if not torch.isfinite(tensor).all():
             raise WeightsError(f"{path}: {name} holds NaN or infinity; not written")
         out[name] = tensor.contiguous()
-    with atomic_path(path) as temporary:
-        save_file(out, temporary, metadata=dict(metadata))
+    try:
+        with atomic_path(path) as temporary:
+            save_file(out, temporary, metadata=dict(metadata))
+    except SafetensorError as error:  # a full disk is one, not an OSError
+        raise OfaPoseError(f"cannot write {path}: {error}") from error
 
 
 def load_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -90,13 +94,8 @@ def load_state(module: torch.nn.Module, state: Mapping[str, Tensor], *, source: 
         if own[name].shape != state[name].shape
     ]
     if faults:
-        raise WeightsError(f"{source} does not fit the network: {_listing(sorted(faults))}")
+        raise WeightsError(f"{source} does not fit the network: {listing(sorted(faults))}")
     module.load_state_dict(dict(state))
-
-
-def _listing(faults: list[str], most: int = 12) -> str:
-    more = f" and {len(faults) - most} more" if len(faults) > most else ""
-    return ", ".join(faults[:most]) + more
 
 
 def supernet_metadata(supernet: Supernet) -> dict[str, str]:

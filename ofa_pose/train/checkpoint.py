@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ofa_pose.errors import RunFolderError, TrainingDivergedError, WeightsError
+from ofa_pose.errors import OfaPoseError, RunFolderError, TrainingDivergedError, WeightsError
 from ofa_pose.files import atomic_path
 
 FORMAT = 1
@@ -84,7 +83,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
 
     Raises:
         TrainingDivergedError: a tensor holds a NaN or an infinity; `path` is left as it was.
-        OfaPoseError: the folder cannot be written.
+        OfaPoseError: the folder cannot be written or the disk is full.
     """
     check_finite(checkpoint.model, last_good=Path(path))
     check_finite(dict(_tensors(checkpoint.optimizer)), last_good=Path(path))
@@ -95,8 +94,12 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
         "model": dict(checkpoint.model),
         "optimizer": dict(checkpoint.optimizer),
     }
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    try:
+        with atomic_path(path) as temporary:
+            torch.save(content, temporary)
+    except RuntimeError as error:  # what torch makes of a full disk
+        reason = str(error).splitlines()[0]
+        raise OfaPoseError(f"cannot write {path}; is the disk full? ({reason})") from error
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -120,7 +123,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         )
     except FileNotFoundError as error:
         raise WeightsError(f"no checkpoint at {path}") from error
-    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, RuntimeError, OSError) as error:
+    except WeightsError:
+        raise
+    except Exception as error:  # junk that looks like a pickle can raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path} is not a whole checkpoint: {reason}") from error
 

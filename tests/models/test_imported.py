@@ -127,6 +127,16 @@ def test_a_nan_is_refused(tmp_path: Path) -> None:
         imported.load_published(network, tmp_path / "model.pth")
 
 
+@pytest.mark.parametrize(
+    "junk", [b"", b"junk", b"h\x05.", b"\x80\x02h\x00.", b"PK\x03\x04", b"j" * 99, b"\x00" * 999]
+)
+def test_junk_is_refused_in_one_line(tmp_path: Path, junk: bytes) -> None:
+    (tmp_path / "junk.pth").write_bytes(junk)
+    with pytest.raises(WeightsError) as caught:
+        imported.read_torch_file(tmp_path / "junk.pth")
+    assert "\n" not in str(caught.value)
+
+
 def test_damaged_and_dangerous_files_are_refused(tmp_path: Path) -> None:
     space = op.load_space("toy")
     network = op.build(space, space.largest)

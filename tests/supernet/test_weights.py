@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import ofa_pose as op
-from ofa_pose.errors import WeightsError
+from ofa_pose.errors import OfaPoseError, WeightsError
 from ofa_pose.supernet import load_supernet, load_weights, save_supernet, save_weights
 
 
@@ -84,6 +84,13 @@ def test_nan_and_infinity_are_never_written(tmp_path: Path, bad: float) -> None:
 def test_a_number_too_large_for_fp16_is_never_written(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="infinity"):
         save_weights(tmp_path / "x", {"w": torch.tensor([1e6])}, metadata={}, half=True)
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(OfaPoseError, match=r"cannot write .*x\.safetensors: [^\n]*$"):
+        save_weights(tmp_path / "x.safetensors", {"w": torch.zeros(10_000)}, metadata={})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nan_is_not_read(tmp_path: Path) -> None:

@@ -1,0 +1,26 @@
+"""Checkpoints that cannot be written, or are none."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ofa_pose.errors import OfaPoseError, WeightsError
+from ofa_pose.train.checkpoint import Checkpoint, TrainState, load_checkpoint, save_checkpoint
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_is_one_clear_line_and_spares_the_old_one(tmp_path: Path):
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, Checkpoint({"seed": 3}, TrainState(), {"w": torch.ones(2)}, {}))
+    with pytest.raises(OfaPoseError, match=r"cannot write .*checkpoint\.pt; is the disk full\?"):
+        save_checkpoint(path, Checkpoint({}, TrainState(), {"w": torch.zeros(10_000)}, {}))
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+    assert load_checkpoint(path).identity == {"seed": 3}
+
+
+@pytest.mark.parametrize("junk", [b"h\x05\x2e", b"junk", b"\x80\x02}q\x00.", b"["])
+def test_junk(tmp_path: Path, junk: bytes):
+    (tmp_path / "checkpoint.pt").write_bytes(junk)
+    with pytest.raises(WeightsError, match="is not a whole checkpoint"):
+        load_checkpoint(tmp_path / "checkpoint.pt")
