@@ -58,7 +58,7 @@ def litepose(
             the deconvolutions.
     """
     joints = _num_joints(space.skeleton if skeleton is None else skeleton)
-    return _Wiring(space, arch, _config(space)).plan(joints)
+    return _Wiring(space, arch, litepose_config(space)).plan(joints)
 
 
 @lru_cache(maxsize=64)
@@ -67,7 +67,12 @@ def _num_joints(skeleton: str | Skeleton) -> int:
 
 
 @lru_cache(maxsize=64)
-def _config(space: SearchSpace) -> LitePoseConfig:
+def litepose_config(space: SearchSpace) -> LitePoseConfig:
+    """Return the `network:` section of a LitePose space, checked.
+
+    Raises:
+        SpaceError: it is not a LitePose table; every fault is in the message.
+    """
     try:
         return LitePoseConfig.model_validate(dict(space.network))
     except ValidationError as error:

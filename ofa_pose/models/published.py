@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ofa_pose.errors import ArchError, SpaceError
-from ofa_pose.models.litepose import LitePoseConfig
+from ofa_pose.models.litepose import LitePoseConfig, litepose_config
 from ofa_pose.space import Arch, SearchSpace
 
 Whole = Annotated[int, Field(ge=1)]
@@ -123,13 +123,7 @@ def _config(space: SearchSpace) -> LitePoseConfig:
             f"space {space.name!r} is of family {space.family!r}; "
             "LitePose's JSON form describes only networks of family 'litepose'"
         )
-    try:
-        return LitePoseConfig.model_validate(dict(space.network))
-    except ValidationError as error:
-        raise SpaceError(
-            f"space {space.name!r}: its network section is not a LitePose table "
-            f"({error.error_count()} faults)"
-        ) from error
+    return litepose_config(space)
 
 
 Pair = tuple[str, int | str, int]
