@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +19,9 @@ RESOLUTION_MULTIPLE = 16
 """What a resolution must be a multiple of, unless the choice gives its own `divisor`."""
 
 RESERVED_ARCHS = ("largest", "smallest")
+
+RUN_FILES = ("config", "best", "last")
+"""What a run's own files are called; a tier of the name would overwrite them."""
 
 
 def _distinct(values: list[Any]) -> list[Any]:
@@ -37,7 +41,8 @@ def _shares(ratios: list[float]) -> list[float]:
 
 Whole = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
 class _Section(BaseModel):
@@ -193,6 +198,7 @@ def _check_archs(
         location = ("archs", str(name))
         if name in RESERVED_ARCHS:
             faults.add(location, f"this name is kept for the {name} arch of the space")
+        _check_file_name(str(name), location, faults)
         if not isinstance(arch, Mapping):
             faults.add(location, f"a mapping of choices to values is expected, not {short(arch)}")
             continue
@@ -202,9 +208,17 @@ def _check_archs(
 
 def _check_tiers(tiers: Mapping[Any, Any], faults: Faults) -> None:
     for name, budget in tiers.items():
+        _check_file_name(str(name), ("tiers", str(name)), faults)
         if not isinstance(budget, str) or not budget[:1].isdigit():
             message = f"a budget with its unit is expected, such as 1.2G, not {short(budget)}"
             faults.add(("tiers", str(name)), message)
+
+
+def _check_file_name(name: str, location: Location, faults: Faults) -> None:
+    """Refuse a name whose files would be those of the run; case does not count on every disk."""
+    kept = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-.")
+    if kept in RUN_FILES:
+        faults.add(location, f"this name is kept for the file {kept!r} of a run's folder")
 
 
 def _texts(value: Any, location: Location) -> Iterator[tuple[Location, str]]:

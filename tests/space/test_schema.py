@@ -1,5 +1,6 @@
 """The schema: what is right is read, and every fault is named with file, line and key."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -226,3 +227,14 @@ def test_a_space_with_too_many_archs_names_its_file(tmp_path: Path) -> None:
             network={name: name for name in names},
             archs=None,
         )
+
+
+@pytest.mark.parametrize("name", ["config", "best", "Last", "best.", "!config"])
+@pytest.mark.parametrize("section", ["tiers", "archs"])
+def test_names_of_a_runs_own_files_are_kept(tmp_path: Path, section: str, name: str) -> None:
+    value = {"tiers": "1.2G", "archs": yaml.safe_load(SOUND)["archs"]["S"]}[section]
+    kept = name.lower().strip(".!")
+    expected = f"{re.escape(name)}: this name is kept for the file '{kept}' of a run's folder"
+    with pytest.raises(SpaceError, match=expected):
+        read(tmp_path, **{section: {name: value}})
+    assert read(tmp_path, **{section: {f"{kept}2": value}})
