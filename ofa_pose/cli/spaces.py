@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import yaml
 
 from ofa_pose.catalog import catalog_folder, load_space, space_names
 from ofa_pose.cli import _console
 from ofa_pose.cli._options import JsonOption
 from ofa_pose.errors import OfaPoseError, SpaceError, UnknownNameError, UsageError
 from ofa_pose.files import atomic_write
+from ofa_pose.space.schema import NAME_PATTERN
 
 if TYPE_CHECKING:
     from ofa_pose.space import SearchSpace
@@ -103,10 +106,19 @@ def copy(
     target = target or Path(f"{name}.yaml")
     if target.is_dir():
         target /= f"{name}.yaml"
+    if target.suffix not in {".yaml", ".yml"} or not re.match(NAME_PATTERN, target.stem):
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", target.stem).strip("-._") or name
+        raise UsageError(
+            f"{str(target)!r} cannot be a space's file: it is called NAME.yaml, and a name is "
+            f"letters, digits, '.', '_' and '-', such as {stem}.yaml"
+        )
     if target.exists() and not force:
         raise UsageError(f"{target} exists; give --force to overwrite it, or another name")
     text = known[name].read_text(encoding="utf-8")
-    atomic_write(target, text.replace(f"\nname: {name}\n", f"\nname: {target.stem}\n", 1))
+    # In quotes where YAML would not read the plain word as text (007, on).
+    plain = target.stem[0].isalpha() and isinstance(yaml.safe_load(target.stem), str)
+    own = target.stem if plain else f'"{target.stem}"'
+    atomic_write(target, text.replace(f"\nname: {name}\n", f"\nname: {own}\n", 1))
     if as_json:
         _console.emit_json({"space": target.stem, "file": target})
     else:

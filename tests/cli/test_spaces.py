@@ -76,3 +76,20 @@ def test_cp_overwrites_only_when_told(command, tmp_path):
     assert "--force" in refused.err
     assert path.read_text(encoding="utf-8") == "mine\n"
     assert command("spaces", "cp", "toy", path, "--force").code == 0
+
+
+@pytest.mark.parametrize("file", ["my space.yaml", "_mine.yaml", "mine", "mine.txt", "é.yaml"])
+def test_cp_refuses_a_name_that_no_space_can_have(command, tmp_path, file):
+    outcome = command("spaces", "cp", "toy", tmp_path / file)
+    assert outcome.code == 2
+    assert "cannot be a space's file" in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("stem", ["mine", "007", "1e5", "on", "null", "a.b-c_D"])
+def test_cp_writes_what_validates(command, tmp_path, stem):
+    path = tmp_path / f"{stem}.yaml"
+    assert command("spaces", "cp", "toy", path).code == 0
+    outcome = command("spaces", "validate", path)
+    assert outcome.code == 0, outcome.err
+    assert json.loads(command("spaces", "show", path, "--json").out)["name"] == stem
