@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from ofa_pose.catalog import load_space
 from ofa_pose.cli._budgets import name_budgets, refuse_infeasible
 from ofa_pose.cli._sources import Making, Pictures, Use, limited
 from ofa_pose.cli._weights import origin_of, starter_path, supernet_path
+from ofa_pose.errors import UsageError
 
 if TYPE_CHECKING:
     from ofa_pose.cost import Budget, CostTable
@@ -139,6 +141,7 @@ def photographed_scenes(
 
     Raises:
         DataError: a set cannot be used, or is too small to be cut.
+        UsageError: two of the sets share pictures.
     """
     from ofa_pose.evaluate import split_source
 
@@ -154,9 +157,23 @@ def photographed_scenes(
     fractions = [share / sum(shares.values()) for share in shares.values()]
     parts = split_source(data.open(split, joints), fractions, seed=making.seed)
     sources.update(zip(shares, parts, strict=True))
+    _refuse_shared(sources)
     return SearchScenes(
         making.of(sources["calibration"], Use.CALIBRATE),
         limited(making.of(sources["search"], Use.SEARCH), most),
         making.of(sources["report"], Use.REPORT),
         synthetic=False,
     )
+
+
+def _refuse_shared(sources: Mapping[str, SceneSource]) -> None:
+    """Refuse sets with pictures in common: what chose a winner must not report on it."""
+    from ofa_pose.evaluate import shared_pictures
+
+    for (name, one), (other, two) in itertools.combinations(sources.items(), 2):
+        shared = shared_pictures(one, two)
+        if shared:
+            raise UsageError(
+                f"{len(shared)} of the pictures for {other} are among those for {name} as well, "
+                f"such as {shared[0]}; give sets without pictures in common"
+            )

@@ -162,14 +162,16 @@ def scored_scenes(
 ) -> SceneSource:
     """Return what a network is scored on: one split of a data set, or synthetic scenes.
 
+    Mosaics and synthetic scenes are none that a training or a search chose anything by.
+
     Raises:
         UsageError: both or neither was given.
     """
     if pictures.given == (synthetic is not None):
         raise UsageError("give what to score on: either --data FOLDER, or --synthetic N")
     if synthetic is not None:
-        return making.synthetic(synthetic, Use.VALIDATE)
-    scenes = making.of(pictures.open(split, making.skeleton), Use.VALIDATE)
+        return making.synthetic(synthetic, Use.REPORT)
+    scenes = making.of(pictures.open(split, making.skeleton), Use.REPORT)
     return scenes if most is None else limited(scenes, most)
 
 

@@ -88,6 +88,10 @@ class CocoScenes:
                 return scene
         raise DataError(f"{self.folder}: no picture can be decoded")
 
+    def file(self, index: int) -> Path:
+        """Return the absolute path of a scene's picture."""
+        return self.folder.resolve() / self._images[index]["file_name"]
+
     def ground_truth(self) -> dict[str, Any]:
         """Return the COCO JSON of the readable pictures, people without joints included."""
         images = [

@@ -2,7 +2,7 @@
 
 from ofa_pose.evaluate.pictures import PictureBatch, PictureCache, picture_batches
 from ofa_pose.evaluate.predict import evaluate_network, predict_batches, predict_scenes
-from ofa_pose.evaluate.split import SubsetScenes, split_source
+from ofa_pose.evaluate.split import SubsetScenes, shared_pictures, split_source
 from ofa_pose.evaluate.subnet import SubnetEvaluator
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "picture_batches",
     "predict_batches",
     "predict_scenes",
+    "shared_pictures",
     "split_source",
 ]

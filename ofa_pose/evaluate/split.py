@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ofa_pose.data import Scene, SceneSource
+from ofa_pose.data import CocoScenes, Scene, SceneSource
 from ofa_pose.errors import DataError, UsageError
 from ofa_pose.skeleton import Skeleton
 
@@ -68,6 +69,24 @@ class SubsetScenes:
                 if annotation["image_id"] in kept
             ],
         }
+
+
+def shared_pictures(one: SceneSource, other: SceneSource) -> tuple[Path, ...]:
+    """Return the files that two sources of photographs both show, sorted; none for other sources.
+
+    Args:
+        one: `CocoScenes`, or a part of some.
+        other: likewise; two annotation files may list the same picture.
+    """
+    return tuple(sorted(_files(one) & _files(other)))
+
+
+def _files(source: SceneSource) -> set[Path]:
+    if isinstance(source, SubsetScenes):
+        source, indices = source.source, source.indices
+    else:
+        indices = range(len(source))
+    return {source.file(index) for index in indices} if isinstance(source, CocoScenes) else set()
 
 
 def split_source(

@@ -183,19 +183,6 @@ def test_data_synth_is_what_data_takes(command, tmp_path):
     assert json.loads(outcome.out)["best_AP"] is not None  # validated on split val by itself
 
 
-def test_search_on_photographs_keeps_the_splits_apart(command, trained, tmp_path):
-    folder = tmp_path / "people"
-    assert command("data", "synth", folder, "--count", 10, "--size", 64, "--split", "val").code == 0
-    outcome = command(
-        *SEARCH, "--supernet", trained, "--data", folder, "--budget", "0.25M",
-        "--out", tmp_path / "run", "--json",
-    )  # fmt: skip
-    assert outcome.code == 0, outcome.err
-    document = json.loads(outcome.out)
-    # Ten pictures: two calibrate, four are searched on (at most two by --scenes), four reported.
-    assert (document["search_scenes"], document["report_scenes"]) == (2, 4)
-
-
 REFUSED = [
     ([*TRAIN, "--steps", 1, "--epochs", 1], 2, "one length"),
     ([*TRAIN, "--steps", 1, "--set", "lr"], 2, "KEY=VALUE"),

@@ -1,0 +1,73 @@
+"""Which scenes a search calibrates on, chooses by and reports on: none serves two purposes."""
+
+import itertools
+
+import pytest
+
+from ofa_pose.cli._searching import painted_scenes, photographed_scenes
+from ofa_pose.cli._sources import Making, Pictures, Use, scored_scenes
+from ofa_pose.data import SyntheticScenes, write_coco
+from ofa_pose.errors import UsageError
+from ofa_pose.evaluate import shared_pictures
+from ofa_pose.skeleton import load_skeleton
+
+NONE = Pictures()
+MAKING = Making(load_skeleton("crowdpose"), seed=0, canvas=64)
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """A folder with ten pictures of split `val`."""
+    folder = tmp_path_factory.mktemp("photographs")
+    write_coco(SyntheticScenes(0, 10, size=64, skeleton="crowdpose"), folder, split="val")
+    return folder
+
+
+def scenes_of(data, *, calibration=NONE, report=NONE, most=10):
+    return photographed_scenes(
+        data, MAKING, calibration=calibration, report=report, split="val", most=most
+    )
+
+
+def parts_of(scenes):
+    return {"calibration": scenes.calibration, "search": scenes.search, "report": scenes.report}
+
+
+def test_one_set_of_photographs_is_cut_into_disjoint_parts(photographs):
+    parts = parts_of(scenes_of(Pictures(photographs)))
+    ids = {name: {part[i].image_id for i in range(len(part))} for name, part in parts.items()}
+    assert {name: len(found) for name, found in ids.items()} == {
+        "calibration": 2, "search": 4, "report": 4,
+    }  # fmt: skip
+    assert set.union(*ids.values()) == set(range(10))
+    for one, other in itertools.combinations(parts.values(), 2):
+        assert shared_pictures(one, other) == ()
+    few = scenes_of(Pictures(photographs), most=2).search
+    assert len(few) == 2
+    assert {few[0].image_id, few[1].image_id} < ids["search"]
+
+
+def test_photographs_that_serve_two_purposes_are_refused(photographs, monkeypatch):
+    monkeypatch.chdir(photographs)  # the same pictures, written differently
+    path = photographs / "annotations" / "val.json"
+    images = photographs / "images" / "val"
+    relative = Pictures(annotations=path.relative_to(photographs))
+    for report in (Pictures(photographs), Pictures(annotations=path), relative):
+        with pytest.raises(UsageError, match="are among those for report"):
+            scenes_of(Pictures(photographs), report=report)
+    with pytest.raises(UsageError, match="pictures for search are among those for calibration"):
+        scenes_of(Pictures(photographs), calibration=Pictures(annotations=path, images=images))
+
+
+def test_other_photographs_serve_as_the_report(photographs, tmp_path):
+    write_coco(SyntheticScenes(1, 4, size=64, skeleton="crowdpose"), tmp_path, split="val")
+    scenes = scenes_of(Pictures(photographs), report=Pictures(tmp_path))
+    assert [len(part) for part in parts_of(scenes).values()] == [3, 7, 4]
+
+
+def test_eval_scores_on_scenes_that_chose_nothing():
+    scored = scored_scenes(NONE, MAKING, split="val", synthetic=2, most=None)[0].image
+    parts = parts_of(painted_scenes(MAKING, count=2, calibration=2))
+    parts["validation"] = MAKING.synthetic(2, Use.VALIDATE)
+    same = {name for name, part in parts.items() if (part[0].image == scored).all()}
+    assert same == {"report"}
