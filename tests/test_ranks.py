@@ -37,7 +37,7 @@ FORBIDDEN = {
     "space": {"torch", "pandas", "matplotlib"},
     "catalog": {"torch", "pandas", "matplotlib"},
     "skeleton": {"torch", "pandas", "matplotlib"},
-    "search": {"torch"},
+    "search": {"torch", *(f"ofa_pose.{part}" for part in ("models", "pose", "cost", "data"))},
 }
 
 
@@ -74,8 +74,9 @@ def faults_of(path: Path) -> list[str]:
     for line, name in imports_of(path):
         where = f"{path.relative_to(PACKAGE)}:{line}"
         top = name.split(".")[0]
-        if top in FORBIDDEN.get(part, set()):
-            faults.append(f"{where}: {part} must not import {top}")
+        for banned in sorted(FORBIDDEN.get(part, set())):
+            if f"{name}.".startswith(f"{banned}."):
+                faults.append(f"{where}: {part} must not import {banned}")
         if top != PACKAGE.name or name == f"{PACKAGE.name}.__version__":
             continue
         other = part_of(name) if "." in name else None
@@ -109,3 +110,13 @@ def test_package_itself_imports_nothing_at_run_time():
     tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
     eager = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
     assert {node.module for node in eager} <= {"__future__", "typing"}
+
+
+@pytest.mark.parametrize("line", ["import torch.nn", "from ofa_pose.pose.oks import AREA"])
+def test_the_guard_sees_what_search_must_not_know(tmp_path, monkeypatch, line):
+    path = tmp_path / "ofa_pose" / "search" / "new.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"def late():\n    {line}\n", encoding="utf-8")
+    monkeypatch.setitem(globals(), "PACKAGE", tmp_path / "ofa_pose")
+    (fault,) = faults_of(path)
+    assert "new.py:2: search must not import" in fault

@@ -17,6 +17,22 @@ from ofa_pose.supernet import load_weights, save_weights
 TRAIN = ["train", "--space", "toy", "--synthetic", 8, "--batch-size", 2, "--workers", 0]
 QUICK_VALIDATION = ["--val-scenes", 2, "--validations", 1]
 SEARCH = ["search", "--evaluations", 6, "--scenes", 2, "--calibration-scenes", 2]
+# Exact MACs of the smallest toy network by hand: 32 px; stem 4 -> 2; stages 4, 8, 16, 8 channels,
+# expanded twice, 3 x 3; deconvolutions 8, 4, 2, 4 x 4; heads 5 x 5, for 28 and 14 maps.
+SMALLEST_MACS = sum(
+    [
+        16**2 * (27 * 4 + 9 * 4 + 4 * 2),  # stem, at 16 x 16 cells
+        16**2 * 2 * 4 + 8**2 * (9 * 4 + 4 * 4),  # stages: expand, then depthwise and project
+        8**2 * 4 * 8 + 4**2 * (9 * 8 + 8 * 8),
+        4**2 * 8 * 16 + 2**2 * (9 * 16 + 16 * 16),
+        2**2 * 16 * 32 + 2**2 * (9 * 32 + 32 * 8),
+        2**2 * (8 + 16) * 8 * 4**2,  # deconvolutions, at their inputs' size
+        4**2 * (8 + 8) * 4 * 4**2,
+        8**2 * (4 + 4) * 2 * 4**2,
+        8**2 * 2 * (25 * 4 + 4 * 28),  # heads: two separable convolutions each
+        16**2 * 2 * (25 * 2 + 2 * 14),
+    ]
+)
 
 
 def text(arguments):
@@ -108,8 +124,7 @@ def test_same_seed_same_search(command, searched, trained, tmp_path):
 def test_infeasible_budget_is_refused_before_anything_is_written(command, trained, tmp_path):
     outcome = command(*SEARCH, "--supernet", trained, "--budget", "1k", "--out", tmp_path / "run")
     assert outcome.code == 2
-    # The smallest toy network: 168,512 exact MACs, by `ofa-pose macs --space toy --arch smallest`.
-    assert "168.512k" in outcome.err
+    assert f"{SMALLEST_MACS / 1000}k" in outcome.err
     assert outcome.err.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
