@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 EPILOG = (
     "Example: ofa-pose macs --space litepose-xs --arch XS\n\n"
-    "Example: ofa-pose macs --space litepose --arch L --skeleton coco --json"
+    "Example: ofa-pose macs --space litepose --arch L --skeleton coco --json\n\n"
+    "Example: ofa-pose macs --space litepose-xs --arch XS --published"
 )
 
 
@@ -28,6 +29,13 @@ def command(
     arch: Annotated[str, typer.Option("--arch", metavar="ARCH", help=HELP)] = "largest",
     skeleton: SkeletonOption = None,
     seed: SeedOption = 0,
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published",
+            help="Print the arch in the JSON form of LitePose's authors, and nothing else.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Count a network's MACs in every convention, its parameters and its peak memory.
@@ -36,10 +44,14 @@ def command(
     LitePose paper does; thop is what thop.profile prints.
     """
     from ofa_pose.cost import count
+    from ofa_pose.models.published import arch_to_published
     from ofa_pose.skeleton import load_skeleton
 
     declared = load_space(space)
     chosen = parse_arch(declared, arch, seed=seed)
+    if published:
+        _console.emit_json(arch_to_published(declared, chosen))
+        return
     options: dict[str, Any] = {} if skeleton is None else {"skeleton": load_skeleton(skeleton)}
     cost = count(declared, chosen, **options)
     if as_json:

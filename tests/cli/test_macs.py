@@ -74,6 +74,18 @@ def test_every_way_to_name_an_arch(command, tmp_path):
         assert document["arch"] == XS, text
 
 
+def test_an_arch_is_printed_in_the_published_form_and_read_back(command, tmp_path):
+    path = tmp_path / "published.json"
+    printed = command("macs", "--space", "litepose-xs", "--arch", "XS", "--published").out
+    assert json.loads(printed)["deconv_setting"] == [16, 24, 24]
+    path.write_text(printed, encoding="utf-8")
+    assert costs(command, "--space", "litepose-xs", "--arch", path)["arch"] == XS
+    # The toy's stem is 4 wide inside; the form knows only the published 32.
+    refused = command("macs", "--space", "toy", "--published")
+    assert (refused.code, refused.out) == (2, "")
+    assert "cannot describe" in refused.err
+
+
 def test_random_is_a_function_of_the_seed(command):
     def arch(seed):
         arguments = ("--space", "litepose-xs", "--arch", "random", "--seed", seed)
