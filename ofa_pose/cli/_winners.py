@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from ofa_pose.cli import _console
 from ofa_pose.cli._budgets import costs_document
-from ofa_pose.cli._front import draw_front
 from ofa_pose.files import atomic_write
 
 if TYPE_CHECKING:
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from ofa_pose.space import Arch
 
 _LOG = logging.getLogger(__name__)
+_LABELS = {"params": "M parameters", "peak_memory": "peak activation memory, MB"}
+_MILLION = 1e6
 
 
 def save_winners(
@@ -66,11 +67,20 @@ def save_winners(
 
 
 def write_front(run: RunFolder, result: SearchResult, budgets: Mapping[str, Budget]) -> None:
-    """Write `front.csv` and `front.png`."""
+    """Write `front.csv`, and `front.png` over the first budget's cost."""
+    from ofa_pose.search.plot import plot_front
     from ofa_pose.search.table import to_csv
 
     atomic_write(run.file("front.csv"), to_csv(result.front, result.archive.space))
-    draw_front(run.file("front.png"), result, budgets)
+    cost = next(iter(budgets.values())).cost
+    plot_front(
+        run.file("front.png"),
+        result,
+        cost=cost,
+        label=_LABELS.get(cost, f"M MACs ({cost.removeprefix('macs_')})"),
+        unit=_MILLION,
+        score_label=f"{result.objective} of inherited weights, search split",
+    )
 
 
 def tell_search(
