@@ -55,6 +55,36 @@ class Skeleton:
         """How many joints a person has, K."""
         return len(self.joints)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the attributes as plain lists, text and numbers; `from_dict` reads them back."""
+        return {key: _lists(value) for key, value in vars(self).items()}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Skeleton:
+        """Return the skeleton that `to_dict` wrote.
+
+        Raises:
+            SkeletonError: it is not of this form, or contradicts itself.
+        """
+        lists = ("joints", "flip", "limbs", "sigmas", "matching_order")
+        if not isinstance(content.get("name"), str):
+            raise SkeletonError("not the declaration of a skeleton (no name)")
+        for key in lists:
+            if not isinstance(content.get(key), list):
+                raise SkeletonError(f"not the declaration of a skeleton ({key} is no list)")
+        try:
+            return cls(**{key: _tuples(value) for key, value in content.items()})
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
+            raise SkeletonError(f"not the declaration of a skeleton ({error})") from error
+
+
+def _lists(value: Any) -> Any:
+    return [_lists(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
 
 def skeleton_names() -> dict[str, Path]:
     """Return the shipped skeletons, name to file."""

@@ -1,6 +1,7 @@
 """Skeletons: the shipped ones carry the published constants, and a bad one is refused clearly."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,12 @@ def test_a_skeleton_is_loaded_from_a_file_and_passed_through(tmp_path: Path) -> 
     assert skeleton == expected
     assert load_skeleton(str(tmp_path / "own.yaml")) == expected
     assert load_skeleton(skeleton) is skeleton
+
+
+@pytest.mark.parametrize("name", sorted(skeleton_names()))
+def test_a_skeleton_as_json_comes_back_equal(name: str) -> None:
+    skeleton = load_skeleton(name)
+    assert Skeleton.from_dict(json.loads(json.dumps(skeleton.to_dict()))) == skeleton
 
 
 def test_an_unknown_name_suggests_the_near_one() -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ofa_pose.catalog import search_folders
 from ofa_pose.errors import UsageError, WeightsError
@@ -68,12 +67,16 @@ def supernet_path(path: Path) -> Path:
     raise WeightsError(f"the folder {path} holds neither best.safetensors nor last.safetensors")
 
 
-def origin_of(path: Path) -> dict[str, str]:
-    """Return `space` and `skeleton`, by name, that a supernet's weights file says it belongs to.
+def origin_of(path: Path) -> dict[str, Any]:
+    """Return `space` and `skeleton` that a supernet's weights file says it belongs to.
+
+    The space is a name; the skeleton is one, or whole if it is not a shipped one.
 
     Raises:
         WeightsError: missing, damaged, or not a supernet's.
     """
+    from ofa_pose.supernet.metadata import read_options
+
     if not path.is_file():
         raise WeightsError(f"no weights at {path}")
     metadata = _metadata(path)
@@ -81,7 +84,7 @@ def origin_of(path: Path) -> dict[str, str]:
         found = metadata.get("kind", "unlabelled weights")
         raise WeightsError(f"{path} holds {found!r}, not a supernet")
     origin = {"space": metadata["space"]}
-    skeleton = json.loads(metadata.get("options", "{}")).get("skeleton")
+    skeleton = read_options(metadata, source=str(path)).get("skeleton")
     return origin if skeleton is None else {**origin, "skeleton": skeleton}
 
 
@@ -103,7 +106,7 @@ def start_supernet(
         return load_supernet(init, space=space, skeleton=skeleton)
     supernet = Supernet(space, seed=seed, skeleton=skeleton)
     if init is not None:
-        _fill(supernet.network, init, space=space, arch=space.largest)
+        _fill(supernet.network, init, space=space, arch=space.largest, skeleton=skeleton)
         order_channels(supernet)
     return supernet
 
@@ -125,14 +128,17 @@ def start_network(
         return start_supernet(space, init, skeleton=skeleton, seed=seed).train().extract(arch)
     network = build(space, arch, seed=seed, skeleton=skeleton)
     if init is not None:
-        _fill(network, init, space=space, arch=arch)
+        _fill(network, init, space=space, arch=arch, skeleton=skeleton)
     return network
 
 
-def _fill(network: Network, init: str, *, space: SearchSpace, arch: Arch) -> None:
+def _fill(
+    network: Network, init: str, *, space: SearchSpace, arch: Arch, skeleton: Skeleton
+) -> None:
     """Put the weights of one network into `network`, which is `arch`'s."""
     from ofa_pose.export import load_tier
     from ofa_pose.models.imported import load_efficientnet_lite0, load_published
+    from ofa_pose.supernet.metadata import check_options
 
     if init == IMAGENET:
         load_efficientnet_lite0(network)
@@ -142,13 +148,17 @@ def _fill(network: Network, init: str, *, space: SearchSpace, arch: Arch) -> Non
         tier = load_tier(init, space=space)
         if not _same_widths(tier.arch, arch):
             raise WeightsError(f"{init} is of arch {tier.arch.key}, this network is {arch.key}")
+        check_options({"skeleton": tier.skeleton}, {"skeleton": skeleton}, source=init)
         network.load_state_dict(tier.build().state_dict())
     else:
-        _fill_from_training(network, Path(init), space=space, arch=arch)
+        _fill_from_training(network, Path(init), space=space, arch=arch, skeleton=skeleton)
 
 
-def _fill_from_training(network: Network, path: Path, *, space: SearchSpace, arch: Arch) -> None:
+def _fill_from_training(
+    network: Network, path: Path, *, space: SearchSpace, arch: Arch, skeleton: Skeleton
+) -> None:
     from ofa_pose.supernet import load_state, load_weights
+    from ofa_pose.supernet.metadata import check_options, read_json, read_options
 
     state, metadata = load_weights(path)
     if metadata.get("space_hash") != space.hash:
@@ -156,8 +166,14 @@ def _fill_from_training(network: Network, path: Path, *, space: SearchSpace, arc
             f"{path} is of space {metadata.get('space', 'unknown')!r} "
             f"({metadata.get('space_hash')}), not of {space.name!r} ({space.hash})"
         )
-    written = metadata.get("arch", "")
-    trained = space.arch(json.loads(written) if written.startswith("{") else written)
+    if metadata.get("kind") == "tier":
+        trained, options = space.arch(metadata.get("arch", "")), {}
+        if "skeleton" in metadata:
+            options["skeleton"] = metadata["skeleton"]
+    else:
+        trained = space.arch(read_json(metadata, "arch", source=str(path)))
+        options = read_options(metadata, source=str(path))
+    check_options(options, {"skeleton": skeleton}, source=str(path))
     if not _same_widths(trained, arch):
         raise WeightsError(f"{path} is of arch {trained.key}, this network is {arch.key}")
     load_state(network, state, source=str(path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-import ofa_pose
 from ofa_pose.catalog import load_space
 from ofa_pose.errors import OfaPoseError, WeightsError, listing
 from ofa_pose.files import atomic_path
 from ofa_pose.space import SearchSpace
+from ofa_pose.supernet.metadata import (
+    WEIGHTS_FORMAT,
+    check_options,
+    read_options,
+    weights_metadata,
+)
 from ofa_pose.supernet.supernet import Supernet
-
-WEIGHTS_FORMAT = "1"
 
 
 def save_weights(
@@ -99,24 +101,12 @@ def load_state(module: torch.nn.Module, state: Mapping[str, Tensor], *, source: 
 
 
 def supernet_metadata(supernet: Supernet) -> dict[str, str]:
-    """What a supernet's weights file says of itself; `options` is JSON, objects by their name."""
-    return {
-        "format": WEIGHTS_FORMAT,
-        "kind": "supernet",
-        "space": supernet.space.name,
-        "space_hash": supernet.space.hash,
-        "options": json.dumps(plain_options(supernet.options), sort_keys=True),
-        "version": ofa_pose.__version__,
-    }
-
-
-def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """A family's options as JSON values: an object that carries a `name` is written as it."""
-    return {key: getattr(value, "name", value) for key, value in options.items()}
+    """What a supernet's weights file says of itself; see `weights_metadata`."""
+    return weights_metadata("supernet", supernet.space, options=supernet.options)
 
 
 def save_supernet(path: str | Path, supernet: Supernet, *, half: bool = False) -> None:
-    """Write a supernet's weights with metadata of space and skeleton."""
+    """Write a supernet's weights with metadata of space and options, the skeleton whole."""
     save_weights(path, supernet.state_dict(), metadata=supernet_metadata(supernet), half=half)
 
 
@@ -128,7 +118,8 @@ def load_supernet(
     Args:
         path: a file written by `save_supernet`.
         space: the space it must be of; by default the one its metadata names.
-        options: family options it must have been trained with, such as `skeleton="crowdpose"`.
+        options: family options it must have been trained with, such as `skeleton="crowdpose"`;
+            by default those its metadata holds.
 
     Raises:
         WeightsError: damaged, not a supernet's, of another space, or with other options.
@@ -141,10 +132,8 @@ def load_supernet(
             f"{path} was trained on space {metadata['space']!r} ({metadata['space_hash']}), "
             f"not on {space.name!r} ({space.hash})"
         )
-    stored = json.loads(metadata["options"])
-    for key, wanted in plain_options(options).items():
-        if key in stored and stored[key] != wanted:
-            raise WeightsError(f"{path} was trained with {key} {stored[key]!r}, not {wanted!r}")
+    stored = read_options(metadata, source=str(path))
+    check_options(stored, options, source=str(path))
     supernet = Supernet(space, **{**stored, **options})
     load_state(supernet, state, source=str(path))
     return supernet.eval()

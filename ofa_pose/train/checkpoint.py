@@ -13,11 +13,12 @@ from torch import Tensor
 
 from ofa_pose.errors import OfaPoseError, RunFolderError, TrainingDivergedError, WeightsError
 from ofa_pose.files import atomic_path
+from ofa_pose.supernet.metadata import SKELETON
 
 FORMAT = 1
 
 # What the weights mean, in the order of reporting; a difference is a foreign checkpoint.
-_MEANING = ("kind", "space", "space_hash", "options", "arch")
+_MEANING = ("kind", "space", "space_hash", "options", SKELETON, "arch")
 
 
 @dataclass
@@ -66,7 +67,8 @@ class Checkpoint:
 
     Attributes:
         identity: what the run is: `kind`, `space`, `space_hash`, `options` (the family's, with
-            the skeleton), `arch`, `seed`, `recipe`, `budget`, …; plain values.
+            the skeleton's name), the skeleton whole, `arch`, `seed`, `recipe`, `budget`, …; plain
+            values.
         state: counters, best and losses since the last row.
         model: the model's state dict.
         optimizer: the optimizer's state dict.
@@ -137,6 +139,8 @@ def check_identity(path: str | Path, *, found: Mapping[str, Any], now: Mapping[s
         WeightsError: its weights mean something else: another space, skeleton or arch.
         RunFolderError: the same model, trained otherwise: another seed, recipe, data or length.
     """
+    if SKELETON not in found:  # of before skeletons were written whole: its name has to do
+        now = {key: value for key, value in now.items() if key != SKELETON}
     differing = [key for key in sorted({*found, *now}) if found.get(key) != now.get(key)]
     foreign = [key for key in _MEANING if key in differing]
     changes = "; ".join(_changes(foreign or differing, found, now))

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-import ofa_pose
 from ofa_pose.data import SceneSource
 from ofa_pose.runs import RunFolder
 from ofa_pose.space import Arch, SearchSpace
+from ofa_pose.supernet.metadata import weights_metadata
 from ofa_pose.train.job import Cadence, Job, Progress, TrainResult, Validate
 from ofa_pose.train.loop import Trainer
 from ofa_pose.train.recipe import Recipe, make_recipe
@@ -92,14 +92,6 @@ def finetune(
 def network_metadata(
     space: SearchSpace, arch: Arch, *, options: Mapping[str, Any]
 ) -> dict[str, str]:
-    """What a single network's weights file says of itself; `arch` and `options` are JSON."""
-    plain = {key: getattr(value, "name", value) for key, value in options.items()}
-    return {
-        "format": "1",
-        "kind": "network",
-        "space": space.name,
-        "space_hash": space.hash,
-        "options": json.dumps(plain, sort_keys=True),
-        "arch": json.dumps(arch.to_dict()),
-        "version": ofa_pose.__version__,
-    }
+    """What a single network's weights file says of itself; `arch` is JSON."""
+    metadata = weights_metadata("network", space, options=options)
+    return {**metadata, "arch": json.dumps(arch.to_dict())}

@@ -16,6 +16,7 @@ from ofa_pose.errors import RecipeError
 from ofa_pose.runs import RunFolder
 from ofa_pose.space import Arch, SearchSpace
 from ofa_pose.supernet import save_weights
+from ofa_pose.supernet.metadata import SKELETON
 from ofa_pose.train.recipe import Recipe
 from ofa_pose.train.sampler import ArchSampler
 from ofa_pose.train.schedule import TrainBudget
@@ -105,7 +106,7 @@ class Job:
         meta = {
             key: value for key, value in self.metadata.items() if key not in ("format", "version")
         }
-        for key in ("options", "arch"):
+        for key in ("options", "arch", SKELETON):
             if key in meta:
                 meta[key] = json.loads(meta[key])
         return {

@@ -5,8 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from ofa_pose.errors import OfaPoseError, WeightsError
-from ofa_pose.train.checkpoint import Checkpoint, TrainState, load_checkpoint, save_checkpoint
+from ofa_pose.errors import OfaPoseError, RunFolderError, WeightsError
+from ofa_pose.train.checkpoint import (
+    Checkpoint,
+    TrainState,
+    check_identity,
+    load_checkpoint,
+    save_checkpoint,
+)
 
 
 @pytest.mark.usefixtures("full_disk")
@@ -24,3 +30,19 @@ def test_junk(tmp_path: Path, junk: bytes):
     (tmp_path / "checkpoint.pt").write_bytes(junk)
     with pytest.raises(WeightsError, match="is not a whole checkpoint"):
         load_checkpoint(tmp_path / "checkpoint.pt")
+
+
+def test_another_skeleton_of_the_same_name():
+    now = {"options": {"skeleton": "mine"}, "skeleton_declaration": {"sigmas": [0.1]}, "seed": 1}
+    check_identity("c", found=now, now=now)
+    found = {**now, "skeleton_declaration": {"sigmas": [0.2]}}
+    with pytest.raises(WeightsError, match=r"another model: skeleton_declaration.sigmas was"):
+        check_identity("c", found=found, now=now)
+
+
+def test_a_checkpoint_with_the_skeletons_name_alone():
+    found = {"options": {"skeleton": "mine"}, "seed": 1}
+    now = {**found, "skeleton_declaration": {"sigmas": [0.1]}}
+    check_identity("c", found=found, now=now)
+    with pytest.raises(RunFolderError, match="seed was 1 and is now 2"):
+        check_identity("c", found=found, now={**now, "seed": 2})

@@ -1,0 +1,113 @@
+"""What a weights file says of itself: whose weights they are, written and read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import ofa_pose
+from ofa_pose.errors import SkeletonError, WeightsError
+from ofa_pose.skeleton import Skeleton, load_skeleton, skeleton_names
+from ofa_pose.space import SearchSpace
+
+WEIGHTS_FORMAT = "1"
+SKELETON = "skeleton_declaration"
+"""The key of the whole skeleton; `options` holds its name."""
+
+
+def weights_metadata(
+    kind: str, space: SearchSpace, *, options: Mapping[str, Any]
+) -> dict[str, str]:
+    """Return the metadata of a `kind` of weights.
+
+    `options` is JSON, objects by their name; a skeleton is also written whole, so that its file
+    is not needed to read the weights.
+    """
+    metadata = {
+        "format": WEIGHTS_FORMAT,
+        "kind": kind,
+        "space": space.name,
+        "space_hash": space.hash,
+        "options": json.dumps(plain_options(options), sort_keys=True),
+        "version": ofa_pose.__version__,
+    }
+    if "skeleton" in options:
+        skeleton = load_skeleton(options["skeleton"] or space.skeleton)
+        metadata[SKELETON] = json.dumps(skeleton.to_dict())
+    return metadata
+
+
+def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """A family's options as JSON values: an object that carries a `name` is written as it."""
+    return {key: getattr(value, "name", value) for key, value in options.items()}
+
+
+def read_options(metadata: Mapping[str, str], *, source: str) -> dict[str, Any]:
+    """Return the family's options in a file's metadata, ready to be given to the family.
+
+    A skeleton that is not a shipped one comes back whole, a shipped one by its name.
+
+    Raises:
+        WeightsError: they are damaged.
+    """
+    options = read_json(metadata, "options", source=source)
+    if not all(isinstance(value, bool | int | float | str | None) for value in options.values()):
+        raise WeightsError(f"{source}: the options in its metadata are damaged")
+    if metadata.get(SKELETON):
+        try:
+            skeleton = Skeleton.from_dict(read_json(metadata, SKELETON, source=source))
+        except SkeletonError as error:
+            raise WeightsError(f"{source}: the skeleton in its metadata: {error}") from None
+        shipped = skeleton.name in skeleton_names() and load_skeleton(skeleton.name) == skeleton
+        options["skeleton"] = skeleton.name if shipped else skeleton
+    return options
+
+
+def read_json(metadata: Mapping[str, str], key: str, *, source: str) -> dict[str, Any]:
+    """Return the mapping that a file's metadata holds as JSON under `key`.
+
+    Raises:
+        WeightsError: it is missing, not JSON, or no mapping.
+    """
+    try:
+        content = json.loads(metadata.get(key, ""))
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise WeightsError(f"{source}: {key!r} in its metadata is missing or damaged")
+    return content
+
+
+def check_options(stored: Mapping[str, Any], wanted: Mapping[str, Any], *, source: str) -> None:
+    """Refuse weights that were trained with other options than `wanted`; skeletons count whole.
+
+    Args:
+        stored: of `read_options`.
+        wanted: the options that are asked for; any of them may be left out.
+        source: the weights, for the message.
+
+    Raises:
+        WeightsError: an option differs.
+    """
+    for key in wanted.keys() & stored.keys():
+        own, other = stored[key], wanted[key]
+        if key == "skeleton":
+            _check_skeleton(own, load_skeleton(other), source=source)
+        elif own != plain_options({key: other})[key]:
+            raise WeightsError(f"{source} was trained with {key} {own!r}, not {other!r}")
+
+
+def _check_skeleton(stored: str | Skeleton, wanted: Skeleton, *, source: str) -> None:
+    name = stored if isinstance(stored, str) else stored.name
+    if name != wanted.name:
+        raise WeightsError(f"{source} was trained with skeleton {name!r}, not {wanted.name!r}")
+    if isinstance(stored, str) and stored not in skeleton_names():
+        return  # written before skeletons were written whole
+    own, other = load_skeleton(stored).to_dict(), wanted.to_dict()
+    differing = [key for key, value in own.items() if value != other[key]]
+    if differing:
+        raise WeightsError(
+            f"{source} was trained with another skeleton called {name!r}: "
+            f"{', '.join(differing)} differ"
+        )
