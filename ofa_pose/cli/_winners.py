@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ofa_pose.runs import RunFolder
     from ofa_pose.search import SearchResult
     from ofa_pose.space import Arch
+    from ofa_pose.supernet import Supernet
 
 _LOG = logging.getLogger(__name__)
 _LABELS = {"params": "M parameters", "peak_memory": "peak activation memory, MB"}
@@ -38,16 +39,21 @@ def save_winners(
 
     Returns:
         The tiers in the budgets' order; one without a winner is left out.
+
+    Raises:
+        WeightsError: a winner computes something else than the supernet it was cut out of.
     """
     from ofa_pose.evaluate import evaluate_network
     from ofa_pose.export import make_tier, save_tier
 
     space = evaluator.supernet.space
+    evaluator.supernet.eval()  # so that checking what was cut out of it changes no statistics
     reported: dict[Arch, dict[str, float]] = {}
     tiers = []
     for name, winner in result.tiers.items():
         network = evaluator.subnet(winner.arch)
         if winner.arch not in reported:
+            _check_extraction(evaluator.supernet, winner.arch)
             _LOG.info("scoring %s on %d scenes that did not choose it", name, len(report))
             reported[winner.arch] = evaluate_network(
                 network, report, resolution=winner.arch.resolution, space=space
@@ -66,11 +72,22 @@ def save_winners(
     return tiers
 
 
+def _check_extraction(supernet: Supernet, arch: Arch) -> None:
+    """Refuse a network that does not compute, before re-calibration, what the supernet does."""
+    from ofa_pose.export import check_same_outputs
+
+    check_same_outputs(
+        supernet.extract(arch), lambda images: supernet(images, arch), resolution=arch.resolution
+    )
+
+
 def write_front(run: RunFolder, result: SearchResult, budgets: Mapping[str, Budget]) -> None:
-    """Write `front.csv`, and `front.png` over the first budget's cost."""
+    """Write `metrics.csv`, `front.csv`, and `front.png` over the first budget's cost."""
     from ofa_pose.search.plot import plot_front
+    from ofa_pose.search.ranking import log_to_csv
     from ofa_pose.search.table import to_csv
 
+    atomic_write(run.file("metrics.csv"), log_to_csv(result.logbook, objective=result.objective))
     atomic_write(run.file("front.csv"), to_csv(result.front, result.archive.space))
     cost = next(iter(budgets.values())).cost
     plot_front(

@@ -6,6 +6,8 @@ its selection, Pareto front, statistics and logbook, over small records of our o
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Iterable, Sequence
 
@@ -104,3 +106,20 @@ def log_generations(
     ):
         log.header = header  # pyright: ignore[reportAttributeAccessIssue]
     return logbook
+
+
+def log_to_csv(logbook: tools.Logbook, *, objective: str) -> str:
+    """Return the logbook of `log_generations` as CSV, one line a generation.
+
+    Columns: generation, evaluations, failed, `<objective>.mean` (std, min, max) of the generation,
+    `best.<tier>` so far; floats by `repr`, NaN where there is none.
+    """
+    scores, best = logbook.chapters["scores"], logbook.chapters["best"]
+    columns = {name: logbook.select(name) for name in ("generation", "evaluations", "failed")}
+    for prefix, chapter in ((objective, scores), ("best", best)):
+        columns |= {f"{prefix}.{name}": chapter.select(name) for name in chapter.header or ()}
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([repr(cell) for cell in row] for row in zip(*columns.values(), strict=True))
+    return stream.getvalue()

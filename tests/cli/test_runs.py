@@ -84,7 +84,8 @@ def test_search_writes_a_run_folder(searched):
     names = names_in(searched)
     # 0.25M is a tier of the space and takes its name, S; the other is named as it was written.
     assert names == {
-        "config.yaml", "log.txt", "archive.csv", "archive.json", "front.csv", "front.png",
+        "config.yaml", "log.txt", "metrics.csv",
+        "archive.csv", "archive.json", "front.csv", "front.png",
         "S.yaml", "S.safetensors", "9k-params.yaml", "9k-params.safetensors",
     }  # fmt: skip
     archive = rows(searched / "archive.csv")
@@ -93,6 +94,10 @@ def test_search_writes_a_run_folder(searched):
         int(row["cost.macs_exact"]) <= 250_000 or int(row["cost.params"]) <= 9_000
         for row in archive
     )
+    assert rows(searched / "metrics.csv")[-1]["evaluations"] == "6"
+    assert {"generation", "AP.mean", "best.S", "best.9k-params"} <= rows(searched / "metrics.csv")[
+        0
+    ].keys()
     tier = yaml.safe_load((searched / "S.yaml").read_text())
     assert tier["costs"]["macs"]["exact"] <= 250_000
     assert set(tier["scores"]) == {"search", "report"}
@@ -191,6 +196,7 @@ def test_data_synth_is_what_data_takes(command, tmp_path):
     for split in ("train", "val"):
         made = command("data", "synth", folder, "--count", 3, "--size", 64, "--split", split)
         assert made.code == 0, made.err
+        assert (folder / f"{split}.png").read_bytes().startswith(b"\x89PNG")
     assert command("data", "synth", folder, "--count", 3).code == 2
     line = ["train", "--space", "toy", "--data", folder, "--mosaic", 2, "--batch-size", 2]
     outcome = command(*line, "--workers", 0, "--steps", 1, "--out", tmp_path / "run", "--json")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ofa_pose.search import Evaluation, FeasibleSet, Limit
-from ofa_pose.search.ranking import front, log_generations, rank
+from ofa_pose.search.ranking import front, log_generations, log_to_csv, rank
 from ofa_pose.space import SearchSpace
 
 SMALL = st.integers(0, 4)
@@ -99,3 +99,7 @@ def test_the_log_has_a_record_a_generation_the_last_included(
     assert log.chapters["best"].select("S") == [0.4, 0.4, 0.8]
     assert log.chapters["scores"].select("mean") == pytest.approx([0.3, math.nan, 0.8], nan_ok=True)
     assert len(str(log).splitlines()) == 6
+    text = log_to_csv(log, objective="AP")
+    header = "generation,evaluations,failed,AP.mean,AP.std,AP.min,AP.max,best.S"
+    assert text.splitlines()[0] == header
+    assert text.splitlines()[2:] == ["1,3,1,nan,nan,nan,nan,0.4", "2,4,1,0.8,0.0,0.8,0.8,0.8"]
