@@ -34,13 +34,18 @@ def synth(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the split.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write synthetic people as a COCO-keypoint data set that every verb's --data takes."""
-    from ofa_pose.data import SyntheticScenes, write_coco
+    """Write synthetic people as a COCO-keypoint data set that every verb's --data takes.
+
+    SPLIT.png beside it shows the first scenes with their joints.
+    """
+    from ofa_pose.data import SyntheticScenes, write_coco, write_contact_sheet
 
     scenes = SyntheticScenes(seed, count, size=size, skeleton=skeleton)
     with Meter("data synth") as meter:
         path = write_coco(scenes, folder, split=split, force=force, progress=meter.show)
+    sheet = folder / f"{split}.png"
+    write_contact_sheet(sheet, scenes)
     if as_json:
-        _console.emit_json({"folder": folder, "annotations": path, "scenes": count})
+        _console.emit_json({"folder": folder, "annotations": path, "sheet": sheet, "scenes": count})
     else:
-        _console.line(f"wrote {count} scenes to {folder}; split {split!r}: {path}")
+        _console.line(f"wrote {count} scenes to {folder}; split {split!r}: {path}; a look: {sheet}")

@@ -74,10 +74,6 @@ class Budget:
             return cost.macs[self.convention]
         return cost.params if self.kind == "params" else cost.peak_memory
 
-    def with_limit(self, limit: int) -> Budget:
-        """The same kind of budget with another bound."""
-        return Budget(self.kind, int(limit), self.convention)
-
     def __str__(self) -> str:
         number = _with_prefix(self.limit)
         if self.kind == "params":

@@ -5,9 +5,9 @@ from __future__ import annotations
 from ofa_pose.data.augment import Augmentation
 from ofa_pose.data.batches import Batch, TrainBatches, make_loader
 from ofa_pose.data.coco import CocoScenes
-from ofa_pose.data.draw import contact_sheet, draw_scene
+from ofa_pose.data.draw import contact_sheet, draw_scene, write_contact_sheet
 from ofa_pose.data.export_coco import write_coco
-from ofa_pose.data.inputs import image_batches, normalize
+from ofa_pose.data.inputs import normalize
 from ofa_pose.data.layouts import has_split, open_scenes
 from ofa_pose.data.mixed import MixedScenes
 from ofa_pose.data.mosaic import MosaicScenes
@@ -28,10 +28,10 @@ __all__ = [
     "contact_sheet",
     "draw_scene",
     "has_split",
-    "image_batches",
     "make_loader",
     "normalize",
     "open_scenes",
     "resize_for_network",
     "write_coco",
+    "write_contact_sheet",
 ]

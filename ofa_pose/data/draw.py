@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ofa_pose.data.resize import resize_for_network
-from ofa_pose.data.scene import Scene
+from ofa_pose.data.scene import Scene, SceneSource
+from ofa_pose.errors import DataError
+from ofa_pose.files import atomic_write
 from ofa_pose.skeleton import Skeleton
 
 _COLOURS = (
@@ -60,3 +63,22 @@ def contact_sheet(pictures: Sequence[np.ndarray], *, columns: int = 4, cell: int
         y, x = number // columns * cell, number % columns * cell
         sheet[y : y + cell, x : x + cell] = resize_for_network(picture, cell, fit="long")[0]
     return sheet
+
+
+def write_contact_sheet(path: str | Path, source: SceneSource, *, most: int = 16) -> None:
+    """Write a PNG of a source's first scenes with their people drawn in.
+
+    Args:
+        path: of the PNG; replaced atomically.
+        source: whose scenes.
+        most: how many scenes are shown.
+
+    Raises:
+        OfaPoseError: the file cannot be written.
+    """
+    scenes = (source[index] for index in range(min(most, len(source))))
+    sheet = contact_sheet([draw_scene(scene, source.skeleton) for scene in scenes])
+    done, encoded = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise DataError(f"the contact sheet {path} cannot be written as a PNG")
+    atomic_write(Path(path), encoded.tobytes())

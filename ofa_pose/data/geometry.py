@@ -29,12 +29,6 @@ def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
     return result
 
 
-def invert(matrix: np.ndarray) -> np.ndarray:
-    """Return the inverse (2, 3) affine."""
-    linear = np.linalg.inv(matrix[:, :2])
-    return np.concatenate([linear, -linear @ matrix[:, 2:]], axis=1)
-
-
 def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Map (..., 2) points through a (2, 3) affine; returns float32."""
     return (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)

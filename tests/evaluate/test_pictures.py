@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from ofa_pose.data import Scene, image_batches, normalize
+from ofa_pose.data import Scene
 from ofa_pose.errors import UsageError
 from ofa_pose.evaluate import PictureBatch, PictureCache, picture_batches
 from ofa_pose.skeleton import load_skeleton
@@ -70,18 +70,6 @@ def test_padding_is_undone():
     # 32x50 doubled is 64x100, centred on 64x128: input (14, 0) is the picture's corner.
     np.testing.assert_allclose(batch.to_picture[0] @ [14, 0, 1], [0, 0])
     np.testing.assert_allclose(batch.to_picture[0] @ [114, 64, 1], [50, 32])
-
-
-def test_the_same_batches_as_calibration_elsewhere():
-    mean, std = (1.0, 2.0, 3.0), (4.0, 5.0, 6.0)
-    theirs = list(image_batches(Noise(9), 32, 9, batch_size=2, pixel_mean=mean, pixel_std=std))
-    ours = [
-        normalize(batch.images, mean, std)
-        for batch in picture_batches(Noise(9), resolution=32, batch_size=2)
-    ]
-    assert len(ours) == len(theirs)
-    for own, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(own, other, rtol=0, atol=0)
 
 
 def series(count: int, side: int) -> Iterator[PictureBatch]:
