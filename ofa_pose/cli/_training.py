@@ -132,8 +132,20 @@ class Learning:
         )
         return cls(options, space, recipe, train, val)
 
-    def open_run(self, default: str, identity: Mapping[str, Any]) -> RunFolder:
-        """Open the run's folder, `runs/<default>` unless `--out` names one."""
+    def folder(self, default: str) -> Path:
+        """Return the run's folder: `runs/<default>`, unless `--out` names one."""
+        return self.options.out or Path("runs") / default
+
+    def goes_on(self, default: str) -> bool:
+        """Whether the weights will be those of the run's checkpoint, whatever it started from."""
+        from ofa_pose.train.loop import CHECKPOINT
+
+        return self.options.resume and (self.folder(default) / CHECKPOINT).is_file()
+
+    def open_run(
+        self, default: str, identity: Mapping[str, Any], *, inputs: Sequence[Path | None] = ()
+    ) -> RunFolder:
+        """Open the run's folder; `identity` may lack the `init_sha256` of a file that is gone."""
         from ofa_pose.runs import RunFolder
 
         about = {
@@ -145,11 +157,12 @@ class Learning:
         hidden = {"out", "resume", "force", "set_", "batch_size", "steps", "epochs", "minutes"}
         given = {key: value for key, value in vars(self.options).items() if key not in hidden}
         return RunFolder.open(
-            self.options.out or Path("runs") / default,
+            self.folder(default),
             config=described({**identity, **about, **given}),
             resume=self.options.resume,
             force=self.options.force,
-            free=_FREE,
+            free=_FREE if "init_sha256" in identity else (*_FREE, "init_sha256"),
+            inputs=[path for path in inputs if path is not None],
         )
 
     def keywords(self, run: RunFolder, meter: Meter) -> dict[str, Any]:

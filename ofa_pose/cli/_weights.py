@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from ofa_pose.supernet import Supernet
 
 INIT_HELP = (
-    "Start from: imagenet (litepose-lite0; extra [pretrained]), a weights file of an earlier "
-    "training, a tier's YAML, or a checkpoint published with LitePose (.pth); default: random."
+    "Start from: imagenet (litepose-lite0; extra [pretrained]), an earlier training's weights "
+    "file or folder, a tier's YAML, or a checkpoint published with LitePose (.pth); "
+    "default: random."
 )
 IMAGENET = "imagenet"
 
@@ -53,8 +54,22 @@ def starter_path(space: str) -> Path:
     )
 
 
+def init_path(init: str | None) -> Path | None:
+    """Return the file that `--init` names; of a run's folder the best weights.
+
+    Raises:
+        WeightsError: it is not there.
+    """
+    if init is None or init == IMAGENET:
+        return None
+    path = supernet_path(Path(init).expanduser())
+    if not path.is_file():
+        raise WeightsError(f"no weights at {init}")
+    return path
+
+
 def supernet_path(path: Path) -> Path:
-    """Return the weights that `--supernet` names: a file, or the best of a run's folder.
+    """Return the weights that a path names: a file, or the best of a run's folder.
 
     Raises:
         WeightsError: there are none.
@@ -102,6 +117,7 @@ def start_supernet(
     """
     from ofa_pose.supernet import Supernet, load_supernet, order_channels
 
+    init = str(init_path(init) or init) if init else None
     if init is not None and _kind(init) == "supernet":
         return load_supernet(init, space=space, skeleton=skeleton)
     supernet = Supernet(space, seed=seed, skeleton=skeleton)
@@ -124,6 +140,7 @@ def start_network(
     """
     from ofa_pose.models import build
 
+    init = str(init_path(init) or init) if init else None
     if init is not None and (init == IMAGENET or _kind(init) == "supernet"):
         return start_supernet(space, init, skeleton=skeleton, seed=seed).train().extract(arch)
     network = build(space, arch, seed=seed, skeleton=skeleton)

@@ -83,7 +83,8 @@ def command(
     learning = Learning.resolve(options, found.space, stage="finetune", skeleton=found.skeleton)
     identity = {"verb": "finetune", "tier": found.name, "tier_sha256": found.sha256}
     network = found.build()
-    run = learning.open_run(f"finetune-{found.file_stem}", identity)
+    inputs = [found.path, found.weights]
+    run = learning.open_run(f"finetune-{found.file_stem}", identity, inputs=inputs)
     with run:
         result = train_network(learning, network, arch=found.arch, run=run)
         tuned = replace(found, seed=seed, created_by="ofa-pose finetune")

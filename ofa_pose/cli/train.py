@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,7 +49,9 @@ from ofa_pose.cli._training import (
     tell_outcome,
     train_network,
 )
-from ofa_pose.cli._weights import INIT_HELP, start_network, start_supernet
+from ofa_pose.cli._weights import INIT_HELP, init_path, start_network, start_supernet
+from ofa_pose.errors import WeightsError
+from ofa_pose.files import sha256_file
 
 if TYPE_CHECKING:
     from ofa_pose.space import Arch
@@ -71,7 +76,7 @@ def command(
         typer.Option("--arch", metavar="ARCH", help=f"Train one plain network: {ARCH_HELP}"),
     ] = None,
     init: Annotated[
-        str | None, typer.Option("--init", metavar="imagenet|FILE", help=INIT_HELP)
+        str | None, typer.Option("--init", metavar="imagenet|FILE|FOLDER", help=INIT_HELP)
     ] = None,
     recipe: Annotated[
         str,
@@ -115,20 +120,57 @@ def command(
     plain = None if arch is None else parse_arch(declared, arch, seed=seed)
     options = LearningOptions.of(context)
     learning = Learning.resolve(options, declared, stage=recipe, skeleton=joints)
+    files = [Path(given) for given in (space, skeleton, arch) if given is not None]
     if plain is None:
-        _train_supernet(learning, init, as_json=as_json)
+        _train_supernet(learning, init, files=files, as_json=as_json)
     else:
-        _train_network(learning, init, name=arch or "", arch=plain, as_json=as_json)
+        _train_network(learning, init, name=arch or "", arch=plain, files=files, as_json=as_json)
 
 
-def _train_supernet(learning: Learning, init: str | None, *, as_json: bool) -> None:
+@dataclass(frozen=True)
+class _Origin:
+    """What `--init` names.
+
+    Attributes:
+        given: as given.
+        file: the file it names; None for imagenet, and for what is neither there nor needed.
+        needed: whether the weights will be loaded.
+    """
+
+    given: str | None
+    file: Path | None
+    needed: bool
+
+    @classmethod
+    def of(cls, init: str | None, *, needed: bool) -> _Origin:
+        try:
+            return cls(init, init_path(init), needed)
+        except WeightsError:
+            if needed:
+                raise
+            return cls(init, None, needed)
+
+    @property
+    def used(self) -> str | None:
+        return self.given if self.needed else None
+
+    def identity(self) -> dict[str, str | None]:
+        identity = {"init": self.given}
+        return identity | ({"init_sha256": sha256_file(self.file)} if self.file else {})
+
+
+def _train_supernet(
+    learning: Learning, init: str | None, *, files: Sequence[Path], as_json: bool
+) -> None:
     from ofa_pose.train import train_supernet
 
     space, scenes = learning.space, learning.train
     seed = learning.options.seed
-    supernet = start_supernet(space, init, skeleton=scenes.skeleton, seed=seed)
-    identity = {"verb": "train", "init": init}
-    run = learning.open_run(f"train-{space.name}", identity)
+    default = f"train-{space.name}"
+    origin = _Origin.of(init, needed=not learning.goes_on(default))
+    supernet = start_supernet(space, origin.used, skeleton=scenes.skeleton, seed=seed)
+    identity = {"verb": "train", **origin.identity()}
+    run = learning.open_run(default, identity, inputs=[*files, origin.file])
     with run, Meter("train", plain=False) as meter:
         result = train_supernet(
             supernet,
@@ -141,16 +183,24 @@ def _train_supernet(learning: Learning, init: str | None, *, as_json: bool) -> N
 
 
 def _train_network(
-    learning: Learning, init: str | None, *, name: str, arch: Arch, as_json: bool
+    learning: Learning,
+    init: str | None,
+    *,
+    name: str,
+    arch: Arch,
+    files: Sequence[Path],
+    as_json: bool,
 ) -> None:
     from ofa_pose.export import make_tier
 
     space, options = learning.space, learning.options
     skeleton = learning.train.skeleton
-    network = start_network(space, arch, init, skeleton=skeleton, seed=options.seed)
     label = name if re.fullmatch(r"[A-Za-z][\w.]*", name) else arch.key
-    identity = {"verb": "train", "init": init, "arch": arch.to_dict()}
-    run = learning.open_run(f"train-{space.name}-{label}", identity)
+    default = f"train-{space.name}-{label}"
+    origin = _Origin.of(init, needed=not learning.goes_on(default))
+    network = start_network(space, arch, origin.used, skeleton=skeleton, seed=options.seed)
+    identity = {"verb": "train", **origin.identity(), "arch": arch.to_dict()}
+    run = learning.open_run(default, identity, inputs=[*files, origin.file])
     with run:
         result = train_network(learning, network, arch=arch, run=run)
         tier = make_tier(

@@ -1,0 +1,146 @@
+"""What a training starts from: files and folders, kept while they are read, not needed later."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ofa_pose.cli.main import run
+from ofa_pose.supernet import load_weights, save_weights
+
+TRAIN = ["train", "--space", "toy", "--synthetic", "4", "--batch-size", "2", "--workers", "0"]
+SEARCH = ["search", "--evaluations", "2", "--scenes", "2", "--calibration-scenes", "2"]
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """The folder of a supernet's training; no test changes it."""
+    folder = tmp_path_factory.mktemp("first") / "run"
+    line = [*TRAIN, "--steps", "1", "--val-scenes", "2", "--validations", "1"]
+    assert run([*line, "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def folder(first, tmp_path):
+    """A copy of that folder."""
+    copy = tmp_path / "first"
+    copy.mkdir()
+    for file in first.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    return copy
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("kind", [[], ["--arch", "smallest"]], ids=["supernet", "network"])
+def test_force_does_not_delete_what_it_starts_from(command, folder, kind):
+    before = contents(folder)
+    for init in (folder, folder / "best.safetensors"):
+        outcome = command(
+            *TRAIN, *kind, "--steps", 1, "--init", init, "--out", folder, "--force"
+        )  # fmt: skip
+        assert outcome.code == 2
+        assert "--force would delete" in outcome.err
+        assert "best.safetensors" in outcome.err
+    assert contents(folder) == before
+
+
+def test_force_does_not_delete_a_space_or_a_tier(command, folder, tmp_path):
+    assert command("spaces", "cp", "toy", folder / "mine.yaml").code == 0
+    line = ["train", "--space", folder / "mine.yaml", "--synthetic", 4, "--steps", 1]
+    outcome = command(*line, "--out", folder, "--force")
+    assert (outcome.code, "mine.yaml" in outcome.err) == (2, True)
+    out = tmp_path / "search"
+    line = [*SEARCH, "--supernet", folder, "--budget", "1M", "--out", out]
+    assert command(*line).code == 0
+    before = contents(out)
+    tier = next(path for path in out.glob("*.yaml") if path.name != "config.yaml")
+    line = ["finetune", tier, "--synthetic", 2, "--steps", 1, "--out", out, "--force"]
+    outcome = command(*line)
+    assert (outcome.code, "--force would delete" in outcome.err) == (2, True)
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("kind", [[], ["--arch", "smallest"]], ids=["supernet", "network"])
+def test_resume_does_not_need_what_it_started_from(command, folder, tmp_path, kind):
+    out = tmp_path / "run"
+    line = [*TRAIN, *kind, "--steps", 1, "--init", folder, "--out", out]
+    assert command(*line).code == 0
+    config = yaml.safe_load((out / "config.yaml").read_text())
+    assert config["init"] == str(folder)
+    for file in folder.iterdir():
+        file.unlink()
+    outcome = command(*line, "--resume")
+    assert outcome.code == 0, outcome.err
+    assert yaml.safe_load((out / "config.yaml").read_text()) == config
+    (out / "checkpoint.pt").unlink()
+    outcome = command(*line, "--resume")
+    assert outcome.code == 1
+    assert "neither best.safetensors nor last.safetensors" in outcome.err
+
+
+def test_resume_from_other_weights_of_the_same_name(command, folder, tmp_path):
+    line = [*TRAIN, "--steps", 1, "--init", folder / "best.safetensors", "--out", tmp_path / "run"]
+    assert command(*line).code == 0
+    state, metadata = load_weights(folder / "best.safetensors")
+    save_weights(folder / "best.safetensors", state, metadata={**metadata, "step": "9"})
+    outcome = command(*line, "--resume")
+    assert outcome.code == 2
+    assert "init_sha256 was" in outcome.err
+
+
+def test_damaged_metadata_is_one_line(command, first, tmp_path):
+    state, metadata = load_weights(first / "best.safetensors")
+    path = tmp_path / "odd.safetensors"
+    save_weights(path, state, metadata={**metadata, "options": "{odd"})
+    junk = tmp_path / "junk.pth"
+    junk.write_bytes(b"h\x05.")
+    for line in (
+        [*SEARCH, "--supernet", path],
+        [*TRAIN, "--steps", 1, "--init", path],
+        [*TRAIN, "--steps", 1, "--init", junk],
+    ):
+        outcome = command(*line, "--out", tmp_path / "run")
+        assert (outcome.code, outcome.err.count("\n")) == (1, 1), outcome.err
+        assert "damaged" in outcome.err
+        assert "bug" not in outcome.err
+
+
+def three_joints(path: Path, sigma: float) -> Path:
+    content = {
+        "format": 1,
+        "name": "mine",
+        "joints": {"head": sigma, "left": 0.2, "right": 0.2},
+        "flip": [["left", "right"]],
+    }
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_a_skeleton_of_ones_own(command, tmp_path):
+    own = three_joints(tmp_path / "own.yaml", 0.1)
+    assert command("data", "synth", tmp_path / "x", "--count", 1).code == 0
+    annotations = tmp_path / "x" / "annotations" / "train.json"
+    document = json.loads(annotations.read_text())
+    document["categories"][0]["keypoints"] = ["head", "left", "right"]
+    for annotation in document["annotations"]:
+        annotation["keypoints"] = annotation["keypoints"][:9]
+        annotation["num_keypoints"] = sum(v > 0 for v in annotation["keypoints"][2::3])
+    annotations.write_text(json.dumps(document))
+    data = ["--data", tmp_path / "x", "--workers", 0, "--batch-size", 1, "--steps", 1]
+    line = ["train", "--space", "toy", *data, "--skeleton"]
+    outcome = command(*line, own, "--out", tmp_path / "a")
+    assert outcome.code == 0, outcome.err
+    own.unlink()
+    weights = tmp_path / "a" / "last.safetensors"
+    from ofa_pose.cli._weights import origin_of
+
+    assert origin_of(weights)["skeleton"].joints == ("head", "left", "right")
+    other = three_joints(tmp_path / "other.yaml", 0.3)
+    outcome = command(*line, other, "--init", weights, "--out", tmp_path / "b")
+    assert outcome.code == 1
+    assert "another skeleton called 'mine': sigmas differ" in outcome.err
