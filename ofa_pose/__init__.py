@@ -24,13 +24,14 @@ _PUBLIC = {
     "Cost": "ofa_pose.cost",
     "CostTable": "ofa_pose.cost",
     "count": "ofa_pose.cost",
-    "search": "ofa_pose.search",
+    "search": "ofa_pose.api",
     "OfaPoseError": "ofa_pose.errors",
 }
 
 __all__ = ["__version__", *_PUBLIC]  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
+    from ofa_pose.api import search as search
     from ofa_pose.catalog import load_space as load_space
     from ofa_pose.cost import Budget as Budget
     from ofa_pose.cost import Cost as Cost
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from ofa_pose.errors import OfaPoseError as OfaPoseError
     from ofa_pose.models import build as build
     from ofa_pose.models import register_family as register_family
-    from ofa_pose.search import search as search
     from ofa_pose.skeleton import Skeleton as Skeleton
     from ofa_pose.skeleton import load_skeleton as load_skeleton
     from ofa_pose.space import Arch as Arch

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ofa_pose.catalog import load_space
-from ofa_pose.cli._budgets import name_budgets, refuse_infeasible
+from ofa_pose.cli._budgets import refuse_infeasible
 from ofa_pose.cli._sources import Making, Pictures, Use, limited
 from ofa_pose.cli._weights import origin_of, starter_path, supernet_path
 from ofa_pose.errors import UsageError
@@ -69,6 +69,7 @@ class Target:
             WeightsError: the weights are missing, damaged, or no supernet's.
             UsageError: no starter is in the box for the space.
         """
+        from ofa_pose.api import name_budgets
         from ofa_pose.cost import CostTable
         from ofa_pose.skeleton import load_skeleton
 

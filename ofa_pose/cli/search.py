@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ofa_pose.cli._budgets import all_costs, format_cost, limits_of
 from ofa_pose.cli._options import (
     AnnotationsOption,
     CalibrationOption,
@@ -179,19 +178,21 @@ def _open_run(target: Target, out: Path | None, *, options: Mapping[str, Any]) -
         "budgets": {name: str(budget) for name, budget in target.budgets.items()},
     }
     given = {key: value for key, value in options.items() if key not in _HIDDEN}
+    files = [Path(options[key]) for key in ("space", "skeleton") if options[key]]
     return RunFolder.open(
         out or Path("runs") / f"search-{target.space.name}",
         config=described({**given, **identity}),
         resume=options["resume"],
         force=options["force"],
         free=_FREE,
+        inputs=[target.weights, *files],
     )
 
 
 def _search(
     target: Target, evaluator: SubnetEvaluator, run: RunFolder, *, options: Mapping[str, Any]
 ) -> SearchResult:
-    from ofa_pose.search import search
+    from ofa_pose.api import search
 
     with Meter("search") as meter:
 
@@ -202,13 +203,12 @@ def _search(
         return search(
             target.space,
             evaluator,
-            budgets=limits_of(target.budgets),
-            costs=all_costs(target.table),
+            budgets=target.budgets,
+            costs=target.table,
             seed=options["seed"],
             evaluations=options["evaluations"],
             population=options["population"],
             archive_path=run.file("archive.csv"),
             resume=run.resumed,
             progress=show,
-            format_cost=format_cost,
         )

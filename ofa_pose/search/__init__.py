@@ -1,11 +1,13 @@
 """Which arch wins: evolution over numbers; knows neither torch nor pose.
 
-The package itself can be called: `ofa_pose.search(space, evaluate, ...)` is
-`ofa_pose.search.search(...)`, whichever of the two a program imported first.
+The package itself can be called: `ofa_pose.search(space, evaluate, ...)` is `ofa_pose.api.search`,
+which reads budgets and counts costs, whether a program has imported this package or not.
 """
 
+import importlib
 import sys
 from types import ModuleType
+from typing import Any
 
 from ofa_pose.search.archive import Archive
 from ofa_pose.search.engine import Evolution, SearchSettings, describe
@@ -33,9 +35,11 @@ __all__ = [
 
 
 class _CallableModule(ModuleType):
-    """A package that is called like the function it is named after."""
+    """A package that is called like the public function that bears its name."""
 
-    __call__ = staticmethod(search)
+    def __call__(self, *args: Any, **kwargs: Any) -> SearchResult:
+        # By name, as `ofa_pose` itself resolves it: the search imports nothing above it.
+        return importlib.import_module("ofa_pose.api").search(*args, **kwargs)
 
 
 sys.modules[__name__].__class__ = _CallableModule

@@ -1,0 +1,71 @@
+"""The search as a program asks for it: texts for budgets, costs counted by itself."""
+
+import pytest
+
+import ofa_pose as op
+from ofa_pose.api import name_budgets
+from ofa_pose.errors import BudgetError, InfeasibleBudgetError, UsageError
+from ofa_pose.search import Limit
+
+
+@pytest.fixture(scope="module")
+def toy():
+    return op.load_space("toy")
+
+
+def wide(arch):
+    """Score an arch by its channels."""
+    return {"AP": sum(arch.values()) - arch.resolution}
+
+
+def test_budgets_are_texts_and_costs_are_counted(toy):
+    result = op.search(toy, wide, budgets=["0.3M", "9k params"], seed=0)
+    assert list(result.tiers) == ["0.3M", "9k-params"]
+    for arch in (result.tiers["0.3M"].arch, result.tiers["9k-params"].arch):
+        cost = op.count(toy, arch)
+        assert cost.macs["exact"] <= 300_000 or cost.params <= 9_000
+    within = [arch for arch in toy if op.count(toy, arch).macs["exact"] <= 300_000]
+    best = max(wide(arch)["AP"] for arch in within)  # of 64 archs the search sees every one
+    assert result.tiers["0.3M"].scores["AP"] == best
+
+
+def test_without_budgets_the_tiers_are_searched(toy):
+    result = op.search(toy, wide, evaluations=9)
+    assert list(result.tiers) == ["S", "M", "L"]
+    assert result.tiers["S"].limits == (Limit("macs_exact", 250_000),)
+
+
+def test_one_tier_may_have_several_bounds_of_any_form(toy):
+    bounds = ["0.3M", op.Budget.parse("9k params"), Limit("peak_memory", 1e9)]
+    result = op.search(toy, wide, budgets={"phone": bounds}, evaluations=6)
+    assert result.tiers["phone"].limits == (
+        Limit("macs_exact", 300_000),
+        Limit("params", 9_000),
+        Limit("peak_memory", 1e9),
+    )
+
+
+def test_a_table_counts_for_another_skeleton(toy):
+    table = op.CostTable(toy, skeleton="coco")
+    result = op.search(toy, wide, budgets=["1M"], costs=table, evaluations=4)
+    row = next(iter(result.archive))
+    assert row.costs["params"] == op.count(toy, row.arch, skeleton="coco").params
+
+
+def test_what_is_refused(toy):
+    with pytest.raises(InfeasibleBudgetError, match="smallest possible is .*k exact MACs"):
+        op.search(toy, wide, budgets=["1k"])
+    with pytest.raises(BudgetError, match="1 mile"):
+        op.search(toy, wide, budgets=["1 mile"])
+    with pytest.raises(BudgetError, match="a list of texts"):
+        op.search(toy, wide, budgets="1.2G")
+
+
+def test_a_tier_must_not_be_named_like_a_file_of_the_run(toy):
+    assert list(name_budgets(toy, ["0.25M"])) == ["S"]
+
+    class Renamed:
+        name, tiers = "mine", {"Config": "0.25M", "L": "1M"}
+
+    with pytest.raises(UsageError, match="tier 'Config'.*best"):
+        name_budgets(Renamed(), [])  # pyright: ignore[reportArgumentType]
