@@ -144,3 +144,10 @@ def test_a_skeleton_of_ones_own(command, tmp_path):
     outcome = command(*line, other, "--init", weights, "--out", tmp_path / "b")
     assert outcome.code == 1
     assert "another skeleton called 'mine': sigmas differ" in outcome.err
+
+
+def test_force_does_not_delete_the_supernet_that_is_searched(command, folder):
+    before = contents(folder)
+    outcome = command(*SEARCH, "--supernet", folder, "--budget", "1M", "--out", folder, "--force")
+    assert (outcome.code, "--force would delete" in outcome.err) == (2, True)
+    assert contents(folder) == before
