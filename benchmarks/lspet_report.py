@@ -21,7 +21,6 @@ import ofa_pose as op
 from ofa_pose.evaluate import SubnetEvaluator, evaluate_network
 from ofa_pose.files import atomic_write, sha256_file
 from ofa_pose.runs import RunFolder
-from ofa_pose.search import Limit
 from ofa_pose.space import make_divisible
 from ofa_pose.supernet import load_state, load_supernet, load_weights
 from ofa_pose.train import LAST, Cadence, TrainBudget, finetune, keep_freed_memory, make_recipe
@@ -68,16 +67,10 @@ def search(
     space: op.SearchSpace, evaluate: SubnetEvaluator, options: argparse.Namespace
 ) -> dict[str, op.Arch]:
     """One search that serves all budgets."""
-    table = op.CostTable(space)
-    costs = {"macs_exact": table["macs_exact"]}
-    limits = {
-        tier: Limit("macs_exact", op.Budget.parse(text).limit) for tier, text in BUDGETS.items()
-    }
     result = op.search(
         space,
         evaluate,
-        budgets=limits,
-        costs=costs,
+        budgets=BUDGETS,
         evaluations=options.evaluations,
         archive_path=options.out / "archive.csv",
         resume=(options.out / "archive.csv").exists(),

@@ -157,7 +157,10 @@ def _changes(
 ) -> Iterator[str]:
     for key in keys:
         before, after = found.get(key), now.get(key)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
+        if key == SKELETON:
+            if "options" not in keys:  # else the name has changed, which says enough
+                yield "the skeleton is declared otherwise"
+        elif isinstance(before, Mapping) and isinstance(after, Mapping):
             inner = [k for k in sorted({*before, *after}) if before.get(k) != after.get(k)]
             yield from _changes(inner, before, after, prefix=f"{prefix}{key}.")
         else:

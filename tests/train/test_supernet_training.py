@@ -109,6 +109,7 @@ def assert_equals_whole(
 def test_run_folder(whole: tuple[dict[str, Tensor], Path]):
     _, folder = whole
     assert {path.name for path in folder.iterdir()} == {
+        ".lock",
         "config.yaml",
         "log.txt",
         "metrics.csv",
