@@ -9,7 +9,13 @@ import typer
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines.")]
 SeedOption = Annotated[
-    int, typer.Option("--seed", min=0, help="Where all randomness comes from; same seed, same run.")
+    int,
+    typer.Option(
+        "--seed",
+        min=0,
+        max=2**32 - 1,
+        help="Where all randomness comes from; same seed, same run.",
+    ),
 ]
 SkeletonOption = Annotated[
     str | None,
@@ -120,6 +126,7 @@ CanvasOption = Annotated[
     typer.Option(
         "--canvas",
         min=64,
+        max=4096,
         metavar="PIXELS",
         help="Side of a mosaic's or a synthetic scene's picture.",
         rich_help_panel=_DATA,

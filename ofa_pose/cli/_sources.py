@@ -35,6 +35,12 @@ class Pictures:
     annotations: Path | None = None
     images: Path | None = None
 
+    def __post_init__(self) -> None:
+        if self.images is not None and not self.given:
+            raise UsageError(
+                f"the images in {self.images} need annotations: give their data set as well"
+            )
+
     @property
     def given(self) -> bool:
         """Whether there are any photographs."""
@@ -170,8 +176,9 @@ def scored_scenes(
     if pictures.given == (synthetic is not None):
         raise UsageError("give what to score on: either --data FOLDER, or --synthetic N")
     if synthetic is not None:
-        return making.synthetic(synthetic, Use.REPORT)
-    scenes = making.of(pictures.open(split, making.skeleton), Use.REPORT)
+        scenes = making.synthetic(synthetic, Use.REPORT)
+    else:
+        scenes = making.of(pictures.open(split, making.skeleton), Use.REPORT)
     return scenes if most is None else limited(scenes, most)
 
 

@@ -71,7 +71,7 @@ class LearningOptions:
         """Return the changes to a recipe that the options ask for.
 
         Raises:
-            RecipeError: a `--set` cannot be read, or more than one length is given.
+            RecipeError: a `--set` cannot be read, or something is given twice.
         """
         lengths = {"steps": self.steps, "epochs": self.epochs, "minutes": self.minutes}
         given = {key: value for key, value in lengths.items() if value is not None}
@@ -79,7 +79,10 @@ class LearningOptions:
             raise RecipeError(f"give one length of the run, not --{' and --'.join(given)}")
         if self.batch_size is not None:
             given["batch_size"] = self.batch_size
-        return {**read_settings(self.set_ or ()), **given}
+        settings = read_settings(self.set_ or ())
+        for key in settings.keys() & given.keys():
+            raise RecipeError(f"{key} is given twice, by --set and by --{key.replace('_', '-')}")
+        return {**settings, **given}
 
 
 @dataclass(frozen=True)
@@ -185,7 +188,7 @@ def read_settings(pairs: Sequence[str]) -> dict[str, Any]:
     """Return `KEY=VALUE` pairs as a nested mapping; dots nest, values are read as YAML.
 
     Raises:
-        RecipeError: a pair cannot be read.
+        RecipeError: a pair cannot be read or has no value.
     """
     import yaml
 
@@ -198,6 +201,8 @@ def read_settings(pairs: Sequence[str]) -> dict[str, Any]:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise RecipeError(f"cannot read the value in --set {pair!r}") from error
+        if value is None:
+            raise RecipeError(f"--set {pair!r} has no value; write KEY=VALUE, such as lr=0.001")
         *outer, name = key.strip().split(".")
         place = settings
         for part in outer:

@@ -31,9 +31,9 @@ def check_device(device: str) -> str:
     import torch
 
     try:
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).partition("\n")[0].partition(". ")[0]
         raise UsageError(f"--device {device} cannot be used here: {reason}") from error
     return device
 

@@ -24,7 +24,8 @@ def synth(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Made if absent.")],
     count: Annotated[int, typer.Option("--count", min=1, help="Number of scenes.")] = 100,
     size: Annotated[
-        int, typer.Option("--size", min=64, metavar="PIXELS", help="Side of the pictures.")
+        int,
+        typer.Option("--size", min=64, max=4096, metavar="PIXELS", help="Side of the pictures."),
     ] = 256,
     skeleton: Annotated[
         str, typer.Option("--skeleton", metavar="NAME|FILE", help="Joints: crowdpose, coco, ...")

@@ -25,6 +25,7 @@ from ofa_pose.errors import OfaPoseError
 
 PROGRAM = "ofa-pose"
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+_RESUMABLE = (["train"], ["finetune"], ["search"])
 
 # typer's own base of usage errors; it lies in click or inside typer, depending on typer's version.
 _TyperError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -93,7 +94,8 @@ def run(arguments: Sequence[str]) -> int:
         )
         return _fail(error, message, code=FAILED, debug=debug)
     if code == INTERRUPTED:
-        _console.error("interrupted; what was saved is complete, --resume goes on from it")
+        hint = "; what was saved is complete, --resume goes on from it"
+        _console.error("interrupted" + hint * (arguments[:1] in _RESUMABLE))
     return code if isinstance(code, int) else DONE
 
 

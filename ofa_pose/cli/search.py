@@ -37,6 +37,7 @@ from ofa_pose.cli._searching import (
 from ofa_pose.cli._sources import CANVAS, Making, Pictures, described
 from ofa_pose.cli._weights import check_device
 from ofa_pose.cli._winners import save_winners, tell_search, write_front
+from ofa_pose.errors import UsageError
 from ofa_pose.files import sha256_file
 
 if TYPE_CHECKING:
@@ -136,6 +137,9 @@ def command(
 
 def _scenes(pictures: Pictures, making: Making, *, options: Mapping[str, Any]) -> SearchScenes:
     if not pictures.given:
+        for key in ("calibration", "report"):
+            if options[key] is not None:
+                raise UsageError(f"--{key} goes with --data; synthetic scenes serve every purpose")
         return painted_scenes(
             making, count=options["scenes"], calibration=options["calibration_scenes"]
         )

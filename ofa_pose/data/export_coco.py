@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 
 from ofa_pose.data.scene import SceneSource, ground_truth_of
-from ofa_pose.errors import DataError, RunFolderError
+from ofa_pose.errors import DataError, RunFolderError, UsageError
 from ofa_pose.files import atomic_write
 
 _JPEG_QUALITY = 95
@@ -38,12 +39,17 @@ def write_coco(
         The path of the annotation file.
 
     Raises:
+        UsageError: the split's name is none.
         RunFolderError: the split exists and `force` is not set.
         OfaPoseError: the folder cannot be written.
     """
+    if not re.fullmatch(r"\w[\w.-]*", split):
+        raise UsageError(f"{split!r} is no name for a split; use letters, digits, '_', '-' and '.'")
     target = Path(folder) / "annotations" / f"{split}.json"
     if target.exists() and not force:
         raise RunFolderError(f"{target} exists; use --force to overwrite it")
+    # An interruption must leave no annotations of other pictures than those that are there.
+    target.unlink(missing_ok=True)
     images, annotations = [], []
     categories: list[dict] = []
     for index in range(len(source)):

@@ -34,7 +34,7 @@ class TrainBudget:
             raise RecipeError(f"give one of --steps, --epochs and --minutes; {found}")
         for key, value in given.items():
             if not (math.isfinite(value) and value > 0):
-                raise RecipeError(f"--{key} must be above 0, got {value:g}")
+                raise RecipeError(f"--{key} must be a finite number above 0, got {value:g}")
 
     def total_steps(self, *, images: int, batch_size: int) -> int | None:
         """Return the number of steps, or None for a length in minutes."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ofa_pose.cli import _console, spaces
+from ofa_pose.cli import _console, macs, spaces, train
 from ofa_pose.cli.main import run
 
 WRONG_USE = [
@@ -63,6 +63,19 @@ def test_whatever_happens_is_one_line(command, monkeypatch, raised, code, expect
     outcome = command("spaces", "show", "toy")
     assert outcome.code == code
     assert expected in outcome.err
+    assert_one_line(outcome.err)
+
+
+@pytest.mark.parametrize("arguments", [["train", "--space", "toy"], ["macs", "--space", "toy"]])
+def test_only_what_has_a_run_folder_can_be_resumed(command, monkeypatch, arguments):
+    def fail(name):
+        raise KeyboardInterrupt
+
+    module = {"train": train, "macs": macs}[arguments[0]]
+    monkeypatch.setattr(module, "load_space", fail)
+    outcome = command(*arguments)
+    assert outcome.code == 130
+    assert ("--resume" in outcome.err) == (arguments[0] == "train")
     assert_one_line(outcome.err)
 
 

@@ -209,6 +209,12 @@ REFUSED = [
     ([*TRAIN, "--steps", 1, "--set", "lr"], 2, "KEY=VALUE"),
     ([*TRAIN, "--steps", 1, "--set", "lrr=1"], 2, "did you mean 'lr'"),
     ([*TRAIN, "--steps", 1, "--set", "augmentation.rotaton=1"], 2, "rotation"),
+    ([*TRAIN, "--steps", 1, "--set", "lr="], 2, "no value"),
+    ([*TRAIN, "--steps", 1, "--set", "batch_size=4"], 2, "by --set and by --batch-size"),
+    ([*TRAIN, "--steps", 1, "--images", "photos"], 2, "need annotations"),
+    ([*TRAIN, "--steps", 1, "--canvas", 10**6], 2, "--canvas"),
+    ([*TRAIN, "--steps", 1, "--seed", 2**64], 2, "--seed"),
+    ([*TRAIN, "--steps", 1, "--device", "meta"], 2, "--device meta"),
     ([*TRAIN, "--steps", 1, "--recipe", "supernets"], 2, "did you mean 'supernet'"),
     ([*TRAIN, "--steps", 1, "--device", "warp"], 2, "--device warp"),
     ([*TRAIN, "--steps", 1, "--init", "absent.safetensors"], 1, "absent.safetensors"),
@@ -221,6 +227,7 @@ REFUSED = [
     (["search", "--space", "toy", "--budget", "1G:papr"], 2, "did you mean 'paper'"),
     (["eval", "absent.yaml", "--synthetic", 2], 2, "absent.yaml"),
     (["finetune", "absent.yaml", "--synthetic", 2, "--steps", 1], 2, "absent.yaml"),
+    (["data", "synth", "people", "--split", "../up"], 2, "no name for a split"),
 ]
 
 
@@ -274,6 +281,17 @@ def test_a_damaged_picture_is_named_and_skipped(command, tmp_path):
     outcome = command(*line, "--steps", 1, "--out", tmp_path / "run")
     assert outcome.code == 0, outcome.err
     assert "000002.jpg" in outcome.err
+
+
+def test_eval_scores_on_at_most_so_many(command, searched):
+    line = ["eval", searched / "S.yaml", "--synthetic", 5, "--scenes", 2, "--json"]
+    assert json.loads(command(*line).out)["scenes"] == 2
+
+
+def test_sets_for_photographs_need_photographs(command, trained):
+    outcome = command(*SEARCH, "--supernet", trained, "--report", "photos")
+    assert outcome.code == 2
+    assert "--report goes with --data" in outcome.err
 
 
 def test_eval_needs_one_kind_of_scenes(command, searched):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ofa_pose.data import SyntheticScenes, open_scenes, write_coco
-from ofa_pose.errors import RunFolderError
+from ofa_pose.errors import RunFolderError, UsageError
 
 
 def test_round_trip(tmp_path):
@@ -31,6 +31,27 @@ def test_round_trip(tmp_path):
         assert np.abs(back.image.astype(int) - made.image).mean() < 12
         masked += not made.valid.all()
     assert masked > 0
+
+
+def test_an_interruption_leaves_no_annotations_of_other_pictures(tmp_path):
+    class Interrupted(SyntheticScenes):
+        def __getitem__(self, index):
+            if index == 1:
+                raise KeyboardInterrupt
+            return super().__getitem__(index)
+
+    path = write_coco(SyntheticScenes(0, 2, size=48, skeleton="crowdpose"), tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        write_coco(Interrupted(1, 2, size=48, skeleton="crowdpose"), tmp_path, force=True)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("split", ["", "../up", "a/b", ".", "a b"])
+def test_a_split_is_a_plain_name(tmp_path, split):
+    source = SyntheticScenes(0, 1, size=48, skeleton="crowdpose")
+    with pytest.raises(UsageError, match="no name for a split"):
+        write_coco(source, tmp_path / "set", split=split)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_existing_split_is_kept_unless_forced(tmp_path):

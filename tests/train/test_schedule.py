@@ -65,8 +65,8 @@ def test_fraction():
     [
         ({}, "got none"),
         ({"steps": 1, "minutes": 2}, "got steps, minutes"),
-        ({"steps": 0}, "--steps must be above 0, got 0"),
-        ({"minutes": float("nan")}, "--minutes must be above 0, got nan"),
+        ({"steps": 0}, "--steps must be a finite number above 0, got 0"),
+        ({"minutes": float("nan")}, "--minutes must be a finite number above 0, got nan"),
     ],
 )
 def test_bad_lengths(given: dict[str, float], message: str):
