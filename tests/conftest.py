@@ -1,7 +1,8 @@
 """Fixtures that every test may use."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,20 @@ def test_data() -> Path:
 
 
 @pytest.fixture
-def full_disk() -> Iterator[None]:
-    """No file can grow past 8 KiB during the test."""
+def full_disk() -> Callable[[], AbstractContextManager[None]]:
+    """A context in which no file can grow past 8 KiB.
+
+    A context and not the whole test: pytest's own output may go to a file, too.
+    """
     resource = pytest.importorskip("resource")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    @contextmanager
+    def limited() -> Iterator[None]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited

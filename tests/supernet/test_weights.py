@@ -1,5 +1,7 @@
 """Weights on disk: round trips, and everything that must be refused."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,8 @@ import torch
 import ofa_pose as op
 from ofa_pose.errors import OfaPoseError, WeightsError
 from ofa_pose.supernet import load_supernet, load_weights, save_supernet, save_weights
+
+Limit = Callable[[], AbstractContextManager[None]]
 
 
 @pytest.fixture
@@ -86,9 +90,9 @@ def test_a_number_too_large_for_fp16_is_never_written(tmp_path: Path) -> None:
         save_weights(tmp_path / "x", {"w": torch.tensor([1e6])}, metadata={}, half=True)
 
 
-@pytest.mark.usefixtures("full_disk")
-def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(OfaPoseError, match=r"cannot write .*x\.safetensors: [^\n]*$"):
+def test_a_full_disk_is_one_clear_line(tmp_path: Path, full_disk: Limit) -> None:
+    message = r"cannot write .*x\.safetensors: [^\n]*$"
+    with full_disk(), pytest.raises(OfaPoseError, match=message):
         save_weights(tmp_path / "x.safetensors", {"w": torch.zeros(10_000)}, metadata={})
     assert list(tmp_path.iterdir()) == []
 

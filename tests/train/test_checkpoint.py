@@ -1,5 +1,7 @@
 """Checkpoints that cannot be written, or are none."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,14 @@ from ofa_pose.train.checkpoint import (
     save_checkpoint,
 )
 
+Limit = Callable[[], AbstractContextManager[None]]
 
-@pytest.mark.usefixtures("full_disk")
-def test_a_full_disk_is_one_clear_line_and_spares_the_old_one(tmp_path: Path):
+
+def test_a_full_disk_is_one_clear_line_and_spares_the_old_one(tmp_path: Path, full_disk: Limit):
     path = tmp_path / "checkpoint.pt"
     save_checkpoint(path, Checkpoint({"seed": 3}, TrainState(), {"w": torch.ones(2)}, {}))
-    with pytest.raises(OfaPoseError, match=r"cannot write .*checkpoint\.pt; is the disk full\?"):
+    message = r"cannot write .*checkpoint\.pt; is the disk full\?"
+    with full_disk(), pytest.raises(OfaPoseError, match=message):
         save_checkpoint(path, Checkpoint({}, TrainState(), {"w": torch.zeros(10_000)}, {}))
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
     assert load_checkpoint(path).identity == {"seed": 3}
