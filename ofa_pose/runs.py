@@ -24,6 +24,7 @@ CONFIG = "config.yaml"
 LOG = "log.txt"
 LOCK = ".lock"
 FORMAT = 1
+_TOLD = 6  # differences that a message names
 
 # What a run may leave at the top of its folder; `force` deletes these and nothing else.
 _LEFTOVERS = ("*.yaml", "*.txt", "*.csv", "archive.json", "*.png", "*.pt", "*.safetensors")
@@ -193,13 +194,14 @@ def _compare(
     before, now = dict(_leaves(before)), dict(_leaves(now))
     differing = [
         f"{key} was {before.get(key, 'not set')!r} and is now {now.get(key, 'not set')!r}"
-        for key in sorted({*before, *now})
+        for key in sorted({*before, *now}, key=lambda key: (key != "verb", key))
         if before.get(key) != now.get(key)
         and not any(key == name or key.startswith(f"{name}.") for name in free)
     ]
     if differing:
+        told = differing[:_TOLD] + [f"{len(differing) - _TOLD} more"] * (len(differing) > _TOLD)
         raise RunFolderError(
-            f"cannot resume {path}: {'; '.join(differing)}; give the same values or another folder"
+            f"cannot resume {path}: {'; '.join(told)}; give the same values or another folder"
         )
 
 

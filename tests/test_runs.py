@@ -87,6 +87,15 @@ def test_resume_of_another_run_names_the_keys(tmp_path: Path):
     assert yaml.safe_load((tmp_path / "config.yaml").read_text())["seed"] == 1
 
 
+def test_resume_of_quite_another_run_names_its_verb_first(tmp_path: Path):
+    RunFolder.open(tmp_path, config={"verb": "train", **dict.fromkeys("abcdefgh", 1)}).close()
+    with pytest.raises(RunFolderError) as caught:
+        RunFolder.open(tmp_path, config={"verb": "search"}, resume=True)
+    expected = f"cannot resume {tmp_path}: verb was 'train' and is now 'search'; a was 1"
+    assert str(caught.value).startswith(expected)
+    assert "; 3 more; give" in str(caught.value)
+
+
 def test_free_keys_may_differ(tmp_path: Path):
     RunFolder.open(tmp_path, config=CONFIG).close()
     other = {**CONFIG, "workers": 8, "recipe": {"lr": 0.2}}

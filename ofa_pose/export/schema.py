@@ -124,6 +124,13 @@ class TierFile(_Section):
     options: dict[str, bool | int | float | str]
     space: SpaceSection
 
+    @field_validator("options")
+    @classmethod
+    def _others(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if "skeleton" in value:
+            raise ValueError("the skeleton is a section of its own and no option")
+        return value
+
 
 def check_document(document: Any, *, source: str | Path) -> TierFile:
     """Return the checked document.
@@ -159,7 +166,7 @@ def read_tier_file(path: Path) -> TierFile:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError:
         raise UsageError(f"{path}: is not text; give the tier's .yaml, not its weights") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
         raise UsageError(f"{path}: is not valid YAML{where}") from None

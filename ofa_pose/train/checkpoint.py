@@ -128,8 +128,11 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     except WeightsError:
         raise
     except Exception as error:  # junk that looks like a pickle can raise anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"{path} is not a whole checkpoint: {reason}") from error
+        # Of torch's messages, the first sentence; the others advise to load it unsafely.
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0].partition(". ")[0]
+        raise WeightsError(
+            f"{path} is not a whole checkpoint; --force starts the run anew ({reason})"
+        ) from error
 
 
 def check_identity(path: str | Path, *, found: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -196,5 +196,9 @@ class Trainer:
         check_identity(self._path, found=checkpoint.identity, now=self.job.identity())
         load_state(self.job.model, checkpoint.model, source=str(self._path))
         self._optimizer.load_state_dict(dict(checkpoint.optimizer))
-        self.state = checkpoint.state
+        self.state = state = checkpoint.state
+        best = self.job.run.file(BEST)
+        if state.best is not None and not best.is_file():
+            _LOG.warning("%s is gone; the best is sought anew after step %d", best, state.step)
+            state.best = state.best_step = None
         _LOG.info("resumed after step %d", self.state.step)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,14 +12,16 @@ from pathlib import Path
 from ofa_pose.errors import RunFolderError
 from ofa_pose.files import atomic_write
 
+_LOG = logging.getLogger(__name__)
+
 
 class MetricsFile:
     """Rows keyed by their `step`, appended as they come; new columns are added at the right.
 
     Args:
         path: the CSV file.
-        keep: rows of an earlier part of the run up to this step stay, later ones are dropped;
-            0 starts an empty file.
+        keep: rows of an earlier part of the run up to this step, its last, stay, later ones are
+            dropped; 0 starts an empty file.
 
     Raises:
         RunFolderError: the file there is not a metrics file.
@@ -30,6 +33,8 @@ class MetricsFile:
         self._rows: list[dict[str, str]] = []
         if keep and path.exists():
             self._read(keep)
+        if keep and not (self._rows and int(self._rows[-1]["step"]) == keep):
+            _LOG.warning("%s has lost rows: the one of step %d is not there", path, keep)
         self._write_all()
 
     def append(self, row: Mapping[str, float]) -> None:

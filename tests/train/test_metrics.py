@@ -36,6 +36,11 @@ def test_line_cut_short_by_a_kill(tmp_path: Path):
     assert path.read_text() == "step,loss\n100,0.5\n"
 
 
+def test_lost_rows_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    MetricsFile(tmp_path / "metrics.csv", keep=110)
+    assert "the one of step 110 is not there" in caplog.text
+
+
 def test_keep_nothing_starts_anew(tmp_path: Path):
     path = tmp_path / "metrics.csv"
     path.write_text("step,loss\n100,0.5\n")

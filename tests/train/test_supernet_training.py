@@ -202,6 +202,12 @@ def test_resuming_a_finished_run_changes_nothing(
     assert_equals_whole(again, finished, whole)
 
 
+def test_lost_best_weights_are_sought_anew(scenes: Any, open_run: OpenRun, finished: Path):
+    (finished / "best.safetensors").unlink()
+    result = train(fresh(), scenes, open_run(resume=True), resume=True)
+    assert (result.best, result.best_weights) == (None, None)
+
+
 def test_resume_without_checkpoint_starts_anew(
     scenes: Any, open_run: OpenRun, tmp_path: Path, whole: Any
 ):
@@ -337,6 +343,7 @@ def test_damaged_checkpoint(damage: str, scenes: Any, open_run: OpenRun, finishe
     with pytest.raises(WeightsError, match="is not a whole checkpoint") as caught:
         train(fresh(), scenes, open_run(resume=True), resume=True)
     assert "\n" not in str(caught.value)
+    assert "weights_only" not in str(caught.value)
 
 
 def test_minutes(scenes: Any, open_run: OpenRun):
