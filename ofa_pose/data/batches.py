@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from types import TracebackType
 
 import cv2
 import numpy as np
@@ -192,10 +194,17 @@ def _stack(arrays: Sequence[np.ndarray]) -> torch.Tensor:
 
 
 def _prepare_worker(worker: int) -> None:
-    """Leave Ctrl-C to the parent, and take one core.
+    """Leave Ctrl-C to the parent without a word, and take one core.
 
     OpenCV gets 0 threads (run in the caller), not 1: with 1 it joins the threads of its pool,
     which a forked process does not have.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = _tell
     cv2.setNumThreads(0)
+
+
+def _tell(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Print an error of a worker's thread, unless it is that the parent takes no more batches."""
+    if not issubclass(kind, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, traceback)
