@@ -17,11 +17,16 @@ _PARTIAL = re.compile(r"\..*~[a-z0-9_]{8}(\.[^.]+)?")
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: str | Path, *, previous: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`.
 
     Whatever happens in between (an exception, a full disk, `kill -9`), `path` holds either its
     old content or the whole new one.
+
+    Args:
+        path: what is written.
+        previous: a path beside it that the old file is renamed to once the new one is whole;
+            a kill between the two renames leaves it there and nothing at `path`.
 
     Raises:
         OfaPoseError: the folder cannot be written or the disk is full.
@@ -41,6 +46,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             temporary.chmod(0o666 & ~umask)
             with temporary.open("rb") as stream:
                 os.fsync(stream.fileno())
+            if previous is not None and path.exists():
+                path.replace(previous)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

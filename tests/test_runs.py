@@ -116,7 +116,10 @@ def test_resume_of_a_run_killed_before_it_began(tmp_path: Path):
 
 def test_force_removes_what_the_run_left(tmp_path: Path):
     RunFolder.open(tmp_path, config=CONFIG).close()
-    left = "checkpoint.pt", "best.safetensors", "S.yaml", "front.png", "archive.csv", "archive.json"
+    left = (
+        "checkpoint.pt", "checkpoint.previous.pt", "best.safetensors", "S.yaml", "front.png",
+        "archive.csv", "archive.json", ".checkpoint~a1b2c3_d.pt",
+    )  # fmt: skip
     for name in left:
         (tmp_path / name).touch()
     (tmp_path / "notes.md").write_text("mine")

@@ -141,9 +141,10 @@ class Learning:
 
     def goes_on(self, default: str) -> bool:
         """Whether the weights will be those of the run's checkpoint, whatever it started from."""
+        from ofa_pose.train.checkpoint import has_checkpoint
         from ofa_pose.train.loop import CHECKPOINT
 
-        return self.options.resume and (self.folder(default) / CHECKPOINT).is_file()
+        return self.options.resume and has_checkpoint(self.folder(default) / CHECKPOINT)
 
     def open_run(
         self, default: str, identity: Mapping[str, Any], *, inputs: Sequence[Path | None] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,14 +12,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import ofa_pose
 from ofa_pose.errors import OfaPoseError, RunFolderError, TrainingDivergedError, WeightsError
 from ofa_pose.files import atomic_path
 from ofa_pose.supernet.metadata import SKELETON
+from ofa_pose.train.digest import digest
 
-FORMAT = 1
+FORMAT = 2
+_UNHASHED = 1  # the format of before checkpoints carried a hash
+
+_LOG = logging.getLogger(__name__)
 
 # What the weights mean, in the order of reporting; a difference is a foreign checkpoint.
 _MEANING = ("kind", "space", "space_hash", "options", SKELETON, "arch")
+
+
+class DamagedCheckpointError(WeightsError):
+    """A checkpoint that was cut short or altered on the disk."""
 
 
 @dataclass
@@ -80,59 +90,117 @@ class Checkpoint:
     optimizer: Mapping[str, Any]
 
 
+def previous_of(path: Path) -> Path:
+    """Return where the checkpoint before the one at `path` is kept: `checkpoint.previous.pt`."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def has_checkpoint(path: Path) -> bool:
+    """Whether there is a checkpoint at `path`, or at least the one before it."""
+    return path.is_file() or previous_of(path).is_file()
+
+
 def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
-    """Write `checkpoint` atomically.
+    """Write `checkpoint` atomically; the one that was there stays as `previous_of(path)`.
 
     Raises:
-        TrainingDivergedError: a tensor holds a NaN or an infinity; `path` is left as it was.
-        OfaPoseError: the folder cannot be written or the disk is full.
+        TrainingDivergedError: a tensor holds a NaN or an infinity; the files are left as they
+            were.
+        OfaPoseError: the folder cannot be written or the disk is full; likewise.
     """
-    check_finite(checkpoint.model, last_good=Path(path))
-    check_finite(dict(_tensors(checkpoint.optimizer)), last_good=Path(path))
+    path = Path(path)
+    check_finite(checkpoint.model, last_good=path)
+    check_finite(dict(_tensors(checkpoint.optimizer)), last_good=path)
     content = {
         "format": FORMAT,
+        "version": ofa_pose.__version__,
         "identity": dict(checkpoint.identity),
         "state": dataclasses.asdict(checkpoint.state),
         "model": dict(checkpoint.model),
         "optimizer": dict(checkpoint.optimizer),
     }
+    content["sha256"] = digest(content)
     try:
-        with atomic_path(path) as temporary:
+        with atomic_path(path, previous=previous_of(path)) as temporary:
             torch.save(content, temporary)
     except RuntimeError as error:  # what torch makes of a full disk
         reason = str(error).splitlines()[0]
         raise OfaPoseError(f"cannot write {path}; is the disk full? ({reason})") from error
 
 
+def load_newest(path: Path) -> tuple[Checkpoint, Path]:
+    """Read the checkpoint at `path`, or the one before it if that one is damaged or gone.
+
+    Returns:
+        The checkpoint, and the file it was read from.
+
+    Raises:
+        DamagedCheckpointError: there is none that is whole.
+        WeightsError: there is none at all, or the newest one is of another format.
+    """
+    faults: list[str] = []
+    for file in (path, previous_of(path)):
+        if not file.is_file():
+            continue
+        try:
+            checkpoint = load_checkpoint(file)
+        except DamagedCheckpointError as error:
+            faults.append(str(error))
+            continue
+        if file != path:
+            fault = faults[0] if faults else f"{path} is gone"
+            _LOG.warning("%s; going on from the one before it, %s", fault, file)
+        return checkpoint, file
+    if not faults:
+        raise WeightsError(f"no checkpoint at {path}")
+    if len(faults) == 1:
+        faults.append("there is no other")
+    raise DamagedCheckpointError(f"{' and '.join(faults)}; --force starts the run anew")
+
+
 def load_checkpoint(path: str | Path) -> Checkpoint:
     """Read a checkpoint onto the CPU without unpickling code.
 
     Raises:
-        WeightsError: the file is absent, damaged, or of another format.
+        DamagedCheckpointError: it is not what was written.
+        WeightsError: the file is absent, or of another format.
     """
+    content = _read(Path(path))
+    writer = f"written by ofa_pose {content.get('version')}"
+    if content["format"] not in (_UNHASHED, FORMAT):
+        raise WeightsError(
+            f"{path} is a checkpoint of format {content['format']}, {writer}; this version reads "
+            f"format {FORMAT}"
+        )
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        if content["format"] != FORMAT:
-            raise WeightsError(
-                f"{path} is a checkpoint of format {content['format']}; this version reads "
-                f"format {FORMAT}"
-            )
         return Checkpoint(
             identity=content["identity"],
             state=TrainState(**content["state"]),
             model=content["model"],
             optimizer=content["optimizer"],
         )
-    except FileNotFoundError as error:
-        raise WeightsError(f"no checkpoint at {path}") from error
-    except WeightsError:
-        raise
+    except (KeyError, TypeError) as error:
+        raise WeightsError(
+            f"{path} is a checkpoint that this version cannot read, {writer} ({error})"
+        ) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a file holds, once its hash has shown that it is what was written."""
+    if not path.is_file():
+        raise WeightsError(f"no checkpoint at {path}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        form, sha256 = content["format"], content.pop("sha256", None)
+    except PermissionError as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror}") from error
     except Exception as error:  # junk that looks like a pickle can raise anything
         # Of torch's messages, the first sentence; the others advise to load it unsafely.
         reason = f"{type(error).__name__}: {error}".partition("\n")[0].partition(". ")[0]
-        raise WeightsError(
-            f"{path} is not a whole checkpoint; --force starts the run anew ({reason})"
-        ) from error
+        raise DamagedCheckpointError(f"{path} is not a whole checkpoint ({reason})") from error
+    if form != _UNHASHED and sha256 != digest(content):
+        raise DamagedCheckpointError(f"{path} is damaged (its content has another SHA-256)")
+    return content
 
 
 def check_identity(path: str | Path, *, found: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -185,9 +253,13 @@ def check_finite(tensors: Mapping[str, Tensor], *, last_good: Path) -> None:
 
 def describe(path: Path) -> str:
     """Say where training can go on from: the checkpoint at `path`, if there is one."""
-    if not path.exists():
+    if not has_checkpoint(path):
         return "no checkpoint had been written yet"
-    return f"the last good checkpoint is {path} (step {load_checkpoint(path).state.step})"
+    try:
+        checkpoint, file = load_newest(path)
+    except WeightsError as error:
+        return str(error)
+    return f"the last good checkpoint is {file} (step {checkpoint.state.step})"
 
 
 def _tensors(value: object, prefix: str = "optimizer") -> Iterator[tuple[str, Tensor]]:

@@ -14,7 +14,8 @@ from ofa_pose.train.checkpoint import (
     TrainState,
     check_identity,
     describe,
-    load_checkpoint,
+    has_checkpoint,
+    load_newest,
     save_checkpoint,
 )
 from ofa_pose.train.interrupt import deferred_interrupt
@@ -58,7 +59,7 @@ class Trainer:
         self._path = job.run.file(CHECKPOINT)
         job.model.to(job.device)
         self._optimizer = make_optimizer(job.model, job.recipe)
-        if resume and self._path.exists():
+        if resume and has_checkpoint(self._path):
             self._restore()
         self._metrics = MetricsFile(job.run.file(METRICS), keep=self.state.reported)
         self._saved_at = time.monotonic()
@@ -192,11 +193,13 @@ class Trainer:
         self._saved_at = time.monotonic()
 
     def _restore(self) -> None:
-        checkpoint = load_checkpoint(self._path)
-        check_identity(self._path, found=checkpoint.identity, now=self.job.identity())
-        load_state(self.job.model, checkpoint.model, source=str(self._path))
+        checkpoint, file = load_newest(self._path)
+        check_identity(file, found=checkpoint.identity, now=self.job.identity())
+        load_state(self.job.model, checkpoint.model, source=str(file))
         self._optimizer.load_state_dict(dict(checkpoint.optimizer))
         self.state = state = checkpoint.state
+        if file != self._path:
+            file.replace(self._path)  # or the next save would keep a damaged one for this one
         best = self.job.run.file(BEST)
         if state.best is not None and not best.is_file():
             _LOG.warning("%s is gone; the best is sought anew after step %d", best, state.step)

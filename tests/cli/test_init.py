@@ -78,6 +78,9 @@ def test_resume_does_not_need_what_it_started_from(command, folder, tmp_path, ki
     assert outcome.code == 0, outcome.err
     assert yaml.safe_load((out / "config.yaml").read_text()) == config
     (out / "checkpoint.pt").unlink()
+    assert command(*line, "--resume").code == 0  # by the one before it
+    for file in out.glob("checkpoint*"):
+        file.unlink()
     outcome = command(*line, "--resume")
     assert outcome.code == 1
     assert "neither best.safetensors nor last.safetensors" in outcome.err

@@ -69,7 +69,7 @@ def names_in(folder):
 def test_train_writes_a_run_folder(trained):
     names = names_in(trained)
     assert names == {
-        "config.yaml", "log.txt", "metrics.csv", "checkpoint.pt",
+        "config.yaml", "log.txt", "metrics.csv", "checkpoint.pt", "checkpoint.previous.pt",
         "best.safetensors", "last.safetensors",
     }  # fmt: skip
     config = yaml.safe_load((trained / "config.yaml").read_text())

@@ -1,5 +1,6 @@
-"""Checkpoints that cannot be written, or are none."""
+"""Checkpoints that cannot be written, or are none, and the one that is kept for that case."""
 
+import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -7,26 +8,156 @@ from pathlib import Path
 import pytest
 import torch
 
+import ofa_pose
 from ofa_pose.errors import OfaPoseError, RunFolderError, WeightsError
 from ofa_pose.train.checkpoint import (
     Checkpoint,
+    DamagedCheckpointError,
     TrainState,
     check_identity,
+    describe,
     load_checkpoint,
+    load_newest,
     save_checkpoint,
 )
 
 Limit = Callable[[], AbstractContextManager[None]]
 
 
-def test_a_full_disk_is_one_clear_line_and_spares_the_old_one(tmp_path: Path, full_disk: Limit):
-    path = tmp_path / "checkpoint.pt"
-    save_checkpoint(path, Checkpoint({"seed": 3}, TrainState(), {"w": torch.ones(2)}, {}))
+def save(path: Path, *steps: int) -> None:
+    """Save one small checkpoint after another."""
+    for step in steps:
+        weights = torch.arange(512.0) + step
+        save_checkpoint(path, Checkpoint({"seed": 3}, TrainState(step=step), {"w": weights}, {}))
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-300])
+
+
+def rot(path: Path) -> None:
+    """Flip one bit of the weights, as a failing disk does."""
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.tensor([200.0, 201.0]).numpy().tobytes())] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "checkpoint.pt"
+
+
+@pytest.fixture
+def previous(tmp_path: Path) -> Path:
+    return tmp_path / "checkpoint.previous.pt"
+
+
+def test_the_last_one_before_is_kept(path: Path, previous: Path):
+    save(path, 1)
+    assert [file.name for file in path.parent.iterdir()] == ["checkpoint.pt"]
+    save(path, 2, 3)
+    assert sorted(file.name for file in path.parent.iterdir()) == [previous.name, path.name]
+    assert load_checkpoint(previous).state.step == 2
+    newest, file = load_newest(path)
+    assert (newest.state.step, file) == (3, path)
+
+
+def test_it_says_what_wrote_it(path: Path):
+    save(path, 1)
+    content = torch.load(path, weights_only=True)
+    assert (content["format"], content["version"]) == (2, ofa_pose.__version__)
+    assert len(content["sha256"]) == 64
+    torch.save({**content, "format": 3, "version": "9.9"}, path)
+    with pytest.raises(DamagedCheckpointError):  # for the hash covers the format, too
+        load_checkpoint(path)
+
+
+def test_another_format_is_refused_not_skipped(path: Path, monkeypatch: pytest.MonkeyPatch):
+    save(path, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr("ofa_pose.train.checkpoint.FORMAT", 77)
+        save(path, 2)
+    message = r"of format 77, written by ofa_pose [\d.]+; this version reads format 2"
+    with pytest.raises(WeightsError, match=message) as caught:
+        load_newest(path)
+    assert not isinstance(caught.value, DamagedCheckpointError)
+
+
+@pytest.mark.parametrize("damage", [cut, rot, lambda path: path.write_bytes(b"")])
+def test_a_damaged_one_is_named_and_skipped(
+    damage: Callable[[Path], None], path: Path, previous: Path, caplog: pytest.LogCaptureFixture
+):
+    save(path, 1, 2)
+    damage(path)
+    with pytest.raises(DamagedCheckpointError, match=r"checkpoint\.pt is (damaged|not a whole)"):
+        load_checkpoint(path)
+    found, file = load_newest(path)
+    assert (found.state.step, file) == (1, previous)
+    (told,) = caplog.messages
+    assert told.startswith(f"{path} is ")
+    assert told.endswith(f"; going on from the one before it, {previous}")
+    assert "\n" not in told
+    assert describe(path) == f"the last good checkpoint is {previous} (step 1)"
+
+
+def test_a_kill_between_the_two_renames(
+    path: Path, previous: Path, caplog: pytest.LogCaptureFixture
+):
+    save(path, 1)
+    path.rename(previous)
+    found, file = load_newest(path)
+    assert (found.state.step, file) == (1, previous)
+    assert caplog.messages == [f"{path} is gone; going on from the one before it, {previous}"]
+
+
+def test_both_damaged(path: Path, previous: Path):
+    save(path, 1, 2)
+    rot(path)
+    cut(previous)
+    with pytest.raises(DamagedCheckpointError) as caught:
+        load_newest(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path} is damaged (its content has another SHA-256) and {previous}")
+    assert message.endswith("; --force starts the run anew")
+    assert "\n" not in message
+    assert describe(path) == message
+
+
+def test_the_only_one_damaged(path: Path):
+    save(path, 1)
+    rot(path)
+    with pytest.raises(DamagedCheckpointError, match="there is no other; --force starts"):
+        load_newest(path)
+
+
+def test_no_flipped_bit_goes_unnoticed(path: Path):
+    """Either the content is the same (a bit between the zip's records), or it is refused."""
+    save(path, 1)
+    whole, expected = path.read_bytes(), torch.arange(512.0) + 1
+    rng, refused = random.Random(1), 0
+    for _ in range(40):
+        content = bytearray(whole)
+        content[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
+        path.write_bytes(content)
+        try:
+            found = load_checkpoint(path)
+        except DamagedCheckpointError:
+            refused += 1
+        else:
+            assert (found.identity, found.state) == ({"seed": 3}, TrainState(step=1))
+            assert torch.equal(found.model["w"], expected)
+    assert refused > 10
+
+
+def test_a_full_disk_is_one_clear_line_and_spares_the_old_ones(
+    path: Path, previous: Path, full_disk: Limit
+):
+    save(path, 1, 2)
     message = r"cannot write .*checkpoint\.pt; is the disk full\?"
     with full_disk(), pytest.raises(OfaPoseError, match=message):
         save_checkpoint(path, Checkpoint({}, TrainState(), {"w": torch.zeros(10_000)}, {}))
-    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
-    assert load_checkpoint(path).identity == {"seed": 3}
+    assert sorted(file.name for file in path.parent.iterdir()) == [previous.name, path.name]
+    assert [load_checkpoint(file).state.step for file in (previous, path)] == [1, 2]
 
 
 @pytest.mark.parametrize("junk", [b"h\x05\x2e", b"junk", b"\x80\x02}q\x00.", b"["])

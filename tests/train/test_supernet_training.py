@@ -34,6 +34,7 @@ from ofa_pose.train import (
     train_supernet,
     validate_extremes,
 )
+from ofa_pose.train.checkpoint import load_newest
 
 OpenRun = Callable[..., RunFolder]
 STEPS = 12
@@ -78,6 +79,30 @@ def assert_same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> No
         assert torch.equal(tensor, second[name]), name
 
 
+def damage_bit(path: Path) -> None:
+    """Flip one bit of the weights, which torch itself does not notice."""
+    content = bytearray(path.read_bytes())
+    state = load_checkpoint(path).model
+    name = next(name for name in state if name.endswith("running_mean"))
+    content[content.index(state[name].numpy().tobytes()) + 2] ^= 1
+    path.write_bytes(content)
+    found = torch.load(path, weights_only=True)["model"][name]
+    assert int((found != state[name]).sum()) == 1
+
+
+DAMAGE: dict[str, Callable[[Path], Any]] = {
+    "bit": damage_bit,
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-500]),
+    "text": lambda path: path.write_bytes(b"hello"),
+    "empty": lambda path: path.write_bytes(b""),
+    "gone": lambda path: path.unlink(),
+}
+
+
+def lines_of(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
 @pytest.fixture(scope="module")
 def whole(scenes: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Tensor], Path]:
     """The weights and the folder of an uninterrupted run."""
@@ -114,6 +139,7 @@ def test_run_folder(whole: tuple[dict[str, Tensor], Path]):
         "log.txt",
         "metrics.csv",
         "checkpoint.pt",
+        "checkpoint.previous.pt",
         "last.safetensors",
         "best.safetensors",
     }
@@ -156,10 +182,12 @@ def test_interrupted_and_resumed_is_the_same(
     assert_equals_whole(again, tmp_path / "run", whole)
 
 
-def test_killed_between_checkpoints_is_the_same(
-    scenes: Any, open_run: OpenRun, tmp_path: Path, whole: Any
-):
-    """An error that saves nothing, as `kill -9`: the checkpoint is of step 6, the rows go on."""
+@pytest.fixture
+def killed(scenes: Any, open_run: OpenRun, tmp_path: Path) -> Path:
+    """The folder of a run that a power cut ended at step 8, which saves nothing.
+
+    Its checkpoints are of the steps 4 and 6, its last row is of step 5.
+    """
 
     def fail(step: int) -> dict[str, float]:
         if step == 8:
@@ -168,10 +196,54 @@ def test_killed_between_checkpoints_is_the_same(
 
     with pytest.raises(RuntimeError, match="power cut"):
         train(fresh(), scenes, open_run(), validate=fail)
-    assert load_checkpoint(tmp_path / "run" / "checkpoint.pt").state.step == 6
+    folder = tmp_path / "run"
+    assert load_checkpoint(folder / "checkpoint.pt").state.step == 6
+    assert load_checkpoint(folder / "checkpoint.previous.pt").state.step == 4
+    return folder
+
+
+def test_killed_between_checkpoints_is_the_same(
+    scenes: Any, open_run: OpenRun, killed: Path, whole: Any
+):
     again = fresh()
     train(again, scenes, open_run(resume=True), resume=True)
-    assert_equals_whole(again, tmp_path / "run", whole)
+    assert_equals_whole(again, killed, whole)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_after_a_kill_is_the_same(
+    damage: str, scenes: Any, open_run: OpenRun, killed: Path, whole: Any
+):
+    """The row of step 5, which the checkpoint of step 4 knows nothing of, is written again."""
+    DAMAGE[damage](killed / "checkpoint.pt")
+    again = fresh()
+    train(again, scenes, open_run(resume=True), resume=True)
+    assert_equals_whole(again, killed, whole)
+    (warning,) = [line for line in lines_of(killed / "log.txt") if " WARNING " in line]
+    assert f"{killed / 'checkpoint.pt'} is " in warning
+    assert f"going on from the one before it, {killed / 'checkpoint.previous.pt'}" in warning
+
+
+def test_a_damaged_checkpoint_never_becomes_the_one_kept(
+    scenes: Any, open_run: OpenRun, killed: Path, whole: Any
+):
+    """Damaged, resumed, and killed again after one save, which keeps the one resumed from."""
+
+    def fail(step: int, total: int | None, figures: Mapping[str, float]) -> None:
+        if step == 7:
+            raise RuntimeError("power cut")
+
+    damage_bit(killed / "checkpoint.pt")
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(fresh(), scenes, open_run(resume=True), resume=True, progress=fail)
+    steps = [
+        load_checkpoint(killed / name).state.step
+        for name in ("checkpoint.previous.pt", "checkpoint.pt")
+    ]
+    assert steps == [4, 6]
+    again = fresh()
+    train(again, scenes, open_run(resume=True), resume=True)
+    assert_equals_whole(again, killed, whole)
 
 
 def test_interrupted_validation_is_done_again(
@@ -224,16 +296,19 @@ def test_workers_do_not_matter(scenes: Any, open_run: OpenRun, tmp_path: Path, w
 
 
 @pytest.mark.slow
-def test_kill_9(scenes: Any, open_run: OpenRun, tmp_path: Path, whole: Any):
+@pytest.mark.parametrize("damage", [None, "bit"])
+def test_kill_9(damage: str | None, scenes: Any, open_run: OpenRun, tmp_path: Path, whole: Any):
     script = Path(__file__).with_name("train_slowly.py")
-    checkpoint = tmp_path / "run" / "checkpoint.pt"
+    newest, previous = (tmp_path / "run" / f"checkpoint{part}.pt" for part in ("", ".previous"))
     with subprocess.Popen([sys.executable, script, tmp_path / "run"]) as child:
         deadline = time.monotonic() + 60
-        while not checkpoint.exists() and time.monotonic() < deadline:
+        while not (previous if damage else newest).exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         child.kill()
     assert child.returncode == -signal.SIGKILL
-    assert 0 < load_checkpoint(checkpoint).state.step < STEPS
+    assert 0 < load_newest(newest)[0].state.step < STEPS
+    if damage:
+        DAMAGE[damage](newest)
     again = fresh()
     train(again, scenes, open_run(resume=True), resume=True)
     assert_equals_whole(again, tmp_path / "run", whole)
@@ -335,15 +410,20 @@ def test_checkpoint_of_another_run(
         train(fresh(), scenes, open_run(resume=True), resume=True, **options)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "text", "empty"])
-def test_damaged_checkpoint(damage: str, scenes: Any, open_run: OpenRun, finished: Path):
-    path = finished / "checkpoint.pt"
-    content = path.read_bytes()
-    path.write_bytes({"truncated": content[:-500], "text": b"hello", "empty": b""}[damage])
+def test_two_damaged_checkpoints(scenes: Any, open_run: OpenRun, finished: Path):
+    newest, previous = finished / "checkpoint.pt", finished / "checkpoint.previous.pt"
+    DAMAGE["truncated"](newest)
+    DAMAGE["text"](previous)
+    before = {path: path.read_bytes() for path in (newest, previous)}
     with pytest.raises(WeightsError, match="is not a whole checkpoint") as caught:
         train(fresh(), scenes, open_run(resume=True), resume=True)
-    assert "\n" not in str(caught.value)
-    assert "weights_only" not in str(caught.value)
+    message = str(caught.value)
+    assert f"{newest} is" in message
+    assert f"{previous} is" in message
+    assert message.endswith("--force starts the run anew")
+    assert "\n" not in message
+    assert "weights_only" not in message
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_minutes(scenes: Any, open_run: OpenRun):
