@@ -13,6 +13,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from ofa_pose.data.annotations import has_joints, read_annotations
+from ofa_pose.data.fingerprint import fingerprint_of
 from ofa_pose.data.images import UnreadableImageError, quick_check, read_image
 from ofa_pose.data.scene import Scene, category
 from ofa_pose.errors import DataError
@@ -22,6 +23,9 @@ from ofa_pose.skeleton import Skeleton, load_skeleton
 _LOG = logging.getLogger(__name__)
 # Bad pictures that are tolerated whatever the size of the set: 1 % of a small set is less than one.
 _ALWAYS_TOLERATED = 1
+# What of an entry of the JSON decides a scene.
+_OF_IMAGE = ("id", "file_name", "height", "width")
+_OF_PERSON = ("keypoints", "bbox", "area", "iscrowd", "segmentation")
 
 
 class CocoScenes:
@@ -71,6 +75,7 @@ class CocoScenes:
         if only_people:
             self._images = with_joints
         self._people = [people[image["id"]] for image in self._images]
+        self._fingerprint = ""
 
     def __len__(self) -> int:
         return len(self._images)
@@ -109,6 +114,16 @@ class CocoScenes:
             "annotations": annotations,
             "categories": [category(self.skeleton)],
         }
+
+    def fingerprint(self) -> str:
+        """Hash skeleton, file names and labels; where the folder lies does not count."""
+        if not self._fingerprint:
+            scenes = (
+                [_pick(image, _OF_IMAGE), [_pick(person, _OF_PERSON) for person in people]]
+                for image, people in zip(self._images, self._people, strict=True)
+            )
+            self._fingerprint = fingerprint_of("coco", (self.skeleton.to_dict(), *scenes))
+        return self._fingerprint
 
     def _read(self, index: int) -> Scene | None:
         record, people = self._images[index], self._people[index]
@@ -184,6 +199,10 @@ class CocoScenes:
     def _bad_names(self) -> str:
         names = [f"{path.name} ({reason})" for path, reason in list(self.bad.items())[:3]]
         return ", ".join(names) + (", …" if len(self.bad) > 3 else "")
+
+
+def _pick(entry: Mapping[str, Any], keys: Sequence[str]) -> list[Any]:
+    return [entry.get(key) for key in keys]
 
 
 def _stated_size(image: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ofa_pose.data.fingerprint import fingerprint_of
 from ofa_pose.data.scene import Scene, SceneSource, ground_truth_of
 from ofa_pose.errors import UsageError
 
@@ -49,7 +50,8 @@ class MixedScenes:
             raise UsageError(f"mixed sources must share one skeleton, got {', '.join(names)}")
         self.sources = tuple(sources)
         self.skeleton = sources[0].skeleton
-        shares = np.array(weights, np.float64) / sum(weights)
+        self.seed = seed
+        self._shares = shares = np.array(weights, np.float64) / sum(weights)
         if count is None:
             count = max(
                 math.ceil(len(source) / share)
@@ -80,3 +82,8 @@ class MixedScenes:
     def ground_truth(self) -> dict[str, Any]:
         """Read every scene and return the COCO JSON of its people."""
         return ground_truth_of((self[index] for index in range(len(self))), self.skeleton)
+
+    def fingerprint(self) -> str:
+        """Hash the sources' fingerprints with their shares, the seed and the count."""
+        sources = [source.fingerprint() for source in self.sources]
+        return fingerprint_of("mixed", (sources, self._shares.tolist(), self.seed, len(self)))

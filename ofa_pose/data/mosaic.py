@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from ofa_pose.data.augment import drop_outside
+from ofa_pose.data.fingerprint import fingerprint_of
 from ofa_pose.data.geometry import scaling, transform_boxes, transform_points
 from ofa_pose.data.scene import Scene, SceneSource, ground_truth_of
 from ofa_pose.errors import UsageError
@@ -55,6 +56,7 @@ class MosaicScenes:
         self.skeleton = source.skeleton
         self.seed = seed
         self.size = size
+        self.people = people
         self.scale = scale
         counts = np.random.default_rng([_COUNTS, seed]).integers(low, high + 1, size=count)
         self._ends = np.cumsum(counts)
@@ -91,6 +93,12 @@ class MosaicScenes:
     def ground_truth(self) -> dict[str, Any]:
         """Compose every scene and return the COCO JSON of its people."""
         return ground_truth_of((self[index] for index in range(len(self))), self.skeleton)
+
+    def fingerprint(self) -> str:
+        """Hash the pictures' fingerprint with the seed and what is made of them."""
+        scale = [float(side) for side in self.scale]
+        made = [self.seed, len(self), self.size, self.people, scale]
+        return fingerprint_of("mosaic", (self.source.fingerprint(), made))
 
     def _picture(self, use: int) -> Scene:
         lap, place = divmod(use, len(self.source))

@@ -51,6 +51,14 @@ class SceneSource(Protocol):
         """Return the COCO-keypoint JSON (as a dict) that predictions are scored against."""
         ...
 
+    def fingerprint(self) -> str:
+        """Return a short text that changes with the scenes, their order or their labels.
+
+        Equal in every process for the same scenes, and cheap: no picture is read for it. A run
+        that is resumed compares it; `ofa_pose.data.fingerprint` makes one.
+        """
+        ...
+
 
 def joint_boxes(keypoints: np.ndarray) -> np.ndarray:
     """Return the (P, 4) float32 xywh bounds of each person's labelled joints; none labelled: 0.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ofa_pose.data import CocoScenes, Scene, SceneSource
+from ofa_pose.data.fingerprint import fingerprint_of
 from ofa_pose.errors import DataError, UsageError
 from ofa_pose.skeleton import Skeleton
 
@@ -69,6 +70,10 @@ class SubsetScenes:
                 if annotation["image_id"] in kept
             ],
         }
+
+    def fingerprint(self) -> str:
+        """Hash the source's fingerprint with the indices."""
+        return fingerprint_of("subset", (self.source.fingerprint(), self.indices))
 
 
 def shared_pictures(one: SceneSource, other: SceneSource) -> tuple[Path, ...]:

@@ -63,6 +63,9 @@ class DotScenes:
     def ground_truth(self) -> dict[str, Any]:
         raise NotImplementedError
 
+    def fingerprint(self) -> str:
+        return f"{self.count} dots in {self.size}"
+
 
 @pytest.fixture
 def dots() -> Callable[..., DotScenes]:

@@ -137,6 +137,9 @@ class Broken:
     def ground_truth(self):
         raise NotImplementedError
 
+    def fingerprint(self) -> str:
+        raise NotImplementedError
+
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_error_arrives_as_one_line(dots, workers):

@@ -30,6 +30,9 @@ class Counting:
     def ground_truth(self):
         raise NotImplementedError
 
+    def fingerprint(self) -> str:
+        raise NotImplementedError
+
 
 def test_joints_lie_on_their_dots(dots):
     for scene in (MosaicScenes(dots(20), seed=1, count=30)[i] for i in range(30)):

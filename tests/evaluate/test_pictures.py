@@ -44,6 +44,9 @@ class Noise:
     def ground_truth(self) -> dict[str, Any]:
         raise NotImplementedError
 
+    def fingerprint(self) -> str:
+        raise NotImplementedError
+
 
 def test_pictures_of_one_padded_size_share_a_batch():
     # Places 0, 3, 6 are 32x50 and padded to 32x64; the rest, five of them, are 32x32.

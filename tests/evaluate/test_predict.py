@@ -87,6 +87,9 @@ class SpotScenes:
             areas=np.full(len(people), 0.1 * height * width, np.float32),
         )
 
+    def fingerprint(self) -> str:
+        raise NotImplementedError
+
     def ground_truth(self) -> dict[str, Any]:
         images, annotations = [], []
         for index, ((height, width), people) in enumerate(self.pictures):

@@ -36,6 +36,9 @@ class Numbers:
             areas=np.zeros(0, np.float32),
         )
 
+    def fingerprint(self) -> str:
+        return f"numbers to {self.count}"
+
     def ground_truth(self) -> dict[str, Any]:
         return {
             "images": [{"id": 10 + index} for index in range(self.count)],
@@ -113,3 +116,11 @@ def test_too_few_scenes_are_refused():
 def test_impossible_subsets_are_refused(indices, error):
     with pytest.raises(error, match="subset"):
         SubsetScenes(Numbers(6), indices)
+
+
+def test_fingerprint():
+    def fingerprint(count, *indices):
+        return SubsetScenes(Numbers(count), indices).fingerprint()
+
+    assert fingerprint(5, 1, 2) == fingerprint(5, 1, 2)
+    assert len({fingerprint(5, 1, 2), fingerprint(5, 2, 1), fingerprint(6, 1, 2)}) == 3

@@ -43,6 +43,9 @@ class Crowd:
             areas=np.array([900], np.float32),
         )
 
+    def fingerprint(self) -> str:
+        raise NotImplementedError
+
     def ground_truth(self) -> dict[str, Any]:
         scenes = [self[index] for index in range(self.count)]
         annotations = [

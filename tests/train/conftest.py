@@ -45,6 +45,9 @@ class NoiseScenes:
     def ground_truth(self) -> dict[str, Any]:
         return ground_truth_of([self[i] for i in range(len(self))], self.skeleton)
 
+    def fingerprint(self) -> str:
+        return f"{self.count} of {self.size} px"
+
 
 @pytest.fixture(scope="session")
 def scenes() -> NoiseScenes:

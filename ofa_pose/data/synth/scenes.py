@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ofa_pose.data.fingerprint import fingerprint_of
 from ofa_pose.data.scene import Scene, ground_truth_of
 from ofa_pose.data.synth.backdrop import backdrop, cover, texture
 from ofa_pose.data.synth.body import Figure, body_plan, random_figure
@@ -99,6 +100,11 @@ class SyntheticScenes:
     def ground_truth(self) -> dict[str, Any]:
         """Paint every scene and return the COCO JSON of its people."""
         return ground_truth_of((self[index] for index in range(len(self))), self.skeleton)
+
+    def fingerprint(self) -> str:
+        """Hash seed, count, size, people and skeleton."""
+        made = [self.seed, len(self), self.size, self.people]
+        return fingerprint_of("synthetic", (made, self.skeleton.to_dict()))
 
     def _label(
         self,
