@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -50,7 +51,13 @@ EPILOG = (
 
 def command(
     context: typer.Context,
-    tier: Annotated[Path, typer.Argument(metavar="TIER.yaml", help="What a search wrote.")],
+    tier: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TIER.yaml",
+            help="What a search wrote; to --resume, the YAML is needed and its weights are not.",
+        ),
+    ],
     set_: SetOption = None,
     batch_size: TrainBatchOption = None,
     steps: StepsOption = None,
@@ -77,14 +84,19 @@ def command(
 ) -> None:
     """Fine-tune a tier's network; writes a tier of the same name with the new weights."""
     from ofa_pose.export import load_tier
+    from ofa_pose.models import build
 
-    found = load_tier(tier)
+    found = load_tier(tier, check_weights=False)
     options = LearningOptions.of(context)
     learning = Learning.resolve(options, found.space, stage="finetune", skeleton=found.skeleton)
     identity = {"verb": "finetune", "tier": found.name, "tier_sha256": found.sha256}
-    network = found.build()
-    inputs = [found.path, found.weights]
-    run = learning.open_run(f"finetune-{found.file_stem}", identity, inputs=inputs)
+    default = f"finetune-{found.file_stem}"
+    if learning.goes_on(default):
+        others: Mapping[str, Any] = found.options
+        network = build(found.space, found.arch, skeleton=found.skeleton, **others)
+    else:
+        network = found.build()
+    run = learning.open_run(default, identity, inputs=[found.path, found.weights])
     with run:
         result = train_network(learning, network, arch=found.arch, run=run)
         tuned = replace(found, seed=seed, created_by="ofa-pose finetune")

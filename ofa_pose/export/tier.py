@@ -191,7 +191,9 @@ def save_tier(folder: str | Path, tier: Tier, network: nn.Module) -> Tier:
     return saved
 
 
-def load_tier(path: str | Path, *, space: SearchSpace | None = None) -> Tier:
+def load_tier(
+    path: str | Path, *, space: SearchSpace | None = None, check_weights: bool = True
+) -> Tier:
     """Read a tier and check all of it, weights included.
 
     The space is the one the tier carries, so that the file works where that space is not
@@ -200,6 +202,7 @@ def load_tier(path: str | Path, *, space: SearchSpace | None = None) -> Tier:
     Args:
         path: the tier's YAML.
         space: what its space is compared with; by default the installed one of its name.
+        check_weights: False leaves the weights alone, which need not be there then.
 
     Raises:
         UsageError: the file is absent or breaks the schema; every fault is in the message.
@@ -214,7 +217,8 @@ def load_tier(path: str | Path, *, space: SearchSpace | None = None) -> Tier:
         own = restore_space(document.space)
         check_installed_space(own, space)
         tier = _tier(path, document, own)
-        tier.build()
+        if check_weights:
+            tier.build()
     except OfaPoseError as error:
         error.args = (f"{path}: {error}",)
         raise

@@ -86,6 +86,30 @@ def test_resume_does_not_need_what_it_started_from(command, folder, tmp_path, ki
     assert "neither best.safetensors nor last.safetensors" in outcome.err
 
 
+def test_resume_of_a_finetuning_needs_the_yaml_alone(command, folder, tmp_path):
+    line = [*SEARCH, "--supernet", folder, "--budget", "0.25M", "--out", tmp_path / "search"]
+    assert command(*line).code == 0
+    tier, weights = (tmp_path / "search" / f"S.{ending}" for ending in ("yaml", "safetensors"))
+    out = tmp_path / "run"
+    line = ["finetune", tier, "--synthetic", 4, "--batch-size", 2, "--workers", 0, "--steps", 1,
+            "--val-scenes", 2, "--out", out]  # fmt: skip
+    assert command(*line).code == 0
+    config, tuned = contents(out)["config.yaml"], load_weights(out / "S.safetensors")[0]
+    weights.unlink()
+    outcome = command(*line, "--resume")
+    assert outcome.code == 0, outcome.err
+    assert contents(out)["config.yaml"] == config
+    for name, tensor in load_weights(out / "S.safetensors")[0].items():
+        assert bool((tensor == tuned[name]).all()), name
+    for file in out.glob("checkpoint*"):
+        file.unlink()
+    for extra in ([], ["--resume"]):
+        outcome = command(*line[:-1], out if extra else tmp_path / "new", *extra)
+        assert (outcome.code, outcome.err.count("\n")) == (1, 1), outcome.err
+        assert f"the weights {weights} are missing" in outcome.err
+    assert not (tmp_path / "new").exists()
+
+
 def test_resume_from_other_weights_of_the_same_name(command, folder, tmp_path):
     line = [*TRAIN, "--steps", 1, "--init", folder / "best.safetensors", "--out", tmp_path / "run"]
     assert command(*line).code == 0

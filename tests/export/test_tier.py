@@ -196,6 +196,16 @@ def test_a_tier_can_move(saved, tmp_path):
     assert load_tier(tmp_path / "elsewhere" / "S.yaml").build() is not None
 
 
+def test_a_tier_may_be_read_without_its_weights(saved, tmp_path):
+    saved.weights.unlink()
+    tier = load_tier(path_of(saved), check_weights=False)
+    assert tier == saved
+    with pytest.raises(WeightsError, match=r"S\.safetensors are missing"):
+        tier.build()
+    with pytest.raises(WeightsError, match=r"S\.safetensors are missing"):
+        load_tier(path_of(saved))
+
+
 # ---- the space the tier carries, and the one that is installed
 
 
