@@ -102,4 +102,4 @@ def command(
         tuned = replace(found, seed=seed, created_by="ofa-pose finetune")
         tuned = save_trained(run, tuned, network, result=result, occasion="finetuned")
     hint = f"ofa-pose eval {tuned.path} --data FOLDER"
-    tell_outcome(result, tier=tuned, as_json=as_json, hint=hint)
+    tell_outcome(run, result, tier=tuned, as_json=as_json, hint=hint)

@@ -179,7 +179,7 @@ def _train_supernet(
             **learning.keywords(run, meter),
         )
     hint = f"ofa-pose search --supernet {finished_weights(result)}"
-    tell_outcome(result, tier=None, as_json=as_json, hint=hint)
+    tell_outcome(run, result, tier=None, as_json=as_json, hint=hint)
 
 
 def _train_network(
@@ -208,7 +208,7 @@ def _train_network(
         )
         tier = save_trained(run, tier, network, result=result, occasion="trained")
     hint = f"ofa-pose eval {tier.path} --data FOLDER"
-    tell_outcome(result, tier=tier, as_json=as_json, hint=hint)
+    tell_outcome(run, result, tier=tier, as_json=as_json, hint=hint)
 
 
 def _validation(supernet: Supernet, learning: Learning) -> Validate | None:

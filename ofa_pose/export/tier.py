@@ -60,7 +60,8 @@ class Tier:
         skeleton: whose joints it predicts.
         costs: by convention and unit.
         budget: the text of the bound the arch was chosen under; empty if it was not.
-        scores: what was measured, by occasion (`search`, `finetuned`): metric → fraction.
+        scores: what was measured, by occasion (`search`, `finetuned`): metric → fraction; beside
+            an AP that chose the weights, `best_of_validations` is the number it is the best of.
         seed: of the run that made it.
         created_by: the command or code that made it.
         options: the family's options other than the skeleton.

@@ -74,6 +74,12 @@ class MetricsFile:
         atomic_write(self._path, header + _lines(self._columns, self._rows))
 
 
+def count_rows(path: Path, column: str) -> int:
+    """Return how many rows of a metrics file hold a value in `column`."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        return sum(bool(row.get(column)) for row in csv.DictReader(stream))
+
+
 def _lines(columns: Iterable[str], rows: Iterable[Mapping[str, str]]) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(columns), restval="", lineterminator="\n")

@@ -172,6 +172,13 @@ def test_finetune_then_eval(command, searched, tmp_path):
     document = json.loads(outcome.out)
     assert document["steps"] == 2
     assert set(document["scores"]) == {"search", "report", "finetuned"}
+    assert document["validations"] == 2  # 10 are asked for, but there are only 2 steps
+    scores = yaml.safe_load((out / "S.yaml").read_text())["scores"]
+    assert scores["finetuned"] == {"AP": document["best_AP"], "best_of_validations": 2}
+    assert set(scores["report"]) == set(document["scores"]["report"]) >= {"AP", "AR"}
+    told = command(*line, "--val-scenes", 2, "--workers", 0, "--out", out, "--resume").out
+    assert f"AP {document['best_AP']:.3f}, best of 2 validations, after step" in told
+    assert f"finetuned {document['best_AP']:.3f} (best of 2 validations))" in told
     scores = command("eval", out / "S.yaml", "--synthetic", 2, "--json")
     assert scores.code == 0, scores.err
     assert set(json.loads(scores.out)["scores"]) >= {"AP", "AP50", "AP75", "AR"}
@@ -183,6 +190,7 @@ def test_one_plain_network(command, tmp_path):
     outcome = command(*TRAIN, "--arch", "largest", "--steps", 1, "--out", out, *QUICK_VALIDATION)
     assert outcome.code == 0, outcome.err
     assert yaml.safe_load((out / "largest.yaml").read_text())["created_by"] == "ofa-pose train"
+    assert "(AP: trained 0.000 (of one validation))" in outcome.out
     again = command(
         *TRAIN, "--arch", "smallest", "--init", out / "best.safetensors", "--steps", 1,
         "--out", tmp_path / "other",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ofa_pose.errors import RunFolderError
-from ofa_pose.train.metrics import MetricsFile
+from ofa_pose.train.metrics import MetricsFile, count_rows
 
 
 def test_rows_and_new_columns(tmp_path: Path):
@@ -17,6 +17,14 @@ def test_rows_and_new_columns(tmp_path: Path):
     metrics.append({"step": 6, "loss": 1e-9})
     metrics.sync()
     assert path.read_text() == "step,loss,AP\n2,0.1,\n4,0.5,0.25\n6,1e-09,\n"
+
+
+def test_count_rows(tmp_path: Path):
+    path = tmp_path / "metrics.csv"
+    path.write_text("step,loss,AP\n2,0.1,\n4,0.5,0.25\n6,0.3,0.0\n")
+    assert [count_rows(path, column) for column in ("step", "AP", "AR")] == [3, 2, 0]
+    path.write_text("")
+    assert count_rows(path, "AP") == 0
 
 
 def test_resume_drops_later_rows_and_their_columns(tmp_path: Path):
