@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 # pyright would otherwise ask the package index for a newer version of itself at every run.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: install search test check bench
+.PHONY: install search test test-slow check bench
 
 install: $(STAMP)
 
@@ -25,6 +25,9 @@ search: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m "slow$(if $(OFA_POSE_TEST_DATA), or data)"
 
 check: $(STAMP)
 	$(BIN)/ruff check .

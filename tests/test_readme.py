@@ -68,10 +68,18 @@ def test_search_without_data_or_weights(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-@pytest.mark.parametrize("target", ["search", "test", "check", "bench", "install"])
+@pytest.mark.parametrize("target", ["search", "test", "test-slow", "check", "bench", "install"])
 def test_make_targets_exist(target):
     done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize(("folder", "marks"), [("", "slow"), ("photos", "slow or data")])
+def test_slow_tests_take_the_photographs_that_are_there(folder, marks):
+    command = ["make", "-n", "test-slow", f"OFA_POSE_TEST_DATA={folder}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert f'pytest -m "{marks}"' in done.stdout
 
 
 def test_make_lines_are_targets():
