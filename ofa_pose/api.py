@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,7 @@ from ofa_pose.search.limits import Limit
 from ofa_pose.search.run import SearchResult
 from ofa_pose.search.run import search as search_numbers
 from ofa_pose.space import Arch, SearchSpace
-
-# Names of a run folder's own files, which a tier's files must not take.
-RESERVED = ("config", "best", "last")
+from ofa_pose.space.schema import RUN_FILES, run_file
 
 Bound = str | Budget | Limit
 
@@ -43,10 +41,11 @@ def search(
     Raises:
         BudgetError: a text is no budget.
         InfeasibleBudgetError: no arch is within a budget; nothing was evaluated.
-        UsageError: neither budgets nor tiers, or whatever else `ofa_pose.search.run.search`
-            refuses.
+        UsageError: neither budgets nor tiers, a tier whose files would overwrite a run's own, or
+            whatever else `ofa_pose.search.run.search` refuses.
     """
     named = budgets if isinstance(budgets, Mapping) else name_budgets(space, budgets)
+    _refuse_run_files(named)
     if costs is None or isinstance(costs, CostTable):
         costs = all_costs(costs or CostTable(space))
         options = {"format_cost": format_cost, **options}
@@ -80,12 +79,7 @@ def name_budgets(space: SearchSpace, texts: Sequence[str]) -> dict[str, Budget]:
         names.setdefault(Budget.parse(text), _slug(text))
     given = {names[budget]: budget for budget in map(Budget.parse, texts)}
     chosen = given or own
-    for name in chosen:
-        if _slug(name).lower() in RESERVED:
-            raise UsageError(
-                f"tier {name!r} of space {space.name!r} has the name of a run's own file; "
-                f"rename it (taken: {', '.join(RESERVED)})"
-            )
+    _refuse_run_files(chosen)
     return chosen
 
 
@@ -108,6 +102,15 @@ def format_cost(name: str, value: float) -> str:
     if name in ("params", "peak_memory"):
         return str(Budget(name, int(value)))
     raise BudgetError(f"unknown cost {name!r}")
+
+
+def _refuse_run_files(names: Iterable[str]) -> None:
+    for name in names:
+        if run_file(name) is not None:
+            raise UsageError(
+                f"tier {name!r} has the name of a run's own file; rename it "
+                f"(taken: {', '.join(RUN_FILES)})"
+            )
 
 
 def _limits(bounds: Bound | Sequence[Bound]) -> tuple[Limit, ...]:

@@ -69,3 +69,15 @@ def test_a_tier_must_not_be_named_like_a_file_of_the_run(toy):
 
     with pytest.raises(UsageError, match="tier 'Config'.*best"):
         name_budgets(Renamed(), [])  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("name", ["config", "Best", "last", ".last-"])
+def test_nor_a_tier_that_a_program_names(toy, name):
+    def never(arch):
+        raise NotImplementedError
+
+    with pytest.raises(UsageError) as caught:
+        op.search(toy, never, budgets={"phone": "0.3M", name: "1M"})
+    assert str(caught.value) == (
+        f"tier {name!r} has the name of a run's own file; rename it (taken: config, best, last)"
+    )

@@ -214,10 +214,18 @@ def _check_tiers(tiers: Mapping[Any, Any], faults: Faults) -> None:
             faults.add(("tiers", str(name)), message)
 
 
+def run_file(name: str) -> str | None:
+    """Return which of a run's own files a tier of this name would overwrite, if it would.
+
+    Case does not count on every disk, so it does not count here.
+    """
+    stem = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-.")
+    return stem if stem in RUN_FILES else None
+
+
 def _check_file_name(name: str, location: Location, faults: Faults) -> None:
-    """Refuse a name whose files would be those of the run; case does not count on every disk."""
-    kept = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-.")
-    if kept in RUN_FILES:
+    kept = run_file(name)
+    if kept is not None:
         faults.add(location, f"this name is kept for the file {kept!r} of a run's folder")
 
 
