@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Protocol, Self
 
 import yaml
 
@@ -23,11 +23,27 @@ except ImportError:  # not POSIX: two processes in one folder go unnoticed
 CONFIG = "config.yaml"
 LOG = "log.txt"
 LOCK = ".lock"
+EVENTS = "tensorboard"
 FORMAT = 1
 _TOLD = 6  # differences that a message names
 
-# What a run may leave at the top of its folder; `force` deletes these and nothing else.
-_LEFTOVERS = ("*.yaml", "*.txt", "*.csv", "archive.json", "*.png", "*.pt", "*.safetensors")
+# What a run may leave in its folder; `force` deletes these and nothing else.
+_LEFTOVERS = (
+    "*.yaml", "*.txt", "*.csv", "archive.json", "*.png", "*.pt", "*.safetensors",
+    f"{EVENTS}/events.out.tfevents.*",
+)  # fmt: skip
+
+
+class RowListener(Protocol):
+    """What hears of a run's rows as they are written to its `metrics.csv`."""
+
+    def append(self, row: Mapping[str, float]) -> None:
+        """Take note of one row, which has a `step`."""
+        ...
+
+    def close(self) -> None:
+        """Take note that the run's process ends; rows may follow when it is resumed."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -45,6 +61,7 @@ class RunFolder:
     config: Mapping[str, Any]
     _handler: logging.Handler = field(repr=False, compare=False)
     _lock: IO[bytes] = field(repr=False, compare=False)
+    _listeners: list[RowListener] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
     def open(
@@ -98,11 +115,22 @@ class RunFolder:
         """Return the path of the run's file `name`."""
         return self.path / name
 
+    def listen(self, listener: RowListener) -> None:
+        """Let `listener` hear of every row from now on, until the run is closed."""
+        self._listeners.append(listener)
+
+    def tell(self, row: Mapping[str, float]) -> None:
+        """Tell the listeners of a row of `metrics.csv`."""
+        for listener in self._listeners:
+            listener.append(row)
+
     def close(self) -> None:
-        """Stop writing to `log.txt`; may be called twice."""
+        """Stop writing to `log.txt` and close the listeners; may be called twice."""
         logging.getLogger("ofa_pose").removeHandler(self._handler)
         self._handler.close()
         self._lock.close()
+        while self._listeners:
+            self._listeners.pop().close()
 
     def __enter__(self) -> Self:
         return self

@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,10 @@ def test_force_removes_what_the_run_left(tmp_path: Path):
     )  # fmt: skip
     for name in left:
         (tmp_path / name).touch()
+    events = tmp_path / "tensorboard"
+    events.mkdir()
+    (events / "events.out.tfevents.0001").touch()
+    (events / "mine.txt").touch()
     (tmp_path / "notes.md").write_text("mine")
     with RunFolder.open(tmp_path, config={**CONFIG, "seed": 2}, force=True) as run:
         assert not run.resumed
@@ -130,7 +135,31 @@ def test_force_removes_what_the_run_left(tmp_path: Path):
         "config.yaml",
         "log.txt",
         "notes.md",
+        "tensorboard",
     ]
+    assert [p.name for p in events.iterdir()] == ["mine.txt"]
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.rows: list[Mapping[str, float]] = []
+        self.closed = 0
+
+    def append(self, row: Mapping[str, float]) -> None:
+        self.rows.append(row)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_listeners_hear_of_rows_until_the_run_is_closed(tmp_path: Path):
+    listener = Listener()
+    with RunFolder.open(tmp_path, config=CONFIG) as run:
+        run.tell({"step": 1})
+        run.listen(listener)
+        run.tell({"step": 2, "loss": 0.5})
+    run.close()
+    assert (listener.rows, listener.closed) == ([{"step": 2, "loss": 0.5}], 1)
 
 
 def test_force_spares_what_the_run_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

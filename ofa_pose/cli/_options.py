@@ -59,6 +59,15 @@ ForceOption = Annotated[
     ),
 ]
 
+TensorboardOption = Annotated[
+    bool,
+    typer.Option(
+        "--tensorboard",
+        help="Write the rows of metrics.csv for TensorBoard, too (extra [tensorboard]).",
+        rich_help_panel=_RUN,
+    ),
+]
+
 # Where people come from, shown under one heading.
 _DATA = "Data"
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from ofa_pose.space import Arch, SearchSpace
     from ofa_pose.train import Recipe, TrainResult, Validate
 
-# What a run may be resumed with other values of: they change its speed, not its result.
-_FREE = ("workers", "device")
+# What a run may be resumed with other values of: they do not change its result.
+_FREE = ("workers", "device", "tensorboard")
 _VALIDATED = ("AP", "AP50", "AP75", "AR")
 _BEST_OF = "best_of_validations"
 
@@ -62,6 +62,7 @@ class LearningOptions:
     out: Path | None
     resume: bool
     force: bool
+    tensorboard: bool
 
     @classmethod
     def of(cls, context: typer.Context) -> LearningOptions:
@@ -114,14 +115,18 @@ class Learning:
             RecipeError: an unknown key or an impossible value; no length.
             DataError: the scenes cannot be used.
             UsageError: no scenes are given, or the device is not here.
+            MissingExtraError: TensorBoard is asked for and not installed.
         """
         from ofa_pose.train import keep_freed_memory, make_recipe
+        from ofa_pose.train.events import require_tensorboard
 
         keep_freed_memory()
         recipe = make_recipe(space, stage, overrides=options.overrides())
         if recipe.budget is None:
             raise RecipeError("how long? give one of --steps, --epochs and --minutes")
         check_device(options.device)
+        if options.tensorboard:
+            require_tensorboard()
         making = Making(skeleton, options.seed, options.mosaic, options.canvas)
         pictures = Pictures(options.data, options.annotations, options.images)
         train = training_scenes(
@@ -151,7 +156,8 @@ class Learning:
         self, default: str, identity: Mapping[str, Any], *, inputs: Sequence[Path | None] = ()
     ) -> RunFolder:
         """Open the run's folder; `identity` may lack the `init_sha256` of a file that is gone."""
-        from ofa_pose.runs import RunFolder
+        from ofa_pose.runs import EVENTS, RunFolder
+        from ofa_pose.train.events import EventFiles
 
         about = {
             "space": self.space.name,
@@ -161,7 +167,7 @@ class Learning:
         }
         hidden = {"out", "resume", "force", "set_", "batch_size", "steps", "epochs", "minutes"}
         given = {key: value for key, value in vars(self.options).items() if key not in hidden}
-        return RunFolder.open(
+        run = RunFolder.open(
             self.folder(default),
             config=described({**identity, **about, **given}),
             resume=self.options.resume,
@@ -169,6 +175,9 @@ class Learning:
             free=_FREE if "init_sha256" in identity else (*_FREE, "init_sha256"),
             inputs=[path for path in inputs if path is not None],
         )
+        if self.options.tensorboard:
+            run.listen(EventFiles(run.file(EVENTS)))
+        return run
 
     def keywords(self, run: RunFolder, meter: Meter) -> dict[str, Any]:
         """Return the keyword arguments that both training functions take."""

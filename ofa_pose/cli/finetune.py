@@ -27,6 +27,7 @@ from ofa_pose.cli._options import (
     StepsOption,
     SyntheticOption,
     SyntheticShareOption,
+    TensorboardOption,
     TrainBatchOption,
     ValidationsOption,
     ValImagesOption,
@@ -80,6 +81,7 @@ def command(
     out: OutOption = None,
     resume: ResumeOption = False,
     force: ForceOption = False,
+    tensorboard: TensorboardOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Fine-tune a tier's network; writes a tier of the same name with the new weights."""

@@ -32,6 +32,7 @@ from ofa_pose.cli._options import (
     StepsOption,
     SyntheticOption,
     SyntheticShareOption,
+    TensorboardOption,
     TrainBatchOption,
     ValidationsOption,
     ValImagesOption,
@@ -107,6 +108,7 @@ def command(
     out: OutOption = None,
     resume: ResumeOption = False,
     force: ForceOption = False,
+    tensorboard: TensorboardOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a supernet, one uniformly drawn arch a step; or, with --arch, one plain network.

@@ -149,6 +149,7 @@ class Trainer:
                 state.validations = due
                 self._keep_best(scores)
             self._metrics.append(row)
+            job.run.tell(row)
             state.start_window()
         figures = ", ".join(f"{key} {value:.5g}" for key, value in row.items())
         _LOG.info("%s (%.0f s)", figures, state.seconds)

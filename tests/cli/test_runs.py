@@ -199,6 +199,32 @@ def test_one_plain_network(command, tmp_path):
     assert "is of arch" in again.err
 
 
+def test_tensorboard(command, tmp_path):
+    pytest.importorskip("tensorboard")
+    out = tmp_path / "run"
+    line = [*TRAIN, "--arch", "smallest", "--steps", 2, *QUICK_VALIDATION, "--out", out]
+    outcome = command(*line, "--tensorboard")
+    assert outcome.code == 0, outcome.err
+    (file,) = (out / "tensorboard").iterdir()
+    assert file.name.startswith("events.out.tfevents.")
+    assert command(*line, "--resume").code == 0  # with or without it, it is the same run
+    assert command(*line, "--force").code == 0
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("verb", ["train", "finetune"])
+def test_tensorboard_that_is_not_installed(command, verb, searched, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    line = {
+        "train": TRAIN,
+        "finetune": ["finetune", searched / "S.yaml", "--synthetic", 2],
+    }[verb]
+    outcome = command(*line, "--steps", 1, "--out", tmp_path / "run", "--tensorboard")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1), outcome.err
+    assert "pip install 'ofa-pose[tensorboard]'" in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_data_synth_is_what_data_takes(command, tmp_path):
     folder = tmp_path / "people"
     for split in ("train", "val"):
