@@ -19,7 +19,6 @@ from ofa_pose.supernet.metadata import SKELETON
 from ofa_pose.train.digest import digest
 
 FORMAT = 2
-_UNHASHED = 1  # the format of before checkpoints carried a hash
 
 _LOG = logging.getLogger(__name__)
 
@@ -166,8 +165,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         WeightsError: the file is absent, or of another format.
     """
     content = _read(Path(path))
-    writer = f"written by ofa_pose {content.get('version')}"
-    if content["format"] not in (_UNHASHED, FORMAT):
+    writer = f"written by ofa_pose {content.get('version', 'in an unknown version')}"
+    if content["format"] != FORMAT:
         raise WeightsError(
             f"{path} is a checkpoint of format {content['format']}, {writer}; this version reads "
             f"format {FORMAT}"
@@ -198,7 +197,8 @@ def _read(path: Path) -> dict[str, Any]:
         # Of torch's messages, the first sentence; the others advise to load it unsafely.
         reason = f"{type(error).__name__}: {error}".partition("\n")[0].partition(". ")[0]
         raise DamagedCheckpointError(f"{path} is not a whole checkpoint ({reason})") from error
-    if form != _UNHASHED and sha256 != digest(content):
+    hashed = form == FORMAT or sha256 is not None
+    if hashed and sha256 != digest(content):
         raise DamagedCheckpointError(f"{path} is damaged (its content has another SHA-256)")
     return content
 
@@ -210,8 +210,6 @@ def check_identity(path: str | Path, *, found: Mapping[str, Any], now: Mapping[s
         WeightsError: its weights mean something else: another space, skeleton or arch.
         RunFolderError: the same model, trained otherwise: another seed, recipe, data or length.
     """
-    if SKELETON not in found:  # of before skeletons were written whole: its name has to do
-        now = {key: value for key, value in now.items() if key != SKELETON}
     differing = [key for key in sorted({*found, *now}) if found.get(key) != now.get(key)]
     foreign = [key for key in _MEANING if key in differing]
     changes = "; ".join(_changes(foreign or differing, found, now))

@@ -83,6 +83,19 @@ def test_another_format_is_refused_not_skipped(path: Path, monkeypatch: pytest.M
     assert not isinstance(caught.value, DamagedCheckpointError)
 
 
+def test_a_checkpoint_without_a_hash(path: Path):
+    save(path, 1)
+    content = torch.load(path, weights_only=True)
+    del content["sha256"]
+    torch.save(content, path)
+    with pytest.raises(DamagedCheckpointError):
+        load_checkpoint(path)
+    del content["version"]
+    torch.save({**content, "format": 1}, path)
+    with pytest.raises(WeightsError, match="of format 1, written by ofa_pose in an unknown vers"):
+        load_checkpoint(path)
+
+
 @pytest.mark.parametrize("damage", [cut, rot, lambda path: path.write_bytes(b"")])
 def test_a_damaged_one_is_named_and_skipped(
     damage: Callable[[Path], None], path: Path, previous: Path, caplog: pytest.LogCaptureFixture
@@ -175,9 +188,6 @@ def test_another_skeleton_of_the_same_name():
         check_identity("c", found=found, now=now)
 
 
-def test_a_checkpoint_with_the_skeletons_name_alone():
-    found = {"options": {"skeleton": "mine"}, "seed": 1}
-    now = {**found, "skeleton_declaration": {"sigmas": [0.1]}}
-    check_identity("c", found=found, now=now)
-    with pytest.raises(RunFolderError, match="seed was 1 and is now 2"):
-        check_identity("c", found=found, now={**now, "seed": 2})
+def test_another_run_of_the_same_model():
+    with pytest.raises(RunFolderError, match="seed was 1 and is now 2; give the same values"):
+        check_identity("c", found={"seed": 1, "arch": "a"}, now={"seed": 2, "arch": "a"})
