@@ -12,7 +12,9 @@ from torch import nn
 
 from ofa_pose.data import SceneSource, normalize
 from ofa_pose.errors import DataError, SkeletonError
+from ofa_pose.evaluate.detections import Detections, detect_together
 from ofa_pose.evaluate.pictures import PictureBatch, picture_batches
+from ofa_pose.evaluate.shard import Shard
 from ofa_pose.pose import (
     DecodeSettings,
     Person,
@@ -24,9 +26,10 @@ from ofa_pose.skeleton import Skeleton
 from ofa_pose.space import SearchSpace
 
 Progress = Callable[[int], None]
-"""Called after every batch with the number of pictures done so far."""
+"""Called after every batch with the number of pictures done so far (by this rank)."""
 
 _DEFAULT = DecodeSettings()
+_ALL = Shard()
 
 
 def predict_scenes(
@@ -41,11 +44,13 @@ def predict_scenes(
     fit: str = "short",
     settings: DecodeSettings = _DEFAULT,
     progress: Progress | None = None,
+    shard: Shard = _ALL,
 ) -> list[dict[str, Any]]:
     """Find the people of every scene.
 
     The network runs in eval mode on its own device, in channels_last, and is left in the mode it
-    was found in. Same network, scenes and arguments, same results.
+    was found in. Same network, scenes and arguments, same results. Several ranks find what one
+    does, but for the last bits where a processor computes a picture otherwise in other company.
 
     Args:
         network: `(N, 3, H, W)` -> `(N, 2K, H/4, W/4)` heatmaps then tags, `(N, K, H/2, W/2)`
@@ -59,6 +64,8 @@ def predict_scenes(
         fit: which side becomes `resolution`: "short" or "long", as in `resize_for_network`.
         settings: constants of decoding.
         progress: called after every batch.
+        shard: which scenes are this rank's; every rank gets everybody's results. All ranks must
+            call with the same scenes and weights.
 
     Returns:
         COCO keypoint results in pixels of the pictures, in the source's order.
@@ -67,17 +74,29 @@ def predict_scenes(
         DataError: pictures that cannot be used.
         SkeletonError: the network predicts another number of joints.
         WeightsError: the network gives NaN or infinite values.
+        OfaPoseError: another rank failed or does not answer.
     """
-    return predict_batches(
-        network,
-        picture_batches(source, resolution=resolution, batch_size=batch_size, fit=fit),
-        skeleton=source.skeleton,
-        pixel_mean=pixel_mean,
-        pixel_std=pixel_std,
-        flip=flip,
-        settings=settings,
-        progress=progress,
-    )
+
+    def detect() -> list[Detections]:
+        batches = picture_batches(
+            source,
+            resolution=resolution,
+            batch_size=batch_size,
+            fit=fit,
+            indices=shard.places(len(source)),
+        )
+        return predict_batches(
+            network,
+            batches,
+            skeleton=source.skeleton,
+            pixel_mean=pixel_mean,
+            pixel_std=pixel_std,
+            flip=flip,
+            settings=settings,
+            progress=progress,
+        )
+
+    return detect_together(source, shard, detect)
 
 
 def predict_batches(
@@ -90,10 +109,10 @@ def predict_batches(
     flip: bool = False,
     settings: DecodeSettings = _DEFAULT,
     progress: Progress | None = None,
-) -> list[dict[str, Any]]:
-    """Find the people in pictures that are batched already; see `predict_scenes`."""
+) -> list[Detections]:
+    """Find the people in pictures that are batched already, in that order; as `predict_scenes`."""
     device = _device(network)
-    people: list[tuple[int, int, list[Person]]] = []
+    detections: list[Detections] = []
     with _in_eval_mode(network), torch.inference_mode():
         for batch in batches:
             images = normalize(batch.images.to(device), pixel_mean, pixel_std)
@@ -108,15 +127,15 @@ def predict_batches(
                 settings=settings,
             )
             for row, persons in enumerate(found):
-                moved = [_to_picture(person, batch.to_picture[row]) for person in persons]
-                people.append((batch.places[row], batch.image_ids[row], moved))
+                image_id, to_picture = batch.image_ids[row], batch.to_picture[row]
+                people = tuple(
+                    person_to_result(_to_picture(person, to_picture), image_id)
+                    for person in persons
+                )
+                detections.append(Detections(batch.places[row], image_id, people))
             if progress is not None:
-                progress(len(people))
-    return [
-        person_to_result(person, image_id)
-        for _, image_id, persons in sorted(people, key=lambda entry: entry[0])
-        for person in persons
-    ]
+                progress(len(detections))
+    return detections
 
 
 def evaluate_network(
@@ -130,6 +149,7 @@ def evaluate_network(
     fit: str = "short",
     settings: DecodeSettings = _DEFAULT,
     progress: Progress | None = None,
+    shard: Shard = _ALL,
 ) -> dict[str, float]:
     """Return the OKS-AP of a network over a source and what goes with it, as fractions.
 
@@ -143,6 +163,7 @@ def evaluate_network(
         fit: as in `predict_scenes`.
         settings: as in `predict_scenes`.
         progress: as in `predict_scenes`.
+        shard: as in `predict_scenes`; every rank returns the scores of all scenes.
 
     Returns:
         The keys of `pose.evaluate_predictions`: AP, AP50, AP75, …; -1 where nothing is labelled.
@@ -151,6 +172,7 @@ def evaluate_network(
         DataError: nobody is labelled in the source, or pictures that cannot be used.
         SkeletonError: the network predicts another number of joints.
         WeightsError: the network gives NaN or infinite values.
+        OfaPoseError: another rank failed or does not answer.
     """
     results = predict_scenes(
         network,
@@ -163,6 +185,7 @@ def evaluate_network(
         fit=fit,
         settings=settings,
         progress=progress,
+        shard=shard,
     )
     # Asked for last: by now the source knows which of its pictures are damaged.
     return evaluate_predictions(labelled(source), results, source.skeleton)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -10,8 +10,10 @@ from torch import Tensor
 
 from ofa_pose.data import SceneSource, normalize
 from ofa_pose.errors import DataError, UsageError
+from ofa_pose.evaluate.detections import Detections, detect_together
 from ofa_pose.evaluate.pictures import PictureBatch, PictureCache, picture_batches
 from ofa_pose.evaluate.predict import Progress, labelled, predict_batches
+from ofa_pose.evaluate.shard import Shard
 from ofa_pose.models import Network
 from ofa_pose.pose import DecodeSettings, evaluate_predictions
 from ofa_pose.space import Arch
@@ -29,6 +31,9 @@ class SubnetEvaluator:
     and kept as uint8 while they fit into `cache_bytes`; the least recently used give way, and a
     set too large for the bound is read again each time.
 
+    Several ranks share the scored pictures, not those for calibration: each measures all of
+    them, so that all have the same statistics without exchanging any.
+
     Args:
         supernet: whose subnets are scored, on its own device.
         calibration: where batch-norm statistics are measured: training scenes, as they are.
@@ -39,7 +44,9 @@ class SubnetEvaluator:
         fit: which side of a picture becomes the arch's resolution, "short" or "long".
         settings: constants of decoding.
         cache_bytes: bound of the memory for resized pictures.
-        progress: called after every scored batch with the number of pictures done.
+        progress: called after every scored batch with the number of pictures done by this rank.
+        shard: which of the scored pictures are this rank's; the scores are those of all. All
+            ranks must then call with the same archs, scenes and weights.
 
     Raises:
         DataError: nothing to calibrate with, or nobody labelled to score on.
@@ -59,6 +66,7 @@ class SubnetEvaluator:
         settings: DecodeSettings | None = None,
         cache_bytes: int = CACHE_BYTES,
         progress: Progress | None = None,
+        shard: Shard | None = None,
     ) -> None:
         if calibration_images < 1:
             raise UsageError(f"calibration needs at least 1 image, got {calibration_images}")
@@ -73,6 +81,7 @@ class SubnetEvaluator:
         self.fit = fit
         self.settings = settings or DecodeSettings()
         self.progress = progress
+        self.shard = shard or Shard()
         count = min(calibration_images, len(calibration))
         self._calibration_indices = [i * len(calibration) // count for i in range(count)]
         self._cache = PictureCache(cache_bytes)
@@ -86,18 +95,9 @@ class SubnetEvaluator:
             DataError: nobody is labelled in the scenes, or pictures that cannot be used.
             SkeletonError: the supernet predicts another number of joints.
             WeightsError: the subnet gives NaN or infinite values.
+            OfaPoseError: another rank failed or does not answer.
         """
-        space = self.supernet.space
-        results = predict_batches(
-            self.subnet(arch),
-            self._batches("scenes", self.scenes, arch.resolution, None),
-            skeleton=self.scenes.skeleton,
-            pixel_mean=space.pixel_mean,
-            pixel_std=space.pixel_std,
-            flip=self.flip,
-            settings=self.settings,
-            progress=self.progress,
-        )
+        results = detect_together(self.scenes, self.shard, lambda: self._detect(arch))
         if self._ground_truth is None:
             # Not before: only a source that was read knows which pictures are damaged.
             self._ground_truth = labelled(self.scenes)
@@ -109,6 +109,19 @@ class SubnetEvaluator:
         recalibrate(network, self._calibration_images(arch.resolution))
         return network
 
+    def _detect(self, arch: Arch) -> list[Detections]:
+        places = self.shard.places(len(self.scenes))
+        return predict_batches(
+            self.subnet(arch),
+            self._batches("scenes", self.scenes, arch.resolution, places),
+            skeleton=self.scenes.skeleton,
+            pixel_mean=self.supernet.space.pixel_mean,
+            pixel_std=self.supernet.space.pixel_std,
+            flip=self.flip,
+            settings=self.settings,
+            progress=self.progress,
+        )
+
     def _calibration_images(self, resolution: int) -> Iterator[Tensor]:
         space = self.supernet.space
         device = next(self.supernet.parameters()).device
@@ -119,7 +132,7 @@ class SubnetEvaluator:
             yield images.contiguous(memory_format=torch.channels_last)
 
     def _batches(
-        self, name: str, source: SceneSource, resolution: int, indices: list[int] | None
+        self, name: str, source: SceneSource, resolution: int, indices: Iterable[int]
     ) -> Iterator[PictureBatch]:
         def read() -> Iterator[PictureBatch]:
             return picture_batches(
