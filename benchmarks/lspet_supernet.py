@@ -26,7 +26,7 @@ from ofa_pose.train import (
     keep_freed_memory,
     make_recipe,
     train_supernet,
-    validate_extremes,
+    validate_subnets,
 )
 
 OVERRIDES = {"augmentation": {"scale": [0.6, 1.2]}}
@@ -60,7 +60,7 @@ def main() -> None:
             run=run,
             recipe=make_recipe(space, "supernet", overrides=OVERRIDES),
             budget=TrainBudget(minutes=options.minutes),
-            validate=validate_extremes(supernet, evaluate),
+            validate=validate_subnets(supernet, evaluate),
             cadence=Cadence(validations=8, checkpoint_seconds=120),
             resume=options.resume,
         )

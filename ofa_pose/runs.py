@@ -60,7 +60,7 @@ class RunFolder:
     resumed: bool
     config: Mapping[str, Any]
     _handler: logging.Handler = field(repr=False, compare=False)
-    _lock: IO[bytes] = field(repr=False, compare=False)
+    _lock: IO[bytes] | None = field(repr=False, compare=False)
     _listeners: list[RowListener] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
@@ -111,6 +111,11 @@ class RunFolder:
             lock.close()
             raise
 
+    @classmethod
+    def seen(cls, path: str | Path, *, config: Mapping[str, Any], resumed: bool) -> RunFolder:
+        """Return a folder that another process has opened; this one will not write there."""
+        return cls(Path(path), resumed, config, logging.NullHandler(), None)
+
     def file(self, name: str) -> Path:
         """Return the path of the run's file `name`."""
         return self.path / name
@@ -128,7 +133,8 @@ class RunFolder:
         """Stop writing to `log.txt` and close the listeners; may be called twice."""
         logging.getLogger("ofa_pose").removeHandler(self._handler)
         self._handler.close()
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
         while self._listeners:
             self._listeners.pop().close()
 

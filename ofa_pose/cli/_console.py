@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
+import os
 import sys
 import traceback as tracebacks
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +26,29 @@ def emit_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
 
 
 def error(message: str) -> None:
-    """Print `ofa-pose: error: ...` on standard error, on one line whatever the message holds."""
-    sys.stderr.write(f"{PREFIX}: error: {one_line(message)}\n")
+    """Print `ofa-pose: error: ...` on standard error, on one line whatever the message holds.
+
+    Of the processes that torchrun started, all but the first give their number.
+    """
+    rank = os.environ.get("RANK", "0")
+    who = PREFIX if rank == "0" else f"{PREFIX}[{rank}]"
+    sys.stderr.write(f"{who}: error: {one_line(message)}\n")
+
+
+@contextlib.contextmanager
+def only_errors(*, when: bool) -> Iterator[None]:
+    """Print nothing but errors while the block runs, if `when` holds."""
+    if not when:
+        yield
+        return
+    logger = logging.getLogger("ofa_pose")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(before)
 
 
 def one_line(text: str) -> str:

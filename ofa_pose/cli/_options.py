@@ -188,6 +188,12 @@ TrainBatchOption = Annotated[
     int | None,
     typer.Option("--batch-size", min=1, help="Images a step; default: the recipe's."),
 ]
+CompileOption = Annotated[
+    bool,
+    typer.Option(
+        "--compile", help="Run one network through torch.compile; needs a C++ compiler on a CPU."
+    ),
+]
 EvalBatchOption = Annotated[
     int, typer.Option("--batch-size", min=1, help="Images computed at once.")
 ]

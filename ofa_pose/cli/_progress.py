@@ -23,18 +23,20 @@ class Meter:
     Args:
         title: what the job is, such as `train`.
         plain: print lines where there is no terminal (off where the log tells enough).
+        bar: draw a bar where there is one (off where another process draws it).
     """
 
-    def __init__(self, title: str, *, plain: bool = True) -> None:
+    def __init__(self, title: str, *, plain: bool = True, bar: bool = True) -> None:
         self._title = title
         self._plain = plain
+        self._draws = bar
         self._told_at = time.monotonic()
         self._started_at = self._told_at
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if self._draws and sys.stderr.isatty():
             self._bar = _bar()
             self._task = self._bar.add_task(self._title, total=_STEPS, figures="")
             self._bar.start()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,12 +29,32 @@ if TYPE_CHECKING:
     from ofa_pose.runs import RunFolder
     from ofa_pose.skeleton import Skeleton
     from ofa_pose.space import Arch, SearchSpace
-    from ofa_pose.train import Recipe, TrainResult, Validate
+    from ofa_pose.train import Recipe, Teach, TrainResult, Validate
 
 # What a run may be resumed with other values of: they do not change its result.
 _FREE = ("workers", "device", "tensorboard")
 _VALIDATED = ("AP", "AP50", "AP75", "AR")
 _BEST_OF = "best_of_validations"
+
+
+@contextlib.contextmanager
+def together(device: str) -> Iterator[str]:
+    """Join the processes that `torchrun` started, if it did; the first one alone speaks.
+
+    Yields:
+        The device of this process.
+    """
+    from ofa_pose.train import joined
+
+    with joined(device) as (world, own), _console.only_errors(when=not world.leads):
+        yield own
+
+
+def training_meter() -> Meter:
+    """Return what shows how far a training is; the log tells it where there is no terminal."""
+    from ofa_pose.train import World
+
+    return Meter("train", plain=False, bar=World.current().leads)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +86,10 @@ class LearningOptions:
     tensorboard: bool
 
     @classmethod
-    def of(cls, context: typer.Context) -> LearningOptions:
-        """Pick them from what the command was called with."""
-        return cls(**{field.name: context.params[field.name] for field in fields(cls)})
+    def of(cls, context: typer.Context, *, device: str) -> LearningOptions:
+        """Pick them from what the command was called with, but for the device."""
+        picked = {field.name: context.params[field.name] for field in fields(cls)}
+        return cls(**{**picked, "device": device})
 
     def overrides(self) -> dict[str, Any]:
         """Return the changes to a recipe that the options ask for.
@@ -156,7 +178,8 @@ class Learning:
         self, default: str, identity: Mapping[str, Any], *, inputs: Sequence[Path | None] = ()
     ) -> RunFolder:
         """Open the run's folder; `identity` may lack the `init_sha256` of a file that is gone."""
-        from ofa_pose.runs import EVENTS, RunFolder
+        from ofa_pose.runs import EVENTS
+        from ofa_pose.train import World
         from ofa_pose.train.events import EventFiles
 
         about = {
@@ -167,7 +190,8 @@ class Learning:
         }
         hidden = {"out", "resume", "force", "set_", "batch_size", "steps", "epochs", "minutes"}
         given = {key: value for key, value in vars(self.options).items() if key not in hidden}
-        run = RunFolder.open(
+        world = World.current()
+        run = world.open_run(
             self.folder(default),
             config=described({**identity, **about, **given}),
             resume=self.options.resume,
@@ -175,7 +199,7 @@ class Learning:
             free=_FREE if "init_sha256" in identity else (*_FREE, "init_sha256"),
             inputs=[path for path in inputs if path is not None],
         )
-        if self.options.tensorboard:
+        if self.options.tensorboard and world.leads:
             run.listen(EventFiles(run.file(EVENTS)))
         return run
 
@@ -225,18 +249,26 @@ def read_settings(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def train_network(
-    learning: Learning, network: Network, *, arch: Arch, run: RunFolder
+    learning: Learning,
+    network: Network,
+    *,
+    arch: Arch,
+    run: RunFolder,
+    teacher: Teach | None = None,
+    compiled: bool = False,
 ) -> TrainResult:
     """Train one network with a progress bar, validated on the scenes for that, if any."""
     from ofa_pose.train import finetune
 
-    with Meter("train", plain=False) as meter:
+    with training_meter() as meter:
         return finetune(
             network,
             learning.train,
             space=learning.space,
             arch=arch,
             validate=_validation(learning, network, arch),
+            teacher=teacher,
+            compiled=compiled,
             **learning.keywords(run, meter),
         )
 
@@ -323,12 +355,14 @@ def _of_validations(count: int) -> str:
 def _validation(learning: Learning, network: Network, arch: Arch) -> Validate | None:
     if learning.val is None:
         return None
-    from ofa_pose.evaluate import evaluate_network
+    from ofa_pose.evaluate import Shard, evaluate_network
 
-    scenes, space = learning.val, learning.space
+    scenes, space, shard = learning.val, learning.space, Shard.of_process_group()
 
     def validate(step: int) -> dict[str, float]:
-        scores = evaluate_network(network, scenes, resolution=arch.resolution, space=space)
+        scores = evaluate_network(
+            network, scenes, resolution=arch.resolution, space=space, shard=shard
+        )
         return {name: scores[name] for name in _VALIDATED}
 
     return validate

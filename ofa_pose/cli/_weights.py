@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,14 @@ INIT_HELP = (
     "default: random."
 )
 IMAGENET = "imagenet"
+
+
+class Ordering(StrEnum):
+    """What channels are sorted by when a supernet starts from one network's weights."""
+
+    L1 = "l1"
+    BN = "bn"
+    NONE = "none"
 
 
 def check_device(device: str) -> str:
@@ -104,12 +113,24 @@ def origin_of(path: Path) -> dict[str, Any]:
 
 
 def start_supernet(
-    space: SearchSpace, init: str | None, *, skeleton: Skeleton, seed: int
+    space: SearchSpace,
+    init: str | None,
+    *,
+    skeleton: Skeleton,
+    seed: int,
+    ordering: Ordering = Ordering.L1,
 ) -> Supernet:
     """Return a supernet with the weights that `--init` names; random ones by the seed.
 
     The channels of a single network's weights are sorted by importance, once, so that narrow
     archs share the ones that matter (LitePose, section 4).
+
+    Args:
+        space: of the supernet.
+        init: as given.
+        skeleton: of the supernet.
+        seed: of random weights.
+        ordering: what tells a channel's importance.
 
     Raises:
         WeightsError: the file is missing, damaged, or of another space or network.
@@ -123,7 +144,8 @@ def start_supernet(
     supernet = Supernet(space, seed=seed, skeleton=skeleton)
     if init is not None:
         _fill(supernet.network, init, space=space, arch=space.largest, skeleton=skeleton)
-        order_channels(supernet)
+        if ordering is not Ordering.NONE:
+            order_channels(supernet, by=ordering.value)
     return supernet
 
 

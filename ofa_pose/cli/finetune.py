@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ofa_pose.cli._options import (
     AnnotationsOption,
     CanvasOption,
+    CompileOption,
     DataOption,
     DeviceOption,
     EpochsOption,
@@ -41,11 +42,17 @@ from ofa_pose.cli._training import (
     LearningOptions,
     save_trained,
     tell_outcome,
+    together,
     train_network,
 )
 
+if TYPE_CHECKING:
+    from ofa_pose.export import Tier
+    from ofa_pose.train import Teach
+
 EPILOG = (
     "Example: ofa-pose finetune runs/search-litepose-lite0/XS.yaml --data photos --minutes 10\n\n"
+    "Example: ofa-pose finetune XS.yaml --teacher S.yaml --data photos --epochs 20\n\n"
     "Example: ofa-pose finetune XS.yaml --synthetic 200 --steps 50"
 )
 
@@ -59,6 +66,20 @@ def command(
             help="What a search wrote; to --resume, the YAML is needed and its weights are not.",
         ),
     ],
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            "--teacher",
+            metavar="TIER.yaml",
+            help="A tier to learn from besides the truth; --set distillation=0.5 weighs it.",
+        ),
+    ] = None,
+    from_scratch: Annotated[
+        bool,
+        typer.Option(
+            "--from-scratch", help="Start from random weights, as the control of a search."
+        ),
+    ] = False,
     set_: SetOption = None,
     batch_size: TrainBatchOption = None,
     steps: StepsOption = None,
@@ -76,6 +97,7 @@ def command(
     val_scenes: ValScenesOption = 200,
     validations: ValidationsOption = 10,
     device: DeviceOption = "cpu",
+    compiled: CompileOption = False,
     workers: WorkersOption = 1,
     seed: SeedOption = 0,
     out: OutOption = None,
@@ -86,22 +108,75 @@ def command(
 ) -> None:
     """Fine-tune a tier's network; writes a tier of the same name with the new weights."""
     from ofa_pose.export import load_tier
-    from ofa_pose.models import build
 
     found = load_tier(tier, check_weights=False)
-    options = LearningOptions.of(context)
-    learning = Learning.resolve(options, found.space, stage="finetune", skeleton=found.skeleton)
-    identity = {"verb": "finetune", "tier": found.name, "tier_sha256": found.sha256}
-    default = f"finetune-{found.file_stem}"
-    if learning.goes_on(default):
-        others: Mapping[str, Any] = found.options
-        network = build(found.space, found.arch, skeleton=found.skeleton, **others)
+    taught_by = None if teacher is None else load_tier(teacher)
+    with together(device) as own:
+        options = LearningOptions.of(context, device=own)
+        learning = Learning.resolve(options, found.space, stage="finetune", skeleton=found.skeleton)
+        _finetune(
+            learning,
+            found,
+            teacher=taught_by,
+            from_scratch=from_scratch,
+            compiled=compiled,
+            as_json=as_json,
+        )
+
+
+def _finetune(
+    learning: Learning,
+    tier: Tier,
+    *,
+    teacher: Tier | None,
+    from_scratch: bool,
+    compiled: bool,
+    as_json: bool,
+) -> None:
+    from ofa_pose.models import build
+    from ofa_pose.train import World
+
+    seed = learning.options.seed
+    default = f"{'scratch' if from_scratch else 'finetune'}-{tier.file_stem}"
+    identity: dict[str, Any] = {"verb": "finetune", "tier": tier.name, "tier_sha256": tier.sha256}
+    inputs = [tier.path, tier.weights]
+    if from_scratch:
+        identity["from_scratch"] = True
+    if from_scratch or learning.goes_on(default):
+        others: Mapping[str, Any] = tier.options
+        network = build(tier.space, tier.arch, seed=seed, skeleton=tier.skeleton, **others)
     else:
-        network = found.build()
-    run = learning.open_run(default, identity, inputs=[found.path, found.weights])
+        network = tier.build()
+    if teacher is not None:
+        identity["teacher_sha256"] = teacher.sha256
+        inputs += [teacher.path, teacher.weights]
+    teach = None if teacher is None else _teacher(teacher, learning, student=tier)
+    run = learning.open_run(default, identity, inputs=inputs)
     with run:
-        result = train_network(learning, network, arch=found.arch, run=run)
-        tuned = replace(found, seed=seed, created_by="ofa-pose finetune")
-        tuned = save_trained(run, tuned, network, result=result, occasion="finetuned")
+        result = train_network(
+            learning, network, arch=tier.arch, run=run, teacher=teach, compiled=compiled
+        )
+        if not World.current().leads:
+            return
+        tuned = replace(tier, seed=seed, created_by="ofa-pose finetune")
+        if from_scratch:
+            tuned = replace(tuned, scores={})  # those were of other weights
+        occasion = "trained" if from_scratch else "finetuned"
+        tuned = save_trained(run, tuned, network, result=result, occasion=occasion)
     hint = f"ofa-pose eval {tuned.path} --data FOLDER"
     tell_outcome(run, result, tier=tuned, as_json=as_json, hint=hint)
+
+
+def _teacher(tier: Tier, learning: Learning, *, student: Tier) -> Teach:
+    """Return the network of a tier as a teacher of another's."""
+    from ofa_pose.train import Teacher
+
+    return Teacher(
+        tier.build(),
+        resolution=tier.arch.resolution,
+        space=tier.space,
+        skeleton=tier.skeleton,
+        student_space=student.space,
+        student_skeleton=student.skeleton,
+        device=learning.options.device,
+    )

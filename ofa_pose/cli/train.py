@@ -16,6 +16,7 @@ from ofa_pose.cli._archs import parse_arch
 from ofa_pose.cli._options import (
     AnnotationsOption,
     CanvasOption,
+    CompileOption,
     DataOption,
     DeviceOption,
     EpochsOption,
@@ -40,7 +41,6 @@ from ofa_pose.cli._options import (
     ValScenesOption,
     WorkersOption,
 )
-from ofa_pose.cli._progress import Meter
 from ofa_pose.cli._sources import CANVAS
 from ofa_pose.cli._training import (
     Learning,
@@ -48,10 +48,18 @@ from ofa_pose.cli._training import (
     finished_weights,
     save_trained,
     tell_outcome,
+    together,
     train_network,
+    training_meter,
 )
-from ofa_pose.cli._weights import INIT_HELP, init_path, start_network, start_supernet
-from ofa_pose.errors import WeightsError
+from ofa_pose.cli._weights import (
+    INIT_HELP,
+    Ordering,
+    init_path,
+    start_network,
+    start_supernet,
+)
+from ofa_pose.errors import UsageError, WeightsError
 from ofa_pose.files import sha256_file
 
 if TYPE_CHECKING:
@@ -63,7 +71,9 @@ EPILOG = (
     "Example: ofa-pose train --space litepose-lite0 --data photos --mosaic 4 --init imagenet "
     "--minutes 120\n\n"
     "Example: ofa-pose train --space litepose-lite0 --arch largest --data photos --epochs 5\n\n"
-    "Example: ofa-pose train --space toy --synthetic 200 --steps 50"
+    "Example: ofa-pose train --space toy --synthetic 200 --steps 50\n\n"
+    "Example: torchrun --nproc-per-node 8 -m ofa_pose train --space litepose --data crowdpose "
+    "--device cuda"
 )
 
 
@@ -79,12 +89,22 @@ def command(
     init: Annotated[
         str | None, typer.Option("--init", metavar="imagenet|FILE|FOLDER", help=INIT_HELP)
     ] = None,
-    recipe: Annotated[
+    stage: Annotated[
         str,
         typer.Option(
-            "--recipe", help="The space's recipe: supernet, finetune, pretrain (heatmaps only)."
+            "--stage",
+            help="The space's recipe: supernet; pretrain (the largest network, heatmaps only); "
+            "finetune.",
         ),
     ] = "supernet",
+    ordering: Annotated[
+        Ordering,
+        typer.Option(
+            "--ordering",
+            help="How channels are sorted when a supernet starts from one network: by the "
+            "weights that read them, by batch norm's scales, not at all.",
+        ),
+    ] = Ordering.L1,
     set_: SetOption = None,
     batch_size: TrainBatchOption = None,
     steps: StepsOption = None,
@@ -103,6 +123,7 @@ def command(
     validations: ValidationsOption = 10,
     skeleton: SkeletonOption = None,
     device: DeviceOption = "cpu",
+    compiled: CompileOption = False,
     workers: WorkersOption = 1,
     seed: SeedOption = 0,
     out: OutOption = None,
@@ -111,22 +132,39 @@ def command(
     tensorboard: TensorboardOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a supernet, one uniformly drawn arch a step; or, with --arch, one plain network.
+    """Train a supernet, some archs a step; or one plain network.
 
-    What was interrupted goes on with --resume, to the same curve.
+    That is the largest for --stage pretrain, or the one that --arch names. What was interrupted
+    goes on with --resume, to the same curve. Under torchrun, the processes share every batch.
     """
     from ofa_pose.skeleton import load_skeleton
 
     declared = load_space(space)
     joints = load_skeleton(skeleton or declared.skeleton)
+    if arch is None and stage == "pretrain":
+        arch = "largest"
     plain = None if arch is None else parse_arch(declared, arch, seed=seed)
-    options = LearningOptions.of(context)
-    learning = Learning.resolve(options, declared, stage=recipe, skeleton=joints)
+    if plain is None and compiled:
+        raise UsageError(
+            "--compile is for one network (--arch): a supernet's tensors change their shapes "
+            "every step"
+        )
     files = [Path(given) for given in (space, skeleton, arch) if given is not None]
-    if plain is None:
-        _train_supernet(learning, init, files=files, as_json=as_json)
-    else:
-        _train_network(learning, init, name=arch or "", arch=plain, files=files, as_json=as_json)
+    with together(device) as own:
+        options = LearningOptions.of(context, device=own)
+        learning = Learning.resolve(options, declared, stage=stage, skeleton=joints)
+        if plain is None:
+            _train_supernet(learning, init, ordering=ordering, files=files, as_json=as_json)
+        else:
+            _train_network(
+                learning,
+                init,
+                name=arch or "",
+                arch=plain,
+                compiled=compiled,
+                files=files,
+                as_json=as_json,
+            )
 
 
 @dataclass(frozen=True)
@@ -162,7 +200,12 @@ class _Origin:
 
 
 def _train_supernet(
-    learning: Learning, init: str | None, *, files: Sequence[Path], as_json: bool
+    learning: Learning,
+    init: str | None,
+    *,
+    ordering: Ordering,
+    files: Sequence[Path],
+    as_json: bool,
 ) -> None:
     from ofa_pose.train import train_supernet
 
@@ -170,10 +213,12 @@ def _train_supernet(
     seed = learning.options.seed
     default = f"train-{space.name}"
     origin = _Origin.of(init, needed=not learning.goes_on(default))
-    supernet = start_supernet(space, origin.used, skeleton=scenes.skeleton, seed=seed)
-    identity = {"verb": "train", **origin.identity()}
+    supernet = start_supernet(
+        space, origin.used, skeleton=scenes.skeleton, seed=seed, ordering=ordering
+    )
+    identity = {"verb": "train", **origin.identity(), "ordering": ordering.value}
     run = learning.open_run(default, identity, inputs=[*files, origin.file])
-    with run, Meter("train", plain=False) as meter:
+    with run, training_meter() as meter:
         result = train_supernet(
             supernet,
             scenes,
@@ -190,10 +235,12 @@ def _train_network(
     *,
     name: str,
     arch: Arch,
+    compiled: bool,
     files: Sequence[Path],
     as_json: bool,
 ) -> None:
     from ofa_pose.export import make_tier
+    from ofa_pose.train import World
 
     space, options = learning.space, learning.options
     skeleton = learning.train.skeleton
@@ -204,7 +251,9 @@ def _train_network(
     identity = {"verb": "train", **origin.identity(), "arch": arch.to_dict()}
     run = learning.open_run(default, identity, inputs=[*files, origin.file])
     with run:
-        result = train_network(learning, network, arch=arch, run=run)
+        result = train_network(learning, network, arch=arch, run=run, compiled=compiled)
+        if not World.current().leads:
+            return
         tier = make_tier(
             label, space, arch, skeleton=skeleton, seed=options.seed, created_by="ofa-pose train"
         )
@@ -214,11 +263,16 @@ def _train_network(
 
 
 def _validation(supernet: Supernet, learning: Learning) -> Validate | None:
-    """Return a validation by the largest and the smallest subnet, re-calibrated."""
+    """Return a validation by the supernet's corners and its middle, re-calibrated."""
     if learning.val is None:
         return None
-    from ofa_pose.evaluate import SubnetEvaluator
-    from ofa_pose.train import validate_extremes
+    from ofa_pose.evaluate import Shard, SubnetEvaluator
+    from ofa_pose.train import validate_subnets
 
-    evaluate = SubnetEvaluator(supernet, calibration=learning.train, scenes=learning.val)
-    return validate_extremes(supernet, evaluate)
+    evaluate = SubnetEvaluator(
+        supernet,
+        calibration=learning.train,
+        scenes=learning.val,
+        shard=Shard.of_process_group(),
+    )
+    return validate_subnets(supernet, evaluate)

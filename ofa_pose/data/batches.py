@@ -48,6 +48,19 @@ class Batch:
             tags=self.tags.to(device, non_blocking=non_blocking),
         )
 
+    def split(self, parts: int) -> list[Batch]:
+        """Return the batch cut along N into `parts` of equal size."""
+        rows = len(self.images) // parts
+        return [
+            Batch(
+                images=self.images[first : first + rows],
+                heatmaps=tuple(m[first : first + rows] for m in self.heatmaps),
+                masks=tuple(m[first : first + rows] for m in self.masks),
+                tags=self.tags[first : first + rows],
+            )
+            for first in range(0, rows * parts, rows)
+        ]
+
 
 class TrainBatches(Dataset[Batch]):
     """The batch of every step there will ever be; indexed by step, without an end.
@@ -63,6 +76,8 @@ class TrainBatches(Dataset[Batch]):
         resolution_of: step to resolution; it must be picklable where workers are spawned.
         strides: of the network's outputs.
         max_people: rows of `Batch.tags`.
+        rows: which of a step's pictures are wanted, where several processes share them; each
+            picture is the same whoever makes it.
     """
 
     def __init__(
@@ -75,6 +90,7 @@ class TrainBatches(Dataset[Batch]):
         resolution_of: Callable[[int], int],
         strides: Sequence[int] = (4, 2),
         max_people: int = 30,
+        rows: slice = slice(None),
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch size must be at least 1, got {batch_size}")
@@ -85,6 +101,7 @@ class TrainBatches(Dataset[Batch]):
         self.resolution_of = resolution_of
         self.strides = tuple(strides)
         self.max_people = max_people
+        self.rows = rows
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
 
     def indices(self, step: int) -> list[int]:
@@ -95,7 +112,7 @@ class TrainBatches(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         resolution = self.resolution_of(step)
         images, targets = [], []
-        for row, index in enumerate(self.indices(step)):
+        for row, index in list(enumerate(self.indices(step)))[self.rows]:
             scene = self.augmentation.apply(
                 self.source[index],
                 resolution,

@@ -80,13 +80,13 @@ class Checkpoint:
             values.
         state: counters, best and losses since the last row.
         model: the model's state dict.
-        optimizer: the optimizer's state dict.
+        learner: the state dict of what learns: optimizer, gradient scale, average of the weights.
     """
 
     identity: Mapping[str, Any]
     state: TrainState
     model: Mapping[str, Tensor]
-    optimizer: Mapping[str, Any]
+    learner: Mapping[str, Any]
 
 
 def previous_of(path: Path) -> Path:
@@ -109,14 +109,14 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     """
     path = Path(path)
     check_finite(checkpoint.model, last_good=path)
-    check_finite(dict(_tensors(checkpoint.optimizer)), last_good=path)
+    check_finite(dict(_tensors(checkpoint.learner)), last_good=path)
     content = {
         "format": FORMAT,
         "version": ofa_pose.__version__,
         "identity": dict(checkpoint.identity),
         "state": dataclasses.asdict(checkpoint.state),
         "model": dict(checkpoint.model),
-        "optimizer": dict(checkpoint.optimizer),
+        "learner": dict(checkpoint.learner),
     }
     content["sha256"] = digest(content)
     try:
@@ -176,7 +176,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             identity=content["identity"],
             state=TrainState(**content["state"]),
             model=content["model"],
-            optimizer=content["optimizer"],
+            learner=content["learner"],
         )
     except (KeyError, TypeError) as error:
         raise WeightsError(
@@ -260,7 +260,7 @@ def describe(path: Path) -> str:
     return f"the last good checkpoint is {file} (step {checkpoint.state.step})"
 
 
-def _tensors(value: object, prefix: str = "optimizer") -> Iterator[tuple[str, Tensor]]:
+def _tensors(value: object, prefix: str = "learner") -> Iterator[tuple[str, Tensor]]:
     if isinstance(value, Tensor):
         yield prefix, value
     elif isinstance(value, Mapping):

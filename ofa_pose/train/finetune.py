@@ -13,7 +13,7 @@ from ofa_pose.data import SceneSource
 from ofa_pose.runs import RunFolder
 from ofa_pose.space import Arch, SearchSpace
 from ofa_pose.supernet.metadata import weights_metadata
-from ofa_pose.train.job import Cadence, Job, Progress, TrainResult, Validate
+from ofa_pose.train.job import Cadence, Job, Progress, Teach, TrainResult, Validate
 from ofa_pose.train.loop import Trainer
 from ofa_pose.train.recipe import Recipe, make_recipe
 from ofa_pose.train.sampler import FixedSampler
@@ -37,6 +37,9 @@ def finetune(
     device: str | torch.device = "cpu",
     resume: bool = False,
     progress: Progress | None = None,
+    teacher: Teach | None = None,
+    origin: Mapping[str, Any] | None = None,
+    compiled: bool = False,
 ) -> TrainResult:
     """Train one network in place, at its arch's resolution; the loop is the supernet's.
 
@@ -57,6 +60,10 @@ def finetune(
         device: where the network is trained; it is moved there.
         resume: go on from the run folder's checkpoint, if there is one.
         progress: told of every step.
+        teacher: a network to learn from besides the truth (`Teacher`); the recipe's
+            `distillation` is its weight.
+        origin: what else a resumed run must agree with, such as the teacher's hash.
+        compiled: run the network through `torch.compile`.
 
     Raises:
         ArchError: the arch is of another space.
@@ -71,7 +78,7 @@ def finetune(
     arch = space.arch(arch)
     job = Job(
         model=network,
-        forward=lambda images, _arch: network(images),
+        forward=lambda model, images, _arch: model(images),
         sampler=FixedSampler(arch),
         space=space,
         source=source,
@@ -84,6 +91,9 @@ def finetune(
         device=torch.device(device),
         validate=validate,
         cadence=cadence or Cadence(),
+        teacher=teacher,
+        origin=origin or {},
+        compiled=compiled,
     )
     network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return Trainer(job, resume=resume, progress=progress, workers=workers).train()

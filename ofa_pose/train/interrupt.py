@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
@@ -30,3 +30,21 @@ def deferred_interrupt() -> Iterator[None]:
             before(signal.SIGINT, None)
         else:
             raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def noted_interrupt() -> Iterator[Callable[[], bool]]:
+    """Only note a Ctrl-C inside the block; yields a function that tells whether one came.
+
+    For processes that must stop together. Where `deferred_interrupt` does nothing, nor does this.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
+        yield lambda: False
+        return
+    received: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: received.append(number))
+    try:
+        yield lambda: bool(received)
+    finally:
+        signal.signal(signal.SIGINT, before)

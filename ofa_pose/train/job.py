@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ from ofa_pose.train.schedule import TrainBudget
 Validate = Callable[[int], Mapping[str, float]]
 """Called with the finished steps; returns scores, of which `AP` decides what is best. It must
 leave weights and batch-norm statistics alone."""
+
+Teach = Callable[[Tensor], Sequence[Tensor]]
+"""A teacher: the student's normalised images → outputs, without gradients."""
 
 Progress = Callable[[int, int | None, Mapping[str, float]], None]
 """Called after every step with the finished steps, the total (None for minutes) and the step's
@@ -68,8 +71,9 @@ class Job:
 
     Attributes:
         model: what is trained; its state dict is what is saved.
-        forward: `(N, 3, R, R)` normalised images and the arch of the step → outputs.
-        sampler: gives the arch of each step.
+        forward: the model (possibly wrapped), `(N, 3, R, R)` normalised images and the arch →
+            outputs.
+        sampler: gives the archs of each step.
         space: gives the pixel statistics.
         source: the training scenes.
         recipe: how, and how long.
@@ -79,10 +83,15 @@ class Job:
         device: where the model is trained.
         validate: see `Validate`.
         cadence: see `Cadence`.
+        teacher: gives, for the same images, the outputs to learn from besides the truth; what it
+            is belongs into `origin`.
+        origin: what else a checkpoint must agree with, as plain values.
+        skips_layers: whether some steps leave layers out (a supernet of elastic depth).
+        compiled: run the model through `torch.compile`; the results differ by rounding.
     """
 
     model: nn.Module
-    forward: Callable[[Tensor, Arch], Sequence[Tensor]]
+    forward: Callable[[Callable[..., Any], Tensor, Arch], Sequence[Tensor]]
     sampler: ArchSampler
     space: SearchSpace
     source: SceneSource
@@ -93,6 +102,16 @@ class Job:
     device: torch.device
     validate: Validate | None = None
     cadence: Cadence = Cadence()
+    teacher: Teach | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    skips_layers: bool = False
+    compiled: bool = False
+
+    @property
+    def learns_from_first(self) -> bool:
+        """Whether the first arch of a step, the largest, teaches the others."""
+        recipe = self.recipe
+        return self.teacher is None and recipe.sampler == "sandwich" and recipe.distillation > 0
 
     @property
     def budget(self) -> TrainBudget:
@@ -111,9 +130,11 @@ class Job:
                 meta[key] = json.loads(meta[key])
         return {
             **meta,
+            **self.origin,
             "seed": self.seed,
             "recipe": self.recipe.to_dict(),
             "images": len(self.source),
+            "scenes": self.source.fingerprint(),
             "log_every": self.cadence.log_every,
         }
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from ofa_pose.data import Batch
 from ofa_pose.errors import DataError, TrainingDivergedError, WeightsError
@@ -18,11 +20,12 @@ from ofa_pose.train.checkpoint import (
     load_newest,
     save_checkpoint,
 )
-from ofa_pose.train.interrupt import deferred_interrupt
+from ofa_pose.train.distributed import World
+from ofa_pose.train.interrupt import deferred_interrupt, noted_interrupt
 from ofa_pose.train.job import Job, Progress, TrainResult
 from ofa_pose.train.metrics import MetricsFile
 from ofa_pose.train.schedule import learning_rate
-from ofa_pose.train.step import batches_of, make_optimizer, train_step
+from ofa_pose.train.step import Learner, batches_of
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.csv"
@@ -33,7 +36,10 @@ _LOG = logging.getLogger(__name__)
 
 
 class Trainer:
-    """Runs one `Job`; what changes meanwhile is the model, the optimizer and `state`.
+    """Runs one `Job`; what changes meanwhile is the model, the learner and `state`.
+
+    Where `torchrun` started several processes, each runs a trainer of the same job; they take
+    every step together, and the first one alone writes the run folder.
 
     Args:
         job: what is trained and how.
@@ -57,11 +63,16 @@ class Trainer:
         self._workers = workers
         self._progress = progress
         self._path = job.run.file(CHECKPOINT)
+        self._world = World.current()
         job.model.to(job.device)
-        self._optimizer = make_optimizer(job.model, job.recipe)
-        if resume and has_checkpoint(self._path):
+        self._learner = Learner(job, world=self._world)
+        if resume and self._world.led(lambda: has_checkpoint(self._path)):
             self._restore()
-        self._metrics = MetricsFile(job.run.file(METRICS), keep=self.state.reported)
+        self._metrics = (
+            MetricsFile(job.run.file(METRICS), keep=self.state.reported)
+            if self._world.leads
+            else None
+        )
         self._saved_at = time.monotonic()
 
     @property
@@ -100,26 +111,37 @@ class Trainer:
         )
 
     def _take_steps(self) -> None:
+        state, world = self.state, self._world
+        batches = batches_of(
+            self.job, start=state.step, stop=self.total, workers=self._workers, world=world
+        )
+        alone = world.size == 1
+        with contextlib.nullcontext(lambda: False) if alone else noted_interrupt() as interrupted:
+            while self.fraction < 1:
+                started = time.perf_counter()
+                batch = next(batches)
+                with deferred_interrupt():
+                    figures = self._step(batch)
+                    state.seconds += time.perf_counter() - started
+                    state.seconds, stop = world.agree(state.seconds, interrupted())
+                self._tell(figures)
+                if stop:
+                    raise KeyboardInterrupt
+                if self._report() or self._save_due():
+                    self._save()
+
+    def _tell(self, figures: Mapping[str, float]) -> None:
         state = self.state
-        batches = batches_of(self.job, start=state.step, stop=self.total, workers=self._workers)
-        while self.fraction < 1:
-            started = time.perf_counter()
-            batch = next(batches)
-            with deferred_interrupt():
-                figures = self._step(batch)
-                state.seconds += time.perf_counter() - started
-            if self._progress:
-                best = {} if state.best is None else {"AP": state.best}
-                figures = {"fraction": self.fraction, **figures, **best}
-                self._progress(state.step, self.total, figures)
-            if self._report() or self._save_due():
-                self._save()
+        if self._progress and self._world.leads:
+            best = {} if state.best is None else {"AP": state.best}
+            figures = {"fraction": self.fraction, **figures, **best}
+            self._progress(state.step, self.total, figures)
 
     def _step(self, batch: Batch) -> dict[str, float]:
         state = self.state
         rate = learning_rate(self.job.recipe, step=state.step, fraction=self.fraction)
         try:
-            losses = train_step(self.job, self._optimizer, batch, step=state.step, rate=rate)
+            losses = self._learner.step(batch, step=state.step, rate=rate)
         except TrainingDivergedError as error:
             raise TrainingDivergedError(
                 f"{error}; {describe(self._path)}; a lower lr, a longer warm-up or a grad_clip "
@@ -140,7 +162,7 @@ class Trainer:
         row = {
             "step": state.step,
             "epoch": round(state.step * job.recipe.batch_size / len(job.source), 4),
-            "lr": self._optimizer.param_groups[0]["lr"],
+            "lr": self._learner.optimizer.param_groups[0]["lr"],
             **state.means(),
             **scores,
         }
@@ -148,16 +170,20 @@ class Trainer:
             if validates:
                 state.validations = due
                 self._keep_best(scores)
-            self._metrics.append(row)
-            job.run.tell(row)
+            if self._metrics is not None:
+                self._metrics.append(row)
+                job.run.tell(row)
+                figures = ", ".join(f"{key} {value:.5g}" for key, value in row.items())
+                _LOG.info("%s (%.0f s)", figures, state.seconds)
             state.start_window()
-        figures = ", ".join(f"{key} {value:.5g}" for key, value in row.items())
-        _LOG.info("%s (%.0f s)", figures, state.seconds)
         return validates
 
     def _validate(self) -> dict[str, float]:
+        if self.job.validate is None:
+            return {}
         try:
-            return dict(self.job.validate(self.state.step)) if self.job.validate else {}
+            with self._learner.best_weights():
+                return dict(self.job.validate(self.state.step))
         except WeightsError as error:
             raise TrainingDivergedError(f"{error}; {describe(self._path)}") from error
 
@@ -171,7 +197,12 @@ class Trainer:
         state, score = self.state, scores["AP"]
         if state.best is None or score > state.best:
             state.best, state.best_step = score, state.step
-            self.job.save(self.job.run.file(BEST), {"step": state.step, "AP": score})
+            self._save_weights(BEST, {"step": state.step, "AP": score})
+
+    def _save_weights(self, name: str, facts: Mapping[str, Any]) -> None:
+        if self._world.leads:
+            with self._learner.best_weights():
+                self.job.save(self.job.run.file(name), facts)
 
     def _save_due(self) -> bool:
         cadence = self.job.cadence
@@ -180,29 +211,31 @@ class Trainer:
         return time.monotonic() - self._saved_at >= cadence.checkpoint_seconds
 
     def _save(self, *, last: bool = False) -> None:
+        if self._metrics is None:
+            return
         with deferred_interrupt():
             self._metrics.sync()
             checkpoint = Checkpoint(
                 identity=self.job.identity(),
                 state=self.state,
                 model=self.job.model.state_dict(),
-                optimizer=self._optimizer.state_dict(),
+                learner=self._learner.state_dict(),
             )
             save_checkpoint(self._path, checkpoint)
             if last:
-                self.job.save(self.job.run.file(LAST), {"step": self.state.step})
+                self._save_weights(LAST, {"step": self.state.step})
         self._saved_at = time.monotonic()
 
     def _restore(self) -> None:
-        checkpoint, file = load_newest(self._path)
+        checkpoint, file = self._world.led(lambda: load_newest(self._path))
         check_identity(file, found=checkpoint.identity, now=self.job.identity())
         load_state(self.job.model, checkpoint.model, source=str(file))
-        self._optimizer.load_state_dict(dict(checkpoint.optimizer))
+        self._learner.load_state_dict(checkpoint.learner)
         self.state = state = checkpoint.state
         if file != self._path:
             file.replace(self._path)  # or the next save would keep a damaged one for this one
         best = self.job.run.file(BEST)
-        if state.best is not None and not best.is_file():
+        if state.best is not None and not self._world.led(best.is_file):
             _LOG.warning("%s is gone; the best is sought anew after step %d", best, state.step)
             state.best = state.best_step = None
         _LOG.info("resumed after step %d", self.state.step)

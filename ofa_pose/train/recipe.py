@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from ofa_pose.errors import RecipeError, suggest
 from ofa_pose.space import SearchSpace
+from ofa_pose.train.sampler import SamplerName
 from ofa_pose.train.schedule import TrainBudget
 
 STAGES = ("pretrain", "supernet", "finetune")
@@ -54,13 +55,25 @@ class Recipe(_Record):
         optimizer: `adam`, or `adamw` (weight decay apart from the gradient).
         lr: learning rate after the warm-up.
         weight_decay: of convolution weights; biases and batch norms are never decayed.
-        batch_size: images a step.
+        batch_size: images a step, over all processes.
+        accumulate: parts that each process's share of a batch is run in, one after the other;
+            gradients are averaged, batch norm sees a part.
         warmup_steps: steps over which the rate rises linearly to `lr`.
         schedule: `constant`, `cosine` to 0, or `step`.
         milestones: for `step`, pairs of when the rate changes and the factor it changes by;
             "when" is counted in the unit of the recipe's length and rises.
         augmentation: see `AugmentationRecipe`.
         grad_clip: largest norm of the whole gradient, or None.
+        ema: decay of the moving average of the weights, which is then what is validated and
+            saved; None keeps none.
+        precision: `float32`; or `bfloat16` or `float16` (a GPU's) where autocast finds it safe.
+        sampler: which archs a step of a supernet trains: `uniform`, one (the paper's);
+            `sandwich`, the largest, the smallest and some random; `fair`, each value of each
+            choice.
+        sandwich_random: random archs in a step of `sandwich`.
+        distillation: weight of the loss to a teacher beside the loss to the truth, where there
+            is one: the largest arch of a `sandwich` step for the others, or the network given
+            to a fine-tuning.
         reference_resolution: input side at which the heatmap loss has the published weight
             beside the tag loss; None: at every side. A joint's target covers the same number of
             cells at any input size, so the mean over a map of side R holds it 1 / R² as dear:
@@ -76,11 +89,17 @@ class Recipe(_Record):
     lr: Positive = 1e-3
     weight_decay: NonNegative = 0.0
     batch_size: Annotated[int, Field(gt=0)] = 32
+    accumulate: Annotated[int, Field(gt=0)] = 1
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     schedule: Literal["constant", "cosine", "step"] = "constant"
     milestones: tuple[tuple[NonNegative, Positive], ...] = ()
     augmentation: AugmentationRecipe = AugmentationRecipe()
     grad_clip: Positive | None = None
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    sampler: SamplerName = "uniform"
+    sandwich_random: Annotated[int, Field(ge=0)] = 2
+    distillation: NonNegative = 1.0
     reference_resolution: Annotated[int, Field(gt=0)] | None = None
     tags: bool = True
     steps: Annotated[int, Field(gt=0)] | None = None
@@ -102,6 +121,10 @@ class Recipe(_Record):
         given = [key for key in _BUDGET_KEYS if getattr(self, key) is not None]
         if len(given) > 1:
             raise ValueError(f"give one of {', '.join(given)}, not {len(given)}")
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"a batch of {self.batch_size} does not divide into {self.accumulate} parts"
+            )
         if self.schedule == "step" and not self.milestones:
             raise ValueError("schedule 'step' needs milestones, e.g. [[50, 0.1], [180, 0.1]]")
         if self.schedule != "step" and self.milestones:

@@ -1,23 +1,29 @@
-"""Which arch is trained at which step: a pure function of the seed and the step."""
+"""Which archs are trained at which step: a pure function of the seed and the step."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from ofa_pose.space import Arch, SearchSpace
+
+SamplerName = Literal["uniform", "sandwich", "fair"]
 
 # Keeps this stream apart from the others that are derived from the same seed and step.
 _STREAM = 0x61726368
 
 
 class ArchSampler(Protocol):
-    """Gives the arch of every step; must be picklable, as data workers ask it too."""
+    """Gives the archs of every step; must be picklable, as data workers ask it too."""
 
-    def arch(self, step: int) -> Arch:
-        """Return the arch that step `step` trains."""
+    def archs(self, step: int) -> tuple[Arch, ...]:
+        """Return the archs that step `step` trains, at least one, all of one resolution.
+
+        Each sees the step's pictures and their gradients are averaged. With several, the first
+        is the one the others may learn from.
+        """
         ...
 
     def resolution(self, step: int) -> int:
@@ -25,20 +31,91 @@ class ArchSampler(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class UniformSampler:
-    """Draws uniformly over the distinct archs of a space (LitePose, section 4)."""
+class _SeededSampler:
+    """What the samplers of a supernet share: a generator for each step."""
 
     space: SearchSpace
     seed: int
 
-    def arch(self, step: int) -> Arch:
-        """Return the arch that step `step` trains, the same on every call and machine."""
-        return self.space.sample(np.random.default_rng([self.seed, step, _STREAM]))
+    def archs(self, step: int) -> tuple[Arch, ...]:
+        raise NotImplementedError
 
     def resolution(self, step: int) -> int:
         """Return the input side of step `step`, pixels."""
-        return self.arch(step).resolution
+        return self.archs(step)[0].resolution
+
+    def _rng(self, step: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, step, _STREAM])
+
+
+@dataclass(frozen=True)
+class UniformSampler(_SeededSampler):
+    """Draws one arch a step, uniformly over the distinct archs (LitePose, section 4)."""
+
+    space: SearchSpace
+    seed: int
+
+    def archs(self, step: int) -> tuple[Arch, ...]:
+        """Return the one arch that step `step` trains, the same on every call and machine."""
+        return (self.space.sample(self._rng(step)),)
+
+
+@dataclass(frozen=True)
+class SandwichSampler(_SeededSampler):
+    """Trains the largest, the smallest and some random archs at one drawn resolution.
+
+    Source: Yu & Huang, "Universally Slimmable Networks" (2019), section 3.
+
+    Attributes:
+        space: whose archs are trained.
+        seed: of what is drawn.
+        random: random archs a step.
+    """
+
+    space: SearchSpace
+    seed: int
+    random: int = 2
+
+    def archs(self, step: int) -> tuple[Arch, ...]:
+        """Return largest, smallest and random archs, in this order."""
+        rng = self._rng(step)
+        resolution = self.space.sample(rng).resolution
+        drawn = [self.space.sample(rng) for _ in range(self.random)]
+        return tuple(
+            self.space.arch({**arch, "resolution": resolution})
+            for arch in (self.space.largest, self.space.smallest, *drawn)
+        )
+
+
+@dataclass(frozen=True)
+class FairSampler(_SeededSampler):
+    """Trains, in every step, each value of each choice: as many archs as the longest choice has.
+
+    A choice with fewer values repeats some; which ones is drawn, so that all are trained equally
+    often in the long run. The resolution, which a step's archs share, is drawn.
+    Source: Chu et al., "FairNAS" (2021), section 3 (strict fairness).
+    """
+
+    space: SearchSpace
+    seed: int
+
+    def archs(self, step: int) -> tuple[Arch, ...]:
+        """Return the round of step `step`, in which a choice's values take turns."""
+        rng = self._rng(step)
+        resolution = self.space.sample(rng).resolution
+        choices = [choice for choice in self.space.choices if choice.name != "resolution"]
+        rounds = max((len(choice.values) for choice in choices), default=1)
+        columns = {}
+        for choice in choices:
+            first = rng.integers(len(choice.values))
+            places = (first + rng.permutation(rounds)) % len(choice.values)
+            columns[choice.name] = [choice.values[place] for place in places]
+        return tuple(
+            self.space.arch(
+                {"resolution": resolution, **{name: values[i] for name, values in columns.items()}}
+            )
+            for i in range(rounds)
+        )
 
 
 @dataclass(frozen=True)
@@ -47,10 +124,19 @@ class FixedSampler:
 
     fixed: Arch
 
-    def arch(self, step: int) -> Arch:
+    def archs(self, step: int) -> tuple[Arch, ...]:
         """Return the arch."""
-        return self.fixed
+        return (self.fixed,)
 
     def resolution(self, step: int) -> int:
         """Return the arch's input side, pixels."""
         return self.fixed.resolution
+
+
+def make_sampler(
+    name: SamplerName, space: SearchSpace, *, seed: int, sandwich_random: int = 2
+) -> ArchSampler:
+    """Return the sampler of that name over a space."""
+    if name == "sandwich":
+        return SandwichSampler(space, seed, sandwich_random)
+    return FairSampler(space, seed) if name == "fair" else UniformSampler(space, seed)

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from ofa_pose.data import Augmentation, Batch, TrainBatches, make_loader, normalize
 from ofa_pose.errors import TrainingDivergedError
-from ofa_pose.pose import pose_loss
+from ofa_pose.pose import distillation_loss, pose_loss
+from ofa_pose.space import Arch
+from ofa_pose.train.distributed import World
+from ofa_pose.train.ema import Average
 from ofa_pose.train.job import Job
 from ofa_pose.train.recipe import Recipe
 
 
-def batches_of(job: Job, *, start: int, stop: int | None, workers: int) -> Iterator[Batch]:
-    """Yield the job's batches from step `start` on, each at the resolution of its step's arch.
+def batches_of(
+    job: Job, *, start: int, stop: int | None, workers: int, world: World
+) -> Iterator[Batch]:
+    """Yield this process's part of the job's batches, each at the resolution of its step.
 
     Args:
         job: gives scenes, augmentation, seed and archs.
         start: first step, from 0.
         stop: step after the last one, or None for no end.
         workers: processes that prepare batches; 0 prepares them here.
+        world: the processes that share a batch.
     """
     recipe = job.recipe
     batches = TrainBatches(
@@ -31,6 +40,7 @@ def batches_of(job: Job, *, start: int, stop: int | None, workers: int) -> Itera
         batch_size=recipe.batch_size,
         seed=job.seed,
         resolution_of=job.sampler.resolution,
+        rows=world.share(recipe.batch_size),
     )
     last = sys.maxsize if stop is None else stop
     yield from make_loader(batches, start=start, stop=last, workers=workers)
@@ -57,47 +67,160 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     )
 
 
-def train_step(
-    job: Job, optimizer: torch.optim.Optimizer, batch: Batch, *, step: int, rate: float
-) -> dict[str, float]:
-    """Take step number `step` (from 0) at learning rate `rate`.
+class Learner:
+    """Takes the steps of a job; holds what learns besides the model.
 
-    Returns:
-        The losses of the step: `loss`, `heatmap`, `pull`, `push`.
-
-    Raises:
-        TrainingDivergedError: the loss or the gradient is NaN or infinite; the optimizer has not
-            moved the weights (batch-norm statistics may be spoilt).
+    Args:
+        job: its model is on its device.
+        world: the processes that share every step.
     """
-    job.model.train()
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    arch = job.sampler.arch(step)
-    batch = batch.to(job.device, non_blocking=True)
-    images = normalize(batch.images, job.space.pixel_mean, job.space.pixel_std)
-    outputs = job.forward(images.contiguous(memory_format=torch.channels_last), arch)
-    loss = pose_loss(
-        list(outputs),
-        batch.heatmaps,
-        batch.masks,
-        batch.tags,
-        with_tags=job.recipe.tags,
-        heatmap_weight=job.recipe.heatmap_weight(arch.resolution),
-    )
-    losses = {"loss": loss.total, "heatmap": loss.heatmap, "pull": loss.pull, "push": loss.push}
-    values = dict(zip(losses, _values(list(losses.values())), strict=True))
-    _require_finite("loss", values["loss"], where=f"step {step + 1} (arch {arch.key})")
-    optimizer.zero_grad(set_to_none=True)
-    loss.total.backward()
-    norm = _gradient_norm(job.model, limit=job.recipe.grad_clip)
-    _require_finite("gradient", norm, where=f"step {step + 1} (arch {arch.key})")
-    optimizer.step()
-    return values
 
+    def __init__(self, job: Job, *, world: World) -> None:
+        self.job = job
+        self.world = world
+        self.optimizer = make_optimizer(job.model, job.recipe)
+        self.average = Average(job.model, decay=job.recipe.ema) if job.recipe.ema else None
+        self._wrapped = world.wrap(job.model, skips_layers=job.skips_layers)
+        self._called = torch.compile(self._wrapped) if job.compiled else self._wrapped
+        self._scaler = torch.amp.GradScaler(
+            job.device.type, enabled=job.recipe.precision == "float16"
+        )
 
-def _values(scalars: Sequence[Tensor]) -> list[float]:
-    """Read several scalars in one transfer."""
-    return torch.stack([scalar.detach() for scalar in scalars]).tolist()
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint needs besides the model's weights."""
+        average = {} if self.average is None else self.average.state_dict()
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "average": average,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self.optimizer.load_state_dict(dict(state["optimizer"]))
+        self._scaler.load_state_dict(dict(state["scaler"]))
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+
+    @contextlib.contextmanager
+    def best_weights(self) -> Iterator[None]:
+        """Let the model hold, inside the block, the weights worth validating and saving."""
+        with (
+            contextlib.nullcontext()
+            if self.average is None
+            else self.average.applied(self.job.model)
+        ):
+            yield
+
+    def step(self, batch: Batch, *, step: int, rate: float) -> dict[str, float]:
+        """Take step number `step` (from 0) at learning rate `rate`.
+
+        Every arch of the step sees every part of the batch; the gradients of all these passes
+        are averaged, over the processes too.
+
+        Args:
+            batch: this process's share.
+            step: finished steps.
+            rate: learning rate.
+
+        Returns:
+            The step's losses, means over its passes: `loss`, `heatmap`, `pull`, `push` and, where
+            there is a teacher, `distilled`.
+
+        Raises:
+            TrainingDivergedError: the loss or the gradient is NaN or infinite; the optimizer has
+                not moved the weights (batch-norm statistics may be spoilt).
+        """
+        job = self.job
+        job.model.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        archs = job.sampler.archs(step)
+        batch = batch.to(job.device, non_blocking=True)
+        parts = batch.split(job.recipe.accumulate)
+        sums: dict[str, Tensor] = {}
+        for number, part in enumerate(parts):
+            is_last = number == len(parts) - 1
+            for name, value in self._part(part, archs, is_last=is_last).items():
+                sums[name] = sums[name] + value if name in sums else value
+        passes = len(parts) * len(archs)
+        figures = self._means({name: value / passes for name, value in sums.items()})
+        self.world.average_buffers(job.model)
+        where = f"step {step + 1} (arch {', '.join(arch.key for arch in archs)})"
+        _require_finite("loss", figures["loss"], where=where)
+        self._update(where=where)
+        return figures
+
+    def _part(self, part: Batch, archs: Sequence[Arch], *, is_last: bool) -> dict[str, Tensor]:
+        """Run every arch on one part of a batch, forward and backward; return summed losses."""
+        job, recipe = self.job, self.job.recipe
+        images = normalize(part.images, job.space.pixel_mean, job.space.pixel_std)
+        images = images.contiguous(memory_format=torch.channels_last)
+        weight = recipe.heatmap_weight(archs[0].resolution)
+        teacher = None if job.teacher is None else job.teacher(images)
+        sums: dict[str, Tensor] = {}
+        for number, arch in enumerate(archs):
+            with self._synchronised(is_last and number == len(archs) - 1):
+                with self._autocast():
+                    outputs = list(job.forward(self._called, images, arch))
+                loss = pose_loss(
+                    outputs,
+                    part.heatmaps,
+                    part.masks,
+                    part.tags,
+                    with_tags=recipe.tags,
+                    heatmap_weight=weight,
+                )
+                total = loss.total
+                losses = {"heatmap": loss.heatmap, "pull": loss.pull, "push": loss.push}
+                if teacher is not None and recipe.distillation:
+                    distilled = distillation_loss(
+                        outputs,
+                        teacher,
+                        part.masks,
+                        part.tags,
+                        with_tags=recipe.tags,
+                        heatmap_weight=weight,
+                    )
+                    losses["distilled"] = recipe.distillation * distilled.total
+                    total = total + losses["distilled"]
+                self._scaler.scale(total / (len(archs) * recipe.accumulate)).backward()
+            if number == 0 and job.learns_from_first:
+                teacher = [output.detach() for output in outputs]
+            for name, value in {"loss": total, **losses}.items():
+                sums[name] = sums.get(name, 0) + value.detach()
+        return sums
+
+    def _update(self, *, where: str) -> None:
+        """Move the weights by the gradients at hand."""
+        self._scaler.unscale_(self.optimizer)
+        norm = _gradient_norm(self.job.model, limit=self.job.recipe.grad_clip)
+        if not self._scaler.is_enabled():  # which passes over such a step by itself
+            _require_finite("gradient", norm, where=where)
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        if self.average is not None:
+            self.average.update(self.job.model)
+
+    def _means(self, scalars: Mapping[str, Tensor]) -> dict[str, float]:
+        """Read several scalars in one transfer; their means over the processes."""
+        values = self.world.mean(torch.stack(list(scalars.values())))
+        return dict(zip(scalars, values.tolist(), strict=True))
+
+    def _synchronised(self, wanted: bool) -> contextlib.AbstractContextManager[None]:
+        """Keep gradients on this process in all but a step's last pass."""
+        if wanted or not isinstance(self._wrapped, DistributedDataParallel):
+            return contextlib.nullcontext()
+        return self._wrapped.no_sync()
+
+    def _autocast(self) -> torch.autocast:
+        precision = self.job.recipe.precision
+        return torch.autocast(
+            self.job.device.type,
+            dtype=getattr(torch, precision) if precision != "float32" else None,
+            enabled=precision != "float32",
+        )
 
 
 def _gradient_norm(model: nn.Module, *, limit: float | None) -> float:

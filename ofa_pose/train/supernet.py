@@ -1,4 +1,4 @@
-"""Training a supernet: one uniformly drawn arch, at its own resolution, a step."""
+"""Training a supernet: the archs that the recipe's sampler draws, at one resolution a step."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import torch
 
 from ofa_pose.data import SceneSource
 from ofa_pose.runs import RunFolder
-from ofa_pose.space import Arch
+from ofa_pose.space import Arch, SearchSpace
 from ofa_pose.supernet import Supernet, supernet_metadata
 from ofa_pose.train.job import Cadence, Job, Progress, TrainResult, Validate
 from ofa_pose.train.loop import Trainer
 from ofa_pose.train.recipe import Recipe, make_recipe
-from ofa_pose.train.sampler import UniformSampler
+from ofa_pose.train.sampler import make_sampler
 from ofa_pose.train.schedule import TrainBudget
 
 
@@ -34,6 +34,9 @@ def train_supernet(
 ) -> TrainResult:
     """Train the shared weights in place (LitePose, section 4: one sampled network a step).
 
+    Other samplers, in-place distillation, averaged weights and the like are the recipe's to ask
+    for. Where `torchrun` started several processes, all call this with the same arguments.
+
     With a length in steps or epochs, the same seed on the same machine gives the same weights to
     the bit on a CPU, interrupted or not.
 
@@ -44,7 +47,7 @@ def train_supernet(
         recipe: default the space's own for `supernet`.
         seed: of the drawn archs, the order of the scenes and the augmentation.
         budget: length of the run; default the recipe's.
-        validate: see `Validate`; `validate_extremes` makes one.
+        validate: see `Validate`; `validate_subnets` makes one.
         cadence: how often to log, validate and save.
         workers: processes that prepare batches; 0 prepares them here.
         device: where the supernet is trained; it is moved there.
@@ -62,8 +65,11 @@ def train_supernet(
     recipe = recipe or make_recipe(supernet.space, "supernet")
     job = Job(
         model=supernet,
-        forward=supernet,
-        sampler=UniformSampler(supernet.space, seed),
+        forward=lambda model, images, arch: model(images, arch),
+        sampler=make_sampler(
+            recipe.sampler, supernet.space, seed=seed, sandwich_random=recipe.sandwich_random
+        ),
+        skips_layers=_has_elastic_depth(supernet),
         space=supernet.space,
         source=source,
         recipe=recipe.lasting(budget) if budget else recipe,
@@ -77,26 +83,50 @@ def train_supernet(
     return Trainer(job, resume=resume, progress=progress, workers=workers).train()
 
 
-def validate_extremes(
+def validate_subnets(
     supernet: Supernet, evaluate: Callable[[Arch], Mapping[str, float]]
 ) -> Validate:
-    """Return a validation by the largest and the smallest subnet.
+    """Return a validation by a supernet's corners and its middle; see `corner_archs`.
 
     Args:
-        supernet: whose space gives the two archs.
+        supernet: whose space gives the archs.
         evaluate: scores one arch by its re-calibrated subnet (`evaluate.SubnetEvaluator`).
 
     Returns:
-        A function whose result holds `AP_largest`, `AP_smallest` and their mean, `AP`.
+        A function whose result holds `AP_largest`, `AP_smallest`, `AP_narrow`, `AP_middle` and
+        their mean, `AP`.
     """
+    archs = corner_archs(supernet.space)
 
     def validate(step: int) -> dict[str, float]:
-        largest = evaluate(supernet.space.largest)["AP"]
-        smallest = evaluate(supernet.space.smallest)["AP"]
-        return {
-            "AP": (largest + smallest) / 2,
-            "AP_largest": largest,
-            "AP_smallest": smallest,
-        }
+        scores = {f"AP_{name}": evaluate(arch)["AP"] for name, arch in archs.items()}
+        return {"AP": sum(scores.values()) / len(scores), **scores}
 
     return validate
+
+
+def corner_archs(space: SearchSpace) -> dict[str, Arch]:
+    """Return the archs that tell how a supernet's training goes.
+
+    Returns:
+        `largest`, `smallest`, `narrow` (the smallest widths at the largest resolution) and
+        `middle` (every choice's middle value).
+    """
+    return {
+        "largest": space.largest,
+        "smallest": space.smallest,
+        "narrow": space.arch({**space.smallest, "resolution": space.largest.resolution}),
+        "middle": space.arch({c.name: c.values[len(c.values) // 2] for c in space.choices}),
+    }
+
+
+def _has_elastic_depth(supernet: Supernet) -> bool:
+    """Whether some arch lacks units of the largest; looks at one changed choice at a time."""
+    space = supernet.space
+    most = {unit.name for unit in supernet.plan(space.largest).units}
+    return any(
+        {unit.name for unit in supernet.plan(space.arch({**space.largest, choice.name: v})).units}
+        != most
+        for choice in space.choices
+        for v in choice.values[1:]
+    )

@@ -249,7 +249,7 @@ REFUSED = [
     ([*TRAIN, "--steps", 1, "--canvas", 10**6], 2, "--canvas"),
     ([*TRAIN, "--steps", 1, "--seed", 2**64], 2, "--seed"),
     ([*TRAIN, "--steps", 1, "--device", "meta"], 2, "--device meta"),
-    ([*TRAIN, "--steps", 1, "--recipe", "supernets"], 2, "did you mean 'supernet'"),
+    ([*TRAIN, "--steps", 1, "--stage", "supernets"], 2, "did you mean 'supernet'"),
     ([*TRAIN, "--steps", 1, "--device", "warp"], 2, "--device warp"),
     ([*TRAIN, "--steps", 1, "--init", "absent.safetensors"], 1, "absent.safetensors"),
     ([*TRAIN, "--steps", 1, "--init", "imagenet"], 1, "shapes"),

@@ -43,6 +43,9 @@ class Unplugged:
     def ground_truth(self) -> dict[str, Any]:
         return self.source.ground_truth()
 
+    def fingerprint(self) -> str:
+        return self.source.fingerprint()
+
 
 def error_of(act: Callable[[], Any]) -> list[str]:
     try:

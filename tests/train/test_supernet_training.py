@@ -32,7 +32,7 @@ from ofa_pose.train import (
     TrainResult,
     load_checkpoint,
     train_supernet,
-    validate_extremes,
+    validate_subnets,
 )
 from ofa_pose.train.checkpoint import load_newest
 
@@ -208,6 +208,17 @@ def test_killed_between_checkpoints_is_the_same(
     again = fresh()
     train(again, scenes, open_run(resume=True), resume=True)
     assert_equals_whole(again, killed, whole)
+
+
+def test_changed_scenes(scenes: Any, open_run: OpenRun, finished: Path):
+    """As many of them, but others: the rest of the run would not be the same run."""
+
+    class Others(type(scenes)):
+        def fingerprint(self) -> str:
+            return "others"
+
+    with pytest.raises(RunFolderError, match="scenes was '.+' and is now 'others'"):
+        train(fresh(), Others(), open_run(resume=True), resume=True)
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -486,9 +497,23 @@ def test_bad_cadence(name: str):
         Cadence(**{name: 0})
 
 
-def test_validate_extremes():
+def test_validate_subnets():
     supernet = fresh()
-    scores = {supernet.space.largest: {"AP": 0.6}, supernet.space.smallest: {"AP": 0.2}}
-    assert validate_extremes(supernet, lambda arch: scores[arch])(5) == pytest.approx(
-        {"AP": 0.4, "AP_largest": 0.6, "AP_smallest": 0.2}
+    largest = {"resolution": 48, "stem": 4, "stage1": 8, "stage2": 12, "stage3": 16}
+    largest |= {"stage4": 16, "deconv1": 8, "deconv2": 4, "deconv3": 4}
+    smallest = {"resolution": 32, "stem": 2, "stage1": 4, "stage2": 8, "stage3": 16}
+    smallest |= {"stage4": 8, "deconv1": 8, "deconv2": 4, "deconv3": 2}
+    scores = {
+        supernet.space.arch(largest): {"AP": 0.6},
+        supernet.space.arch(smallest): {"AP": 0.2},  # of two values, the middle one is the second
+        supernet.space.arch({**smallest, "resolution": 48}): {"AP": 0.3},
+    }
+    assert validate_subnets(supernet, lambda arch: scores[arch])(5) == pytest.approx(
+        {
+            "AP": 0.325,
+            "AP_largest": 0.6,
+            "AP_smallest": 0.2,
+            "AP_narrow": 0.3,
+            "AP_middle": 0.2,
+        }
     )

@@ -1,0 +1,130 @@
+"""Pre-training, teachers, controls and several processes, from the command line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from ofa_pose.supernet import load_weights
+
+SCENES = ["--synthetic", 4, "--batch-size", 2, "--workers", 0]
+
+
+@pytest.fixture
+def tiers(command, tmp_path):
+    """Two trained networks of the toy space: the smallest and the largest."""
+    found = {}
+    for arch in ("smallest", "largest"):
+        out = tmp_path / arch
+        line = ["train", "--space", "toy", "--arch", arch, *SCENES, "--steps", 1, "--out", out]
+        assert command(*line).code == 0
+        found[arch] = out / f"{arch}.yaml"
+    return found
+
+
+def config(folder: Path) -> dict:
+    return yaml.safe_load((folder / "config.yaml").read_text())
+
+
+def columns(folder: Path) -> list[str]:
+    return (folder / "metrics.csv").read_text().splitlines()[0].split(",")
+
+
+def test_pretrained_network_starts_a_supernet(command, tmp_path):
+    """The largest network, heatmaps only; then the supernet, with the channels sorted or not."""
+    first = tmp_path / "pretrained"
+    line = ["train", "--space", "toy", *SCENES, "--steps", 2]
+    outcome = command(*line, "--stage", "pretrain", "--out", first)
+    assert outcome.code == 0
+    assert config(first)["recipe"]["tags"] is False
+    assert config(first)["arch"]["resolution"] == 48
+    states = {}
+    for ordering in ("l1", "bn", "none"):
+        out = tmp_path / ordering
+        line = ["train", "--space", "toy", *SCENES, "--steps", 1, "--set", "lr=1e-30"]
+        line += ["--init", first, "--ordering", ordering, "--out", out]
+        assert command(*line).code == 0
+        states[ordering], _ = load_weights(out / "last.safetensors")
+    start, _ = load_weights(first / "best.safetensors")
+    name = next(name for name in start if name.endswith("weight") and start[name].ndim == 4)
+    assert torch.equal(states["none"][f"network.{name}"], start[name])
+    assert not all(torch.equal(states["l1"][f"network.{n}"], start[n]) for n in start)
+    assert not all(torch.equal(states["bn"][n], states["l1"][n]) for n in states["l1"])
+
+
+@pytest.mark.parametrize("sampler", ["sandwich", "fair"])
+def test_samplers_by_name(command, tmp_path, sampler):
+    line = ["train", "--space", "toy", *SCENES, "--steps", 2, "--set", f"sampler={sampler}"]
+    assert command(*line, "--out", tmp_path / "run").code == 0
+    assert ("distilled" in columns(tmp_path / "run")) == (sampler == "sandwich")
+
+
+def test_unknown_sampler(command, tmp_path):
+    line = ["train", "--space", "toy", *SCENES, "--steps", 1, "--set", "sampler=sandwitch"]
+    outcome = command(*line, "--out", tmp_path / "run")
+    assert outcome.code == 2
+    assert "'uniform', 'sandwich' or 'fair', got 'sandwitch'" in outcome.err
+
+
+def test_teacher(command, tiers, tmp_path):
+    out = tmp_path / "tuned"
+    line = ["finetune", tiers["smallest"], *SCENES, "--steps", 2, "--out", out]
+    assert command(*line, "--teacher", tiers["largest"]).code == 0
+    assert "distilled" in columns(out)
+    outcome = command(*line, "--teacher", tiers["smallest"], "--resume")
+    assert outcome.code == 2
+    assert "teacher_sha256 was" in outcome.err
+
+
+def test_teacher_of_another_skeleton(command, tiers, tmp_path):
+    other = tmp_path / "coco"
+    line = ["train", "--space", "toy", "--arch", "largest", "--skeleton", "coco", *SCENES]
+    assert command(*line, "--steps", 1, "--out", other).code == 0
+    line = ["finetune", tiers["smallest"], *SCENES, "--steps", 1, "--out", tmp_path / "tuned"]
+    outcome = command(*line, "--teacher", other / "largest.yaml")
+    assert outcome.code == 1
+    assert "the teacher" in outcome.err
+    assert "coco" in outcome.err
+    assert not (tmp_path / "tuned").exists()
+
+
+def test_from_scratch(command, tiers, tmp_path):
+    """The control: same network, random weights, no score of the inherited ones."""
+    out = tmp_path / "scratch"
+    line = ["finetune", tiers["smallest"], *SCENES, "--steps", 1, "--set", "lr=1e-30"]
+    assert command(*line, "--from-scratch", "--out", out, "--seed", 5).code == 0
+    inherited, _ = load_weights(tiers["smallest"].with_suffix(".safetensors"))
+    scratch, _ = load_weights(out / "smallest.safetensors")
+    name = next(name for name in scratch if name.endswith("weight") and scratch[name].ndim == 4)
+    assert not torch.allclose(scratch[name].float(), inherited[name].float(), atol=1e-3)
+
+
+def test_a_supernet_is_not_compiled(command, tmp_path):
+    line = ["train", "--space", "toy", *SCENES, "--steps", 1, "--out", tmp_path / "run"]
+    outcome = command(*line, "--compile")
+    assert (outcome.code, "--compile is for one network" in outcome.err) == (2, True)
+
+
+@pytest.mark.slow
+def test_two_processes(tmp_path):
+    """Under torchrun one process writes and speaks, and both obey."""
+    line = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    line += ["-m", "ofa_pose", "train", "--space", "toy", "--synthetic", "4", "--steps", "3"]
+    line += ["--workers", "0", "--out", str(tmp_path / "run"), "--json"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*line, "--batch-size", "2"], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["steps"] == 3
+    uneven = [*line[:-2], str(tmp_path / "other"), "--batch-size", "3"]
+    done = subprocess.run(uneven, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode != 0
+    assert "a batch of 3 does not divide among 2 processes" in done.stderr
+    ours = [line for line in done.stderr.splitlines() if line.startswith("ofa-pose")]
+    assert len(ours) == 2  # each process says it, the second one with its number

@@ -1,0 +1,96 @@
+"""Two processes train as one: under torchrun, on this machine, over gloo."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ofa_pose.errors import RecipeError, UsageError
+from ofa_pose.supernet import load_weights
+from ofa_pose.train import World, joined
+
+SCRIPT = Path(__file__).with_name("train_together.py")
+
+
+def run(folder: Path, processes: int, **settings: Any) -> subprocess.CompletedProcess[str]:
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command = [sys.executable, *torchrun] if processes > 1 else [sys.executable]
+    return subprocess.run(
+        [*command, SCRIPT, folder, json.dumps(settings)],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+def weights(folder: Path, processes: int, **settings: Any) -> dict[str, torch.Tensor]:
+    done = run(folder, processes, **settings)
+    assert done.returncode == 0, done.stderr
+    return load_weights(folder / "last.safetensors")[0]
+
+
+def assert_close(
+    one: dict[str, torch.Tensor], two: dict[str, torch.Tensor], *, statistics: bool
+) -> None:
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        if statistics or not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
+            torch.testing.assert_close(tensor, two[name], rtol=0, atol=1e-5, msg=name)
+
+
+def test_live_statistics_equal_accumulated_halves(tmp_path: Path):
+    """Each process's batch norm sees its half, as one process does that runs the two halves."""
+    together = weights(tmp_path / "two", 2)
+    alone = weights(tmp_path / "one", 1, accumulate=2)
+    assert_close(together, alone, statistics=False)
+    assert (tmp_path / "two/metrics.csv").read_text().count("\n") == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", ["uniform", "sandwich", "fair"])
+def test_fixed_statistics_equal_the_whole_batch(tmp_path: Path, sampler: str):
+    together = weights(tmp_path / "two", 2, frozen=True, sampler=sampler, ema=0.9)
+    alone = weights(tmp_path / "one", 1, frozen=True, sampler=sampler, ema=0.9)
+    assert_close(together, alone, statistics=True)
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_is_the_same(tmp_path: Path):
+    whole = weights(tmp_path / "whole", 2)
+    assert run(tmp_path / "run", 2, stop_after=13).returncode != 0
+    resumed = weights(tmp_path / "run", 2, resume=True)
+    for name, tensor in whole.items():
+        assert torch.equal(resumed[name], tensor), name
+    metrics = [(tmp_path / name / "metrics.csv").read_text() for name in ("whole", "run")]
+    assert metrics[0] == metrics[1]
+
+
+def test_alone_nothing_changes():
+    with joined("cpu") as (world, device):
+        assert (world, device) == (World(0, 1), "cpu")
+        assert world.leads
+        assert world.share(7) == slice(0, 7)
+        assert world.led(lambda: 5) == 5
+
+
+def test_a_batch_divides_among_the_processes():
+    assert [World(rank, 3).share(12) for rank in range(3)] == [
+        slice(0, 4),
+        slice(4, 8),
+        slice(8, 12),
+    ]
+    with pytest.raises(RecipeError, match="a batch of 16 does not divide among 3 processes"):
+        World(0, 3).share(16)
+
+
+def test_one_gpu_for_all_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with (
+        pytest.raises(UsageError, match="--device cuda:1: several processes need --device cuda"),
+        joined("cuda:1"),
+    ):
+        pass

@@ -1,0 +1,65 @@
+"""Trains on noise under `torchrun`; run by test_distributed.py.
+
+torchrun --nproc-per-node 2 train_together.py FOLDER SETTINGS(JSON)
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+sys.path.insert(0, str(Path(__file__).parent))
+from conftest import NoiseScenes
+
+from ofa_pose import Supernet, load_space
+from ofa_pose.train import Cadence, Recipe, TrainBudget, World, joined, train_supernet
+
+
+class Frozen(Supernet):
+    """Its batch norms keep their statistics while it trains."""
+
+    def train(self, mode: bool = True) -> "Frozen":
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+
+def train(folder: Path, settings: dict) -> None:
+    """Train; every process checks that it holds what the first one holds."""
+    kind = Frozen if settings.pop("frozen", False) else Supernet
+    stop_after = settings.pop("stop_after", None)
+    supernet = kind(load_space("toy"), skeleton="crowdpose", seed=World.current().rank)
+
+    def progress(step, total, figures):
+        if step == stop_after:
+            raise SystemExit("stopped")
+
+    options = {"config": {"verb": "train"}, "resume": settings.pop("resume", False)}
+    with World.current().open_run(folder, **options) as run:
+        train_supernet(
+            supernet,
+            NoiseScenes(),
+            run=run,
+            recipe=Recipe.model_validate({"batch_size": 4, "lr": 2e-3, **settings}),
+            seed=1,
+            budget=TrainBudget(steps=20),
+            cadence=Cadence(log_every=5, checkpoint_steps=5),
+            workers=0,
+            resume=run.resumed,
+            progress=progress,
+        )
+    if World.current().size > 1:
+        held: list = [None] * World.current().size
+        dist.all_gather_object(held, supernet.state_dict())
+        for name, tensor in held[0].items():
+            if not all(torch.equal(tensor, other[name]) for other in held[1:]):
+                raise SystemExit(f"{name} differs between the processes")
+
+
+if __name__ == "__main__":
+    with joined("cpu"):
+        train(Path(sys.argv[1]), json.loads(sys.argv[2]))
