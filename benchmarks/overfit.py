@@ -40,7 +40,7 @@ def main() -> None:
     # The window is the short side and wanders over the whole picture; nothing else varies.
     recipe = Recipe(
         lr=options.lr,
-        batch_size=PICTURES,
+        batch_size=PICTURES // 2,
         schedule="cosine",
         warmup_steps=20,
         minutes=options.minutes,
@@ -94,7 +94,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--annotations", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--resolution", type=int, default=192)
-    parser.add_argument("--minutes", type=float, default=15.0)
+    parser.add_argument("--minutes", type=float, default=18.0)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--out", type=Path, default=Path("runs/overfit"))
     return parser.parse_args()

@@ -5,7 +5,8 @@ r"""Which training recipe? Samplers, channel ordering, distillation, and where t
 `litepose-lite0` at 128 px on single photographs of `lspet`, from ImageNet weights. Every run gets
 the same number of passes (a picture through a network and back): a sandwich step of four archs
 spends four of them on each picture. Finished runs are kept; running it again goes on where it
-stopped. AP is that of the validation pictures, which no choice here is made on but the recipe's
+stopped. Equal passes are equal computing; a sampler of several archs therefore sees fewer
+pictures. AP is that of the validation pictures, which no choice here is made on but the recipe's
 defaults.
 """
 
@@ -67,7 +68,8 @@ class Bench:
 
     def run(self, name: str, compute: Callable[[RunFolder], dict[str, Any]]) -> dict[str, Any]:
         """Return the result of a run, now or as it was kept."""
-        path = self.out / f"{name.replace(', ', '-').replace(' ', '-')}.json"
+        label = name.replace(", ", "-").replace(" ", "-")
+        path = self.out / f"{label}-{self.passes}-{self.tuning}.json"
         if not path.exists():
             folder = path.with_suffix("")
             config = {"verb": "bench", "run": name, "passes": self.passes, "tuning": self.tuning}
@@ -160,11 +162,13 @@ def tier_scores(bench: Bench) -> dict[str, dict[str, Any]]:
     """Train the smallest network from different starts, with as many passes in all."""
     arch = bench.space.smallest
     inherited = start(bench)
-    trained = bench.out / "uniform" / LAST
+    trained = bench.out / f"uniform-{bench.passes}-{bench.tuning}" / LAST
     state, _ = load_weights(trained)
     load_state(inherited, state, source=str(trained))
+    measured = SubsetScenes(train_pictures(bench.data), range(256))
+    evaluate = SubnetEvaluator(inherited, calibration=measured, scenes=measured)
     teacher = Teacher(
-        inherited.extract(bench.space.largest),
+        evaluate.subnet(bench.space.largest),
         resolution=RESOLUTION,
         space=bench.space,
         skeleton=op.load_skeleton("crowdpose"),

@@ -26,24 +26,25 @@ def emit_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
 
 
 def error(message: str) -> None:
-    """Print `ofa-pose: error: ...` on standard error, on one line whatever the message holds.
+    """Print `ofa-pose: error: ...` on standard error, on one line whatever the message holds."""
+    sys.stderr.write(f"{_who()}: error: {one_line(message)}\n")
 
-    Of the processes that torchrun started, all but the first give their number.
-    """
+
+def _who() -> str:
+    """Return who speaks: of the processes that torchrun started, all but the first are numbered."""
     rank = os.environ.get("RANK", "0")
-    who = PREFIX if rank == "0" else f"{PREFIX}[{rank}]"
-    sys.stderr.write(f"{who}: error: {one_line(message)}\n")
+    return PREFIX if rank == "0" else f"{PREFIX}[{rank}]"
 
 
 @contextlib.contextmanager
-def only_errors(*, when: bool) -> Iterator[None]:
-    """Print nothing but errors while the block runs, if `when` holds."""
+def only_faults(*, when: bool) -> Iterator[None]:
+    """Print nothing but warnings and errors while the block runs, if `when` holds."""
     if not when:
         yield
         return
     logger = logging.getLogger("ofa_pose")
     before = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(logging.WARNING)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
@@ -128,7 +129,7 @@ class _StderrHandler(logging.Handler):
         if record.levelno >= logging.ERROR:
             return  # told once, as the command's last line; the run's log.txt has it too
         label = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
-        sys.stderr.write(f"{PREFIX}: {label}{one_line(record.getMessage())}\n")
+        sys.stderr.write(f"{_who()}: {label}{one_line(record.getMessage())}\n")
         sys.stderr.flush()
 
 

@@ -20,7 +20,7 @@ from ofa_pose.cli._sources import (
     validation_scenes,
 )
 from ofa_pose.cli._weights import check_device
-from ofa_pose.errors import RecipeError
+from ofa_pose.errors import RecipeError, UsageError
 
 if TYPE_CHECKING:
     from ofa_pose.data import SceneSource
@@ -46,7 +46,7 @@ def together(device: str) -> Iterator[str]:
     """
     from ofa_pose.train import joined
 
-    with joined(device) as (world, own), _console.only_errors(when=not world.leads):
+    with joined(device) as (world, own), _console.only_faults(when=not world.leads):
         yield own
 
 
@@ -255,12 +255,17 @@ def train_network(
     arch: Arch,
     run: RunFolder,
     teacher: Teach | None = None,
+    origin: Mapping[str, str] | None = None,
     compiled: bool = False,
 ) -> TrainResult:
-    """Train one network with a progress bar, validated on the scenes for that, if any."""
+    """Train one network with a progress bar, validated on the scenes for that, if any.
+
+    Raises:
+        UsageError: torch.compile does not work here.
+    """
     from ofa_pose.train import finetune
 
-    with training_meter() as meter:
+    with training_meter() as meter, _compiling(when=compiled):
         return finetune(
             network,
             learning.train,
@@ -268,9 +273,24 @@ def train_network(
             arch=arch,
             validate=_validation(learning, network, arch),
             teacher=teacher,
+            origin=origin,
             compiled=compiled,
             **learning.keywords(run, meter),
         )
+
+
+@contextlib.contextmanager
+def _compiling(*, when: bool) -> Iterator[None]:
+    """Tell in one line that torch.compile failed inside the block, where it was asked for."""
+    try:
+        yield
+    except Exception as error:
+        if not when or not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        reason = next((line for line in str(error).splitlines() if line.strip()), "")
+        raise UsageError(
+            f"--compile does not work here ({type(error).__name__}: {reason}); leave it out"
+        ) from error
 
 
 def save_trained(

@@ -150,7 +150,13 @@ def start_supernet(
 
 
 def start_network(
-    space: SearchSpace, arch: Arch, init: str | None, *, skeleton: Skeleton, seed: int
+    space: SearchSpace,
+    arch: Arch,
+    init: str | None,
+    *,
+    skeleton: Skeleton,
+    seed: int,
+    ordering: Ordering = Ordering.L1,
 ) -> Network:
     """Return one arch's network with the weights that `--init` names.
 
@@ -164,7 +170,8 @@ def start_network(
 
     init = str(init_path(init) or init) if init else None
     if init is not None and (init == IMAGENET or _kind(init) == "supernet"):
-        return start_supernet(space, init, skeleton=skeleton, seed=seed).train().extract(arch)
+        supernet = start_supernet(space, init, skeleton=skeleton, seed=seed, ordering=ordering)
+        return supernet.train().extract(arch)
     network = build(space, arch, seed=seed, skeleton=skeleton)
     if init is not None:
         _fill(network, init, space=space, arch=arch, skeleton=skeleton)

@@ -45,6 +45,7 @@ from ofa_pose.cli._training import (
     together,
     train_network,
 )
+from ofa_pose.errors import UsageError
 
 if TYPE_CHECKING:
     from ofa_pose.export import Tier
@@ -137,6 +138,8 @@ def _finetune(
     from ofa_pose.train import World
 
     seed = learning.options.seed
+    if teacher is None and "distillation" in learning.options.overrides():
+        raise UsageError("distillation weighs the loss to a teacher: give --teacher TIER.yaml")
     default = f"{'scratch' if from_scratch else 'finetune'}-{tier.file_stem}"
     identity: dict[str, Any] = {"verb": "finetune", "tier": tier.name, "tier_sha256": tier.sha256}
     inputs = [tier.path, tier.weights]
@@ -147,14 +150,23 @@ def _finetune(
         network = build(tier.space, tier.arch, seed=seed, skeleton=tier.skeleton, **others)
     else:
         network = tier.build()
+    identity["compiled"] = compiled
+    origin = {}
     if teacher is not None:
-        identity["teacher_sha256"] = teacher.sha256
+        origin = {"teacher_sha256": teacher.sha256}
+        identity |= origin
         inputs += [teacher.path, teacher.weights]
     teach = None if teacher is None else _teacher(teacher, learning, student=tier)
     run = learning.open_run(default, identity, inputs=inputs)
     with run:
         result = train_network(
-            learning, network, arch=tier.arch, run=run, teacher=teach, compiled=compiled
+            learning,
+            network,
+            arch=tier.arch,
+            run=run,
+            teacher=teach,
+            origin=origin,
+            compiled=compiled,
         )
         if not World.current().leads:
             return

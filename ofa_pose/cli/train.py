@@ -94,7 +94,7 @@ def command(
         typer.Option(
             "--stage",
             help="The space's recipe: supernet; pretrain (the largest network, heatmaps only); "
-            "finetune.",
+            "finetune (with --arch).",
         ),
     ] = "supernet",
     ordering: Annotated[
@@ -144,6 +144,10 @@ def command(
     if arch is None and stage == "pretrain":
         arch = "largest"
     plain = None if arch is None else parse_arch(declared, arch, seed=seed)
+    if plain is None and stage == "finetune":
+        raise UsageError(
+            "--stage finetune is for one network: give --arch, or a tier to ofa-pose finetune"
+        )
     if plain is None and compiled:
         raise UsageError(
             "--compile is for one network (--arch): a supernet's tensors change their shapes "
@@ -161,6 +165,7 @@ def command(
                 init,
                 name=arch or "",
                 arch=plain,
+                ordering=ordering,
                 compiled=compiled,
                 files=files,
                 as_json=as_json,
@@ -207,7 +212,7 @@ def _train_supernet(
     files: Sequence[Path],
     as_json: bool,
 ) -> None:
-    from ofa_pose.train import train_supernet
+    from ofa_pose.train import World, train_supernet
 
     space, scenes = learning.space, learning.train
     seed = learning.options.seed
@@ -225,6 +230,8 @@ def _train_supernet(
             validate=_validation(supernet, learning),
             **learning.keywords(run, meter),
         )
+    if not World.current().leads:
+        return
     hint = f"ofa-pose search --supernet {finished_weights(result)}"
     tell_outcome(run, result, tier=None, as_json=as_json, hint=hint)
 
@@ -235,6 +242,7 @@ def _train_network(
     *,
     name: str,
     arch: Arch,
+    ordering: Ordering,
     compiled: bool,
     files: Sequence[Path],
     as_json: bool,
@@ -247,8 +255,16 @@ def _train_network(
     label = name if re.fullmatch(r"[A-Za-z][\w.]*", name) else arch.key
     default = f"train-{space.name}-{label}"
     origin = _Origin.of(init, needed=not learning.goes_on(default))
-    network = start_network(space, arch, origin.used, skeleton=skeleton, seed=options.seed)
-    identity = {"verb": "train", **origin.identity(), "arch": arch.to_dict()}
+    network = start_network(
+        space, arch, origin.used, skeleton=skeleton, seed=options.seed, ordering=ordering
+    )
+    identity = {
+        "verb": "train",
+        **origin.identity(),
+        "arch": arch.to_dict(),
+        "ordering": ordering.value,
+        "compiled": compiled,
+    }
     run = learning.open_run(default, identity, inputs=[*files, origin.file])
     with run:
         result = train_network(learning, network, arch=arch, run=run, compiled=compiled)

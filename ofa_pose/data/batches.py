@@ -49,8 +49,14 @@ class Batch:
         )
 
     def split(self, parts: int) -> list[Batch]:
-        """Return the batch cut along N into `parts` of equal size."""
-        rows = len(self.images) // parts
+        """Return the batch cut along N into `parts` of equal size.
+
+        Raises:
+            UsageError: it does not divide so.
+        """
+        rows, left = divmod(len(self.images), parts)
+        if left:
+            raise UsageError(f"{len(self.images)} pictures do not divide into {parts} parts")
         return [
             Batch(
                 images=self.images[first : first + rows],

@@ -43,6 +43,7 @@ class TrainState:
         best_step: the step it was reached at.
         window: sums of the losses since the last row.
         window_steps: number of steps in these sums.
+        processes: how many share every step.
     """
 
     step: int = 0
@@ -53,6 +54,7 @@ class TrainState:
     best_step: int | None = None
     window: dict[str, float] = field(default_factory=dict)
     window_steps: int = 0
+    processes: int = 1
 
     def count(self, losses: Mapping[str, float]) -> None:
         """Count one finished step and add its losses to the window."""

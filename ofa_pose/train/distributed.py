@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import inspect
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,15 @@ from ofa_pose.runs import RunFolder
 
 T = TypeVar("T")
 
-_PATIENCE = datetime.timedelta(minutes=30)  # a validation on rank 0 alone may take this long
+# What torch calls the option that every forward pass begins with rank 0's buffers; the name has
+# changed.
+_BUFFERS = next(
+    name
+    for name in ("forward_sync_buffers", "broadcast_buffers")
+    if name in inspect.signature(DistributedDataParallel).parameters
+)
+
+_PATIENCE = datetime.timedelta(minutes=30)  # how far one process may lag behind the others
 
 
 @dataclass(frozen=True)
@@ -47,16 +57,21 @@ class World:
         """Whether this process is the one that writes."""
         return self.rank == 0
 
-    def share(self, batch_size: int) -> slice:
+    def share(self, batch_size: int, *, parts: int = 1) -> slice:
         """Return which rows of every batch are this process's.
 
+        Args:
+            batch_size: images a step, over all processes.
+            parts: that each share is run in.
+
         Raises:
-            RecipeError: the batch does not divide among the processes.
+            RecipeError: the batch does not divide among the processes and their parts.
         """
-        if batch_size % self.size:
+        if batch_size % (self.size * parts):
+            among = f"{self.size} processes" + f" of {parts} parts each" * (parts > 1)
             raise RecipeError(
-                f"a batch of {batch_size} does not divide among {self.size} processes; choose a "
-                "--batch-size that does"
+                f"a batch of {batch_size} does not divide among {among}; choose a --batch-size "
+                "that does"
             )
         rows = batch_size // self.size
         return slice(self.rank * rows, (self.rank + 1) * rows)
@@ -75,15 +90,16 @@ class World:
             return model
         for buffer in model.buffers():
             dist.broadcast(buffer, 0)
-        return DistributedDataParallel(
-            model, broadcast_buffers=False, find_unused_parameters=skips_layers
-        )
+        keep_own: dict[str, Any] = {_BUFFERS: False}
+        return DistributedDataParallel(model, find_unused_parameters=skips_layers, **keep_own)
 
     def average_buffers(self, model: nn.Module) -> None:
         """Average batch norm's statistics over the processes, in place."""
         if self.size == 1:
             return
         buffers = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
+        if not buffers:
+            return
         flat = torch.cat([buffer.flatten() for buffer in buffers])
         flat = self.mean(flat)
         parts = flat.split([buffer.numel() for buffer in buffers])
@@ -91,20 +107,30 @@ class World:
             buffer.copy_(part.view_as(buffer))
 
     def mean(self, values: Tensor) -> Tensor:
-        """Return the mean of a tensor over the processes, the same on each."""
-        if self.size > 1:
-            dist.all_reduce(values)
-            values /= self.size
-        return values
+        """Return the mean of a tensor over the processes, the same on each.
 
-    def agree(self, seconds: float, stop: bool) -> tuple[float, bool]:
-        """Return the mean of `seconds` over the processes and whether any wants to stop."""
+        Raises:
+            OfaPoseError: another process has died.
+        """
         if self.size == 1:
-            return seconds, stop
-        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-        both = torch.tensor([seconds, float(stop)], dtype=torch.float64, device=device)
-        seconds, wishes = self.mean(both).tolist()
-        return seconds, wishes > 0
+            return values
+        total = values.clone()
+        with _others_alive():
+            dist.all_reduce(total)
+        return total / self.size
+
+    def mean_of(self, value: float) -> float:
+        """Return the mean of a number over the processes."""
+        if self.size == 1:
+            return value
+        return float(self.mean(torch.tensor(value, dtype=torch.float64, device=_device())))
+
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        """Return for each flag whether it is set on any process."""
+        if self.size == 1:
+            return flags
+        means = self.mean(torch.tensor(flags, dtype=torch.float32, device=_device()))
+        return tuple(mean > 0 for mean in means.tolist())
 
     def led(self, act: Callable[[], T]) -> T:
         """Let rank 0 alone act; return on every process what it returned there.
@@ -120,7 +146,8 @@ class World:
                 outcome = [act()]
             except OfaPoseError as error:
                 outcome = [error]
-        dist.broadcast_object_list(outcome, src=0)
+        with _others_alive():
+            dist.broadcast_object_list(outcome, src=0)
         if isinstance(outcome[0], OfaPoseError):
             raise outcome[0]
         return outcome[0]
@@ -135,6 +162,22 @@ class World:
 
         resumed, config = self.led(act)
         return opened[0] if opened else RunFolder.seen(path, config=config, resumed=resumed)
+
+
+def _device() -> str:
+    """Return where the process group's tensors must lie."""
+    return "cuda" if dist.get_backend() == "nccl" else "cpu"
+
+
+@contextlib.contextmanager
+def _others_alive() -> Iterator[None]:
+    """Turn the failure of a collective, which means that a process is gone, into one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OfaPoseError(
+            "another process has stopped; what it says above or below is the reason"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -164,6 +207,9 @@ def joined(device: str) -> Iterator[tuple[World, str]]:
     except (RuntimeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise UsageError(f"the processes that torchrun started cannot meet: {reason}") from error
+    # Depthwise weights in channels_last have strides that the reduction copies: slower by nothing
+    # that can be measured here.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     try:
         yield World.current(), device
     finally:

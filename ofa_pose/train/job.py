@@ -83,8 +83,7 @@ class Job:
         device: where the model is trained.
         validate: see `Validate`.
         cadence: see `Cadence`.
-        teacher: gives, for the same images, the outputs to learn from besides the truth; what it
-            is belongs into `origin`.
+        teacher: gives, for the same images, the outputs to learn from besides the truth.
         origin: what else a checkpoint must agree with, as plain values.
         skips_layers: whether some steps leave layers out (a supernet of elastic depth).
         compiled: run the model through `torch.compile`; the results differ by rounding.

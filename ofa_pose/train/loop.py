@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ofa_pose.data import Batch
@@ -56,7 +57,7 @@ class Trainer:
         self, job: Job, *, resume: bool = False, progress: Progress | None = None, workers: int = 1
     ) -> None:
         self.job = job
-        self.state = TrainState()
+        self.state = TrainState(processes=World.current().size)
         self.total = job.budget.total_steps(
             images=len(job.source), batch_size=job.recipe.batch_size
         )
@@ -64,6 +65,7 @@ class Trainer:
         self._progress = progress
         self._path = job.run.file(CHECKPOINT)
         self._world = World.current()
+        self._world.share(job.recipe.batch_size, parts=job.recipe.accumulate)
         job.model.to(job.device)
         self._learner = Learner(job, world=self._world)
         if resume and self._world.led(lambda: has_checkpoint(self._path)):
@@ -119,16 +121,30 @@ class Trainer:
         with contextlib.nullcontext(lambda: False) if alone else noted_interrupt() as interrupted:
             while self.fraction < 1:
                 started = time.perf_counter()
-                batch = next(batches)
+                batch = self._next(batches, interrupted)
                 with deferred_interrupt():
                     figures = self._step(batch)
                     state.seconds += time.perf_counter() - started
-                    state.seconds, stop = world.agree(state.seconds, interrupted())
+                    state.seconds = world.mean_of(state.seconds)
                 self._tell(figures)
-                if stop:
-                    raise KeyboardInterrupt
                 if self._report() or self._save_due():
                     self._save()
+
+    def _next(self, batches: Iterator[Batch], interrupted: Callable[[], bool]) -> Batch:
+        """Return the next batch; where one process must stop, all stop here."""
+        batch = fault = None
+        try:
+            batch = next(batches)
+        except DataError as error:
+            fault = error
+        stop, failed = self._world.any(interrupted(), fault is not None)
+        if fault is not None:
+            raise fault
+        if failed or batch is None:
+            raise DataError("another process cannot read its pictures")
+        if stop:
+            raise KeyboardInterrupt
+        return batch
 
     def _tell(self, figures: Mapping[str, float]) -> None:
         state = self.state
@@ -158,6 +174,8 @@ class Trainer:
         logs = validates or self.fraction >= 1 or state.step % job.cadence.log_every == 0
         if state.step == state.reported or not logs:
             return False
+        if validates and self._world.size > 1:
+            self._save()  # a Ctrl-C is heeded after the validation, if torchrun waits that long
         scores = self._validate() if validates else {}
         row = {
             "step": state.step,
@@ -194,8 +212,12 @@ class Trainer:
         return self.state.step // cadence.validate_every + (self.fraction >= 1)
 
     def _keep_best(self, scores: Mapping[str, float]) -> None:
+        """Save the weights of the highest AP, the last of equal ones.
+
+        While tags are not learnt no AP tells how good the heatmaps are: the last weights count.
+        """
         state, score = self.state, scores["AP"]
-        if state.best is None or score > state.best:
+        if self.job.recipe.tags and (state.best is None or score >= state.best):
             state.best, state.best_step = score, state.step
             self._save_weights(BEST, {"step": state.step, "AP": score})
 
@@ -227,15 +249,28 @@ class Trainer:
         self._saved_at = time.monotonic()
 
     def _restore(self) -> None:
-        checkpoint, file = self._world.led(lambda: load_newest(self._path))
-        check_identity(file, found=checkpoint.identity, now=self.job.identity())
+        checkpoint, file = self._world.led(self._newest)
         load_state(self.job.model, checkpoint.model, source=str(file))
         self._learner.load_state_dict(checkpoint.learner)
         self.state = state = checkpoint.state
-        if file != self._path:
-            file.replace(self._path)  # or the next save would keep a damaged one for this one
+        if state.processes != self._world.size:
+            _LOG.warning(
+                "resumed by %d process(es), begun by %d: batch norm sees parts of another size, "
+                "so the result will differ",
+                self._world.size,
+                state.processes,
+            )
+            state.processes = self._world.size
         best = self.job.run.file(BEST)
         if state.best is not None and not self._world.led(best.is_file):
             _LOG.warning("%s is gone; the best is sought anew after step %d", best, state.step)
             state.best = state.best_step = None
         _LOG.info("resumed after step %d", self.state.step)
+
+    def _newest(self) -> tuple[Checkpoint, Path]:
+        """Return the newest whole checkpoint of this run and its file, put in its place."""
+        checkpoint, file = load_newest(self._path)
+        check_identity(file, found=checkpoint.identity, now=self.job.identity())
+        if file != self._path:
+            file.replace(self._path)  # or the next save would keep a damaged one for this one
+        return checkpoint, file

@@ -66,7 +66,8 @@ class Recipe(_Record):
         grad_clip: largest norm of the whole gradient, or None.
         ema: decay of the moving average of the weights, which is then what is validated and
             saved; None keeps none.
-        precision: `float32`; or `bfloat16` or `float16` (a GPU's) where autocast finds it safe.
+        precision: `float32`; or `bfloat16` or `float16`, where autocast finds it safe. On a CPU
+            neither is faster.
         sampler: which archs a step of a supernet trains: `uniform`, one (the paper's);
             `sandwich`, the largest, the smallest and some random; `fair`, each value of each
             choice.

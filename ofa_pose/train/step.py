@@ -40,7 +40,7 @@ def batches_of(
         batch_size=recipe.batch_size,
         seed=job.seed,
         resolution_of=job.sampler.resolution,
-        rows=world.share(recipe.batch_size),
+        rows=world.share(recipe.batch_size, parts=recipe.accumulate),
     )
     last = sys.maxsize if stop is None else stop
     yield from make_loader(batches, start=start, stop=last, workers=workers)
@@ -79,8 +79,8 @@ class Learner:
         self.job = job
         self.world = world
         self.optimizer = make_optimizer(job.model, job.recipe)
-        self.average = Average(job.model, decay=job.recipe.ema) if job.recipe.ema else None
         self._wrapped = world.wrap(job.model, skips_layers=job.skips_layers)
+        self.average = Average(job.model, decay=job.recipe.ema) if job.recipe.ema else None
         self._called = torch.compile(self._wrapped) if job.compiled else self._wrapped
         self._scaler = torch.amp.GradScaler(
             job.device.type, enabled=job.recipe.precision == "float16"
@@ -193,14 +193,19 @@ class Learner:
         return sums
 
     def _update(self, *, where: str) -> None:
-        """Move the weights by the gradients at hand."""
+        """Move the weights by the gradients at hand.
+
+        In float16 a step whose scaled gradient overflows is passed over and the scale halved, as
+        it must be now and then; a scale below 1 shows that no scale would help.
+        """
+        scale = self._scaler.get_scale()
         self._scaler.unscale_(self.optimizer)
         norm = _gradient_norm(self.job.model, limit=self.job.recipe.grad_clip)
-        if not self._scaler.is_enabled():  # which passes over such a step by itself
+        if not self._scaler.is_enabled() or scale < 1:
             _require_finite("gradient", norm, where=where)
         self._scaler.step(self.optimizer)
         self._scaler.update()
-        if self.average is not None:
+        if self.average is not None and self._scaler.get_scale() >= scale:
             self.average.update(self.job.model)
 
     def _means(self, scalars: Mapping[str, Tensor]) -> dict[str, float]:

@@ -43,6 +43,7 @@ def test_pretrained_network_starts_a_supernet(command, tmp_path):
     assert outcome.code == 0
     assert config(first)["recipe"]["tags"] is False
     assert config(first)["arch"]["resolution"] == 48
+    assert not (first / "best.safetensors").exists()  # AP says nothing before there are tags
     states = {}
     for ordering in ("l1", "bn", "none"):
         out = tmp_path / ordering
@@ -50,7 +51,7 @@ def test_pretrained_network_starts_a_supernet(command, tmp_path):
         line += ["--init", first, "--ordering", ordering, "--out", out]
         assert command(*line).code == 0
         states[ordering], _ = load_weights(out / "last.safetensors")
-    start, _ = load_weights(first / "best.safetensors")
+    start, _ = load_weights(first / "last.safetensors")
     name = next(name for name in start if name.endswith("weight") and start[name].ndim == 4)
     assert torch.equal(states["none"][f"network.{name}"], start[name])
     assert not all(torch.equal(states["l1"][f"network.{n}"], start[n]) for n in start)
@@ -102,6 +103,18 @@ def test_from_scratch(command, tiers, tmp_path):
     scratch, _ = load_weights(out / "smallest.safetensors")
     name = next(name for name in scratch if name.endswith("weight") and scratch[name].ndim == 4)
     assert not torch.allclose(scratch[name].float(), inherited[name].float(), atol=1e-3)
+
+
+def test_what_would_be_ignored_is_refused(command, tiers, tmp_path):
+    line = ["finetune", tiers["smallest"], *SCENES, "--steps", 1, "--out", tmp_path / "tuned"]
+    outcome = command(*line, "--set", "distillation=0.5")
+    assert (outcome.code, "give --teacher" in outcome.err) == (2, True)
+    line = ["train", "--space", "toy", *SCENES, "--steps", 1, "--out", tmp_path / "tuned"]
+    outcome = command(*line, "--stage", "finetune")
+    assert (outcome.code, "give --arch" in outcome.err) == (2, True)
+    outcome = command(*line, "--set", "accumulate=2", "--batch-size", 3)
+    assert (outcome.code, "does not divide into 2 parts" in outcome.err) == (2, True)
+    assert not (tmp_path / "tuned").exists()
 
 
 def test_a_supernet_is_not_compiled(command, tmp_path):

@@ -13,7 +13,7 @@ import torch
 
 from ofa_pose.errors import RecipeError, UsageError
 from ofa_pose.supernet import load_weights
-from ofa_pose.train import World, joined
+from ofa_pose.train import World, joined, load_checkpoint
 
 SCRIPT = Path(__file__).with_name("train_together.py")
 
@@ -69,6 +69,36 @@ def test_killed_and_resumed_is_the_same(tmp_path: Path):
     assert metrics[0] == metrics[1]
 
 
+@pytest.mark.slow
+def test_a_damaged_checkpoint_is_passed_over_by_both(tmp_path: Path):
+    whole = weights(tmp_path / "whole", 2)
+    run(tmp_path / "run", 2, stop_after=13)
+    newest = tmp_path / "run/checkpoint.pt"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    resumed = weights(tmp_path / "run", 2, resume=True)
+    for name, tensor in whole.items():
+        assert torch.equal(resumed[name], tensor), name
+
+
+@pytest.mark.slow
+def test_pictures_that_one_process_cannot_read_stop_both(tmp_path: Path):
+    """The state is saved by the first process though the second one has failed."""
+    done = run(tmp_path / "run", 2, bad_picture_on=1)
+    assert done.returncode != 0
+    assert "picture 3 is gone" in done.stderr
+    assert "another process cannot read its pictures" in done.stderr
+    assert load_checkpoint(tmp_path / "run/checkpoint.pt").state.step < 20
+
+
+@pytest.mark.slow
+def test_resumed_by_another_number_of_processes(tmp_path: Path):
+    run(tmp_path / "run", 2, stop_after=13)
+    done = run(tmp_path / "run", 1, resume=True)
+    assert done.returncode == 0
+    log = (tmp_path / "run/log.txt").read_text()
+    assert "resumed by 1 process(es), begun by 2" in log
+
+
 def test_alone_nothing_changes():
     with joined("cpu") as (world, device):
         assert (world, device) == (World(0, 1), "cpu")
@@ -85,6 +115,12 @@ def test_a_batch_divides_among_the_processes():
     ]
     with pytest.raises(RecipeError, match="a batch of 16 does not divide among 3 processes"):
         World(0, 3).share(16)
+
+
+def test_a_batch_divides_into_their_parts():
+    assert World(1, 2).share(12, parts=3) == slice(6, 12)
+    with pytest.raises(RecipeError, match="12 does not divide among 2 processes of 4 parts each"):
+        World(1, 2).share(12, parts=4)
 
 
 def test_one_gpu_for_all_is_refused(monkeypatch: pytest.MonkeyPatch):

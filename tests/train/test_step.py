@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ofa_pose import Supernet, build, load_space
 from ofa_pose.data import Augmentation, TrainBatches, normalize
+from ofa_pose.errors import TrainingDivergedError
 from ofa_pose.pose import pose_loss
 from ofa_pose.runs import RunFolder
 from ofa_pose.supernet import load_weights
@@ -196,6 +197,18 @@ def test_bfloat16_learns_and_keeps_float32_weights(scenes: Any, open_run: OpenRu
     assert losses[0] != losses[1]
     assert losses[1] == pytest.approx(losses[0], rel=0.02)  # bfloat16 has 8 bits
     assert all(p.dtype == torch.float32 for p in rounded.parameters())
+
+
+def test_float16_stops_when_no_scale_helps(scenes: Any, open_run: OpenRun):
+    """A gradient that is NaN at every scale moves nothing; after the scales it is an error."""
+    supernet = fresh()
+    before = [p.detach().clone() for p in supernet.parameters()]
+    for parameter in supernet.parameters():
+        parameter.register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(TrainingDivergedError, match="the gradient became nan in step 18 "):
+        train(supernet, scenes, open_run(), steps=30, precision="float16")  # 2^16, halved 17 times
+    for parameter, old in zip(supernet.parameters(), before, strict=True):
+        assert torch.equal(parameter, old)
 
 
 def test_parts_must_divide_the_batch():

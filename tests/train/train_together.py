@@ -14,6 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from conftest import NoiseScenes
 
 from ofa_pose import Supernet, load_space
+from ofa_pose.data import Scene
+from ofa_pose.errors import DataError
 from ofa_pose.train import Cadence, Recipe, TrainBudget, World, joined, train_supernet
 
 
@@ -28,11 +30,23 @@ class Frozen(Supernet):
         return self
 
 
+class Broken(NoiseScenes):
+    """One picture cannot be read."""
+
+    def __getitem__(self, index: int) -> Scene:
+        if index == 3:
+            raise DataError("picture 3 is gone")
+        return super().__getitem__(index)
+
+
 def train(folder: Path, settings: dict) -> None:
     """Train; every process checks that it holds what the first one holds."""
     kind = Frozen if settings.pop("frozen", False) else Supernet
     stop_after = settings.pop("stop_after", None)
     supernet = kind(load_space("toy"), skeleton="crowdpose", seed=World.current().rank)
+
+    bad_on = settings.pop("bad_picture_on", None)
+    scenes = Broken() if bad_on == World.current().rank else NoiseScenes()
 
     def progress(step, total, figures):
         if step == stop_after:
@@ -42,7 +56,7 @@ def train(folder: Path, settings: dict) -> None:
     with World.current().open_run(folder, **options) as run:
         train_supernet(
             supernet,
-            NoiseScenes(),
+            scenes,
             run=run,
             recipe=Recipe.model_validate({"batch_size": 4, "lr": 2e-3, **settings}),
             seed=1,
