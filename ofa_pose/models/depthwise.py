@@ -146,6 +146,7 @@ def _conv2d(
     groups: int = 1,
 ) -> Tensor:
     depthwise = input.ndim == 4 and groups == input.shape[1] == len(weight)
+    # torch.compile cannot look into the compiled loop, and would break its graph at each layer.
     if depthwise and not isinstance(padding, str) and not torch.compiler.is_compiling():
         return depthwise_conv2d(
             input, weight, bias=bias, stride=stride, padding=padding, dilation=dilation
