@@ -11,6 +11,7 @@ from typing import Any
 
 from ofa_pose.data import Batch
 from ofa_pose.errors import DataError, TrainingDivergedError, WeightsError
+from ofa_pose.models import depthwise
 from ofa_pose.supernet import load_state
 from ofa_pose.train.checkpoint import (
     Checkpoint,
@@ -57,14 +58,16 @@ class Trainer:
         self, job: Job, *, resume: bool = False, progress: Progress | None = None, workers: int = 1
     ) -> None:
         self.job = job
-        self.state = TrainState(processes=World.current().size)
+        self._world = World.current()
+        self.state = TrainState(
+            processes=self._world.size, compiled_gradients=depthwise.available()
+        )
         self.total = job.budget.total_steps(
             images=len(job.source), batch_size=job.recipe.batch_size
         )
         self._workers = workers
         self._progress = progress
         self._path = job.run.file(CHECKPOINT)
-        self._world = World.current()
         self._world.share(job.recipe.batch_size, parts=job.recipe.accumulate)
         job.model.to(job.device)
         self._learner = Learner(job, world=self._world)
@@ -261,6 +264,12 @@ class Trainer:
                 state.processes,
             )
             state.processes = self._world.size
+        if state.compiled_gradients != depthwise.available():
+            _LOG.warning(
+                "resumed %s numba, begun %s it: the result will differ in its last digits",
+                *(("without", "with") if state.compiled_gradients else ("with", "without")),
+            )
+            state.compiled_gradients = depthwise.available()
         best = self.job.run.file(BEST)
         if state.best is not None and not self._world.led(best.is_file):
             _LOG.warning("%s is gone; the best is sought anew after step %d", best, state.step)

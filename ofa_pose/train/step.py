@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ofa_pose.data import Augmentation, Batch, TrainBatches, make_loader, normalize
 from ofa_pose.errors import TrainingDivergedError
+from ofa_pose.models.depthwise import fast_depthwise
 from ofa_pose.pose import distillation_loss, pose_loss
 from ofa_pose.space import Arch
 from ofa_pose.train.distributed import World
@@ -162,7 +163,7 @@ class Learner:
         sums: dict[str, Tensor] = {}
         for number, arch in enumerate(archs):
             with self._synchronised(is_last and number == len(archs) - 1):
-                with self._autocast():
+                with self._autocast(), fast_depthwise(not job.compiled):
                     outputs = list(job.forward(self._called, images, arch))
                 loss = pose_loss(
                     outputs,
