@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,11 +20,16 @@ SCRIPT = Path(__file__).with_name("train_together.py")
 
 
 def run(folder: Path, processes: int, **settings: Any) -> subprocess.CompletedProcess[str]:
+    """Train with one thread a process, as torchrun sets it: other sums round otherwise.
+
+    Adam turns a rounding error into a whole step where a gradient is all but 0.
+    """
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     command = [sys.executable, *torchrun] if processes > 1 else [sys.executable]
     return subprocess.run(
         [*command, SCRIPT, folder, json.dumps(settings)],
         capture_output=True, text=True, timeout=300, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
 
