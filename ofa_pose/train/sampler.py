@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -31,14 +32,15 @@ class ArchSampler(Protocol):
         ...
 
 
-class _SeededSampler:
+class _SeededSampler(ABC):
     """What the samplers of a supernet share: a generator for each step."""
 
     space: SearchSpace
     seed: int
 
+    @abstractmethod
     def archs(self, step: int) -> tuple[Arch, ...]:
-        raise NotImplementedError
+        """See `ArchSampler.archs`."""
 
     def resolution(self, step: int) -> int:
         """Return the input side of step `step`, pixels."""
