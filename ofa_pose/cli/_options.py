@@ -63,7 +63,7 @@ TensorboardOption = Annotated[
     bool,
     typer.Option(
         "--tensorboard",
-        help="Write the rows of metrics.csv for TensorBoard, too (extra [tensorboard]).",
+        help="Write the rows of metrics.csv for TensorBoard, too (extra 'tensorboard').",
         rich_help_panel=_RUN,
     ),
 ]

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ofa_pose.supernet import Supernet
 
 INIT_HELP = (
-    "Start from: imagenet (litepose-lite0; extra [pretrained]), an earlier training's weights "
-    "file or folder, a tier's YAML, or a checkpoint published with LitePose (.pth); "
+    "Start from: imagenet (litepose-lite0; needs the extra 'pretrained'), an earlier training's "
+    "weights file or folder, a tier's YAML, or a checkpoint published with LitePose (.pth); "
     "default: random."
 )
 IMAGENET = "imagenet"

@@ -36,6 +36,7 @@ def test_help(command, line):
     if line[0] not in GROUPS or len(line) > 1:
         assert "Example: ofa-pose" in outcome.out
         assert "--json" in outcome.out
+    assert not re.search(r"extra\s*[),]", outcome.out)  # square brackets are markup, and vanish
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if line[0] not in GROUPS], ids=" ".join)
