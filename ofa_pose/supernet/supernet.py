@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ofa_pose.errors import ArchError
-from ofa_pose.models import Network, NetworkPlan, Unit, build, empty_network, plan, run_plan
+from ofa_pose.models import (
+    Network,
+    NetworkPlan,
+    Unit,
+    UnitSpec,
+    build,
+    empty_network,
+    plan,
+    run_plan,
+)
 from ofa_pose.space import Arch, SearchSpace
 from ofa_pose.supernet.elastic import UnitCut, active, copy_cut, make_elastic, unit_cut
+
+_without_sizes = lru_cache(maxsize=65536)(UnitSpec.without_sizes)  # asked for by every step
 
 
 class Supernet(nn.Module):
@@ -65,7 +77,7 @@ class Supernet(nn.Module):
     def _cut(self, unit: Unit) -> UnitCut:
         if unit.name not in self._full:
             raise ArchError(f"the largest network of {self.space.name!r} has no unit {unit.name!r}")
-        return unit_cut(self._full[unit.name], unit.spec.without_sizes())
+        return unit_cut(self._full[unit.name], _without_sizes(unit.spec))
 
     @torch.no_grad()
     def extract(self, arch: Arch) -> Network:
