@@ -1,8 +1,8 @@
 """Depthwise convolution whose weight gradient is compiled, for training on a CPU.
 
 torch's own gradient of a depthwise weight wider than 3 costs several times the convolution; the
-compiled one costs about as much as the convolution. The convolution and the gradient of its
-input stay torch's, and so does every case that the compiled loop does not cover.
+compiled one costs one to two convolutions. The convolution and the gradient of its input stay
+torch's work, and so does every case that the compiled loop does not cover.
 """
 
 from __future__ import annotations
@@ -57,9 +57,10 @@ def depthwise_conv2d(
 ) -> Tensor:
     """Convolve each channel with a kernel of its own: `conv2d` with as many groups as channels.
 
-    The output and the gradients by input and bias are torch's to the bit. The gradient by the
-    weight is that of `depthwise_weight_gradient`, but torch's own under autocast; where it is
-    compiled, it cannot be differentiated again.
+    The output is torch's to the bit. The gradient by the weight is that of
+    `depthwise_weight_gradient`, but torch's own under autocast; where it is compiled, it cannot be
+    differentiated again, and the gradient by the input is at stride 1 torch's convolution with
+    the kernel turned around, which is faster than torch's gradient and differs in rounding.
 
     Args:
         input: `(N, C, H, W)`.
@@ -173,13 +174,12 @@ class _DepthwiseConv2d(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         input, weight = ctx.saved_tensors
+        stride, padding, dilation = ctx.geometry
         by_input, by_weight, by_bias = ctx.needs_input_grad[:3]
-        grad_input, _, grad_bias = _torch_gradients(
-            grad_output, input, weight, ctx.geometry, (by_input, False, by_bias)
-        )
-        grad_weight = None
+        grad_input = grad_weight = grad_bias = None
+        if by_input:
+            grad_input = _input_gradient(grad_output, input, weight, ctx.geometry)
         if by_weight:
-            stride, padding, dilation = ctx.geometry
             grad_weight = depthwise_weight_gradient(
                 input,
                 grad_output,
@@ -188,7 +188,26 @@ class _DepthwiseConv2d(torch.autograd.Function):
                 padding=padding,
                 dilation=dilation,
             )
+        if by_bias:
+            needed = (False, False, True)
+            grad_bias = _torch_gradients(grad_output, input, weight, ctx.geometry, needed)[2]
         return grad_input, grad_weight, grad_bias, None, None, None
+
+
+def _input_gradient(
+    grad_output: Tensor, input: Tensor, weight: Tensor, geometry: Sequence[Sequence[int]]
+) -> Tensor:
+    """Return torch's gradient by the input, or at stride 1 the same sum as a convolution.
+
+    The convolution is of `grad_output` with the kernel turned around, and torch does it faster.
+    """
+    stride, padding, dilation = geometry
+    shape = zip(weight.shape[2:], padding, dilation, strict=True)
+    reach = [space * (taps - 1) - pad for taps, pad, space in shape]
+    if max(stride) == 1 and min(reach) >= 0 and not torch.is_autocast_enabled("cpu"):
+        turned = weight.flip(2, 3)
+        return torch.conv2d(grad_output, turned, None, 1, reach, dilation, groups=len(weight))
+    return _torch_gradients(grad_output, input, weight, geometry, (True, False, False))[0]
 
 
 def _torch_gradients(

@@ -177,19 +177,27 @@ def gradients(conv: Callable[..., Tensor], *leaves: Tensor) -> list[Tensor]:
     """Output and gradients of `conv` at fresh copies of the leaves."""
     copies = [leaf.clone().requires_grad_() for leaf in leaves]
     output = conv(*copies)
-    output.backward(torch.linspace(-1, 1, output.numel()).reshape(output.shape))
+    wave = torch.linspace(-1, 1, output.numel(), dtype=output.dtype)
+    output.backward(wave.reshape(output.shape))
     return [output.detach(), *(copy.grad for copy in copies if copy.grad is not None)]
 
 
-def test_all_but_the_weight_gradient_is_torchs_to_the_bit() -> None:
-    input, weight, bias = torch.randn(2, 24, 9, 7), torch.randn(24, 1, 7, 7), torch.randn(24)
-    ours = gradients(
-        lambda x, w, b: depthwise_conv2d(x, w, bias=b, stride=2, padding=3), input, weight, bias
-    )
-    own = gradients(lambda x, w, b: F.conv2d(x, w, b, 2, 3, groups=24), input, weight, bias)
-    for index in (0, 1, 3):  # output, input, bias
-        assert torch.equal(ours[index], own[index])
-    assert torch.allclose(ours[2], own[2], atol=1e-5)
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("padding", [0, 3, 7])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_convolution_against_torchs(stride: int, padding: int, dilation: int) -> None:
+    leaves = torch.randn(2, 24, 14, 15), torch.randn(24, 1, 3, 7), torch.randn(24)
+    geometry = {"stride": stride, "padding": padding, "dilation": dilation}
+    ours = gradients(lambda x, w, b: depthwise_conv2d(x, w, bias=b, **geometry), *leaves)
+    own = gradients(lambda x, w, b: F.conv2d(x, w, b, **geometry, groups=24), *leaves)
+    doubles = [leaf.double() for leaf in leaves]
+    exact = gradients(lambda x, w, b: F.conv2d(x, w, b, **geometry, groups=24), *doubles)
+    assert torch.equal(ours[0], own[0])
+    assert torch.equal(ours[3], own[3])  # the bias's
+    for gradient, expected in zip(ours[1:3], exact[1:3], strict=True):
+        assert torch.allclose(gradient.double(), expected, rtol=1e-5, atol=1e-5)
+    if stride == 2:
+        assert torch.equal(ours[1], own[1])  # the input's
 
 
 def count_calls(monkeypatch, module: ModuleType, name: str) -> list[tuple[Any, ...]]:
@@ -206,17 +214,15 @@ def count_calls(monkeypatch, module: ModuleType, name: str) -> list[tuple[Any, .
 
 @compiled
 def test_only_what_is_needed_is_computed(monkeypatch) -> None:
-    torchs = count_calls(monkeypatch, depthwise, "_torch_gradients")
-    ours = count_calls(monkeypatch, depthwise, "depthwise_weight_gradient")
+    by_weight = count_calls(monkeypatch, depthwise, "depthwise_weight_gradient")
+    by_input = count_calls(monkeypatch, depthwise, "_input_gradient")
     input, weight = torch.randn(1, 8, 5, 5), torch.randn(8, 1, 5, 5, requires_grad=True)
     depthwise_conv2d(input, weight, padding=2).sum().backward()
-    assert [call[-1] for call in torchs] == [(False, False, False)]
-    assert len(ours) == 1
+    assert (len(by_weight), len(by_input)) == (1, 0)
     depthwise_conv2d(input.requires_grad_(), weight, padding=2).sum().backward()
-    assert [call[-1] for call in torchs[1:]] == [(True, False, False)]
-    assert len(ours) == 2
+    assert (len(by_weight), len(by_input)) == (2, 1)
     depthwise_conv2d(input, weight.detach(), padding=2).sum().backward()  # frozen: all torch's
-    assert (len(torchs), len(ours)) == (2, 2)
+    assert (len(by_weight), len(by_input)) == (2, 1)
 
 
 OURS = "_DepthwiseConv2dBackward"
@@ -290,7 +296,8 @@ def test_networks_and_supernets_have_it_for_free(monkeypatch) -> None:
     calls = count_calls(monkeypatch, depthwise, "depthwise_weight_gradient")
     space = op.load_space("litepose-lite0")
     supernet, arch = op.Supernet(space, seed=0).train(), space.smallest
-    subnet, images = supernet.extract(arch).train(), torch.rand(2, 3, 64, 64)
+    subnet = supernet.extract(arch).train()
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     for model, run in ((subnet, subnet), (supernet, lambda images: supernet(images, arch))):
         own_outputs, own = step(model, run, images, enabled=False)
         assert calls == []
@@ -299,8 +306,8 @@ def test_networks_and_supernets_have_it_for_free(monkeypatch) -> None:
         calls.clear()
         assert all(map(torch.equal, outputs, own_outputs))
         assert ours.keys() == own.keys()
-        for name, grad in own.items():
-            assert float((ours[name] - grad).norm()) <= 1e-4 * float(grad.norm()), name
+        for name, grad in own.items():  # batch norm subtracts near equals, which enlarges rounding
+            assert float((ours[name] - grad).norm()) <= 1e-2 * float(grad.norm()), name
 
 
 def step(
