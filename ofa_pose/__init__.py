@@ -23,6 +23,7 @@ _PUBLIC = {
     "Budget": "ofa_pose.cost",
     "Cost": "ofa_pose.cost",
     "CostTable": "ofa_pose.cost",
+    "LatencyTable": "ofa_pose.cost",
     "count": "ofa_pose.cost",
     "search": "ofa_pose.api",
     "OfaPoseError": "ofa_pose.errors",
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ofa_pose.cost import Budget as Budget
     from ofa_pose.cost import Cost as Cost
     from ofa_pose.cost import CostTable as CostTable
+    from ofa_pose.cost import LatencyTable as LatencyTable
     from ofa_pose.cost import count as count
     from ofa_pose.errors import OfaPoseError as OfaPoseError
     from ofa_pose.models import build as build

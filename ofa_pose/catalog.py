@@ -56,6 +56,21 @@ def space_names() -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def latency_table_names() -> dict[str, Path]:
+    """Return every latency table that can be loaded by name, with its YAML; sorted by name.
+
+    They lie in the folder `latency` of each of `search_folders`, or in that folder itself; a
+    table is a YAML file with a CSV file of the same name beside it.
+    """
+    found: dict[str, Path] = {}
+    for folder in search_folders("predictors"):
+        for place in (folder / "latency", folder):
+            for path in sorted(place.glob("*.yaml")):
+                if path.with_suffix(".csv").is_file():
+                    found.setdefault(path.stem, path)
+    return dict(sorted(found.items()))
+
+
 def load_space(name: str | Path | SearchSpace) -> SearchSpace:
     """Load a search space by its name or from a YAML file.
 

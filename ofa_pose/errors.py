@@ -19,10 +19,18 @@ class UsageError(OfaPoseError):
 
 
 class UnknownNameError(UsageError):
-    """A name that is not registered or declared; the message lists near matches."""
+    """A name that is not registered or declared; the message has the near match or all names.
 
-    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
-        super().__init__(f"unknown {what} {name!r}{suggest(name, known)}")
+    With `list_all` it has both.
+    """
+
+    def __init__(
+        self, what: str, name: str, known: Iterable[str], *, list_all: bool = False
+    ) -> None:
+        names = sorted(known)
+        guess = suggest(name, names)
+        more = f"; known: {', '.join(names)}" if list_all and "known" not in guess else ""
+        super().__init__(f"unknown {what} {name!r}{guess}{more if names else ''}")
 
 
 class SpaceError(UsageError):
@@ -67,6 +75,10 @@ class WeightsError(OfaPoseError):
 
 class CostError(OfaPoseError):
     """A network holds an operation whose cost is not known; it is reported, never guessed."""
+
+
+class LatencyError(CostError):
+    """A latency table that is damaged, of another format, or that misses units."""
 
 
 class TrainingDivergedError(OfaPoseError):

@@ -8,21 +8,32 @@ look-ups: exact, and a thousand times faster than counting arch by arch.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ofa_pose.cost.count import count_plan, unit_cost
 from ofa_pose.cost.formulas import CONVENTIONS
+from ofa_pose.cost.latency import LatencyTable
 from ofa_pose.errors import CostError, suggest
 from ofa_pose.models import UnitSpec, plan
 from ofa_pose.space import Arch, SearchSpace
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MOST_ARCHS = 20_000_000
 """Above this a table of all archs would not fit a small machine's memory."""
 
-_SUMMED = (*(f"macs_{convention}" for convention in CONVENTIONS), "params")
+LATENCY = "latency:"
+"""What the name of a latency starts with; the table's name follows."""
+
+COUNTED = (*(f"macs_{convention}" for convention in CONVENTIONS), "params", "peak_memory")
+"""The costs that are counted, whatever runs the network."""
+
+_SUMMED = COUNTED[:-1]
 _PROBES = 2
 _CHECKS = 32
 
@@ -32,13 +43,16 @@ class CostTable:
 
     Args:
         space: the space.
+        latencies: tables that `latency:<name>` is predicted with, beside those of the catalogue.
         options: the family's own, such as `skeleton="coco"`.
 
     Raises:
         CostError: the space is too large, or its units' costs do not split by choices.
     """
 
-    def __init__(self, space: SearchSpace, **options: Any) -> None:
+    def __init__(
+        self, space: SearchSpace, *, latencies: Iterable[LatencyTable] = (), **options: Any
+    ) -> None:
         if len(space) > MOST_ARCHS:
             raise CostError(
                 f"space {space.name!r} has {len(space):,} archs; "
@@ -46,21 +60,86 @@ class CostTable:
             )
         self.space = space
         self.options = options
+        self.latencies = {table.name: table for table in latencies}
+        self._predicted: dict[str, np.ndarray] = {}
 
     def __getitem__(self, cost: str) -> np.ndarray:
-        """Return `macs_exact`, `macs_paper`, `macs_thop`, `params` or `peak_memory` of all archs.
+        """Return one cost of all archs.
+
+        Args:
+            cost: `macs_exact`, `macs_paper`, `macs_thop`, `params`, `peak_memory` (bytes), or
+                `latency:<name or path of a latency table>` (ms).
 
         Returns:
-            int64 array `(len(space),)`.
+            Array `(len(space),)`: int64, a latency float64.
 
         Raises:
             CostError: there is no such cost.
+            UnknownNameError: there is no such latency table.
+            LatencyError: the latency table cannot be used or misses units of the space.
         """
+        if cost.startswith(LATENCY):
+            return self._latency(cost.removeprefix(LATENCY))
         if cost == "peak_memory":
             return self._peak_memory
         if cost not in _SUMMED:
-            raise CostError(f"unknown cost {cost!r}{suggest(cost, (*_SUMMED, 'peak_memory'))}")
+            raise CostError(
+                f"unknown cost {cost!r}{suggest(cost, (*COUNTED, f'{LATENCY}<table>'))}"
+            )
         return self._sums[_SUMMED.index(cost)]
+
+    def arrays(self, *, latencies: Iterable[str | LatencyTable] = ()) -> dict[str, np.ndarray]:
+        """Return every counted cost of all archs, and the latencies asked for, by name.
+
+        Args:
+            latencies: tables, or their names.
+
+        Raises:
+            CostError: as `[]`.
+        """
+        names = [table if isinstance(table, str) else self.use(table) for table in latencies]
+        return {cost: self[cost] for cost in (*COUNTED, *(LATENCY + name for name in names))}
+
+    def frame(self, *, latencies: Iterable[str | LatencyTable] = ()) -> pd.DataFrame:
+        """Return `arrays` as a data frame, one row an arch in the space's index order."""
+        import pandas as pd
+
+        return pd.DataFrame(self.arrays(latencies=latencies), copy=False)
+
+    def use(self, table: LatencyTable) -> str:
+        """Predict `latency:<its name>` with this table from now on; return its name."""
+        if self.latencies.get(table.name) is not table:
+            self.latencies[table.name] = table
+            self._predicted.pop(table.name, None)
+        return table.name
+
+    def _latency(self, name: str) -> np.ndarray:
+        if name not in self._predicted:
+            table = self.latencies.get(name) or LatencyTable.load(name)
+            self._predicted[name] = table.predict_all(self)
+        return self._predicted[name]
+
+    @property
+    def specs_of_all(self) -> tuple[UnitSpec, ...]:
+        """The distinct units of all the space's networks."""
+        return tuple(dict.fromkeys(spec for place in self._places for spec in place.specs if spec))
+
+    def total(self, value: Callable[[UnitSpec], float], *, start: float = 0.0) -> np.ndarray:
+        """Sum a value of every unit over each arch's network.
+
+        Args:
+            value: of one unit.
+            start: what the sum starts from.
+
+        Returns:
+            float64 array `(len(space),)`; units are added in the order of execution.
+        """
+        known = {spec: value(spec) for spec in self.specs_of_all}
+        grid = np.full(self.space.gene_counts, start, dtype=np.float64)
+        for place in self._places:
+            values = [known[spec] if spec else 0.0 for spec in place.specs]
+            grid += np.array(values, dtype=np.float64).reshape(place.shape)
+        return grid.reshape(-1)
 
     @cached_property
     def _sums(self) -> np.ndarray:
@@ -69,15 +148,13 @@ class CostTable:
         grid = np.zeros((rows, *self.space.gene_counts), dtype=np.int64)
         for place in self._places:
             grid += place.grid[:rows]
-        totals = grid.reshape(rows, -1)
-        self._check(totals)
-        return totals
+        return grid.reshape(rows, -1)
 
     @cached_property
     def _peak_memory(self) -> np.ndarray:
         """(archs,): the scan of `count`, on arrays; bytes."""
         network = plan(self.space, self.space.largest, **self.options)
-        if any(place.optional for place in self._places):
+        if any(None in place.specs for place in self._places):
             archs = (plan(self.space, arch, **self.options) for arch in self.space)
             return np.array([count_plan(network).peak_memory for network in archs], dtype=np.int64)
         places = {place.name: place for place in self._places}
@@ -96,8 +173,31 @@ class CostTable:
 
     @cached_property
     def _places(self) -> list[_Place]:
+        """The units' places in the order of execution."""
         depends = self._dependencies()
-        return [_Place(self, name, sorted(choices)) for name, choices in depends.items()]
+        sharing: dict[tuple[int, ...], list[str]] = {}
+        for name, choices in depends.items():
+            sharing.setdefault(tuple(sorted(choices)), []).append(name)
+        found: dict[str, _Place] = {}
+        for positions, names in sharing.items():
+            networks = self._networks(positions)
+            for name in names:
+                specs = tuple(network.get(name) for network in networks)
+                found[name] = _Place(self.space, name, positions=positions, specs=specs)
+        places = [found[name] for name in depends]
+        self._check(places)
+        return places
+
+    def _networks(self, positions: Sequence[int]) -> list[dict[str, UnitSpec]]:
+        """The specs for every combination of these choices' values; other choices largest."""
+        choices = [self.space.choices[position] for position in positions]
+        names = [choice.name for choice in choices]
+        return [
+            self.specs(
+                self.space.arch({**self.space.largest, **dict(zip(names, values, strict=True))})
+            )
+            for values in itertools.product(*(choice.values for choice in choices))
+        ]
 
     def specs(self, arch: Arch) -> dict[str, UnitSpec]:
         """The specs of an arch's units by name."""
@@ -123,47 +223,61 @@ class CostTable:
                             depends.setdefault(name, set()).add(position)
         return depends
 
-    def _check(self, totals: np.ndarray) -> None:
-        """Compare with counting arch by arch on a random few, so that a wrong split is seen."""
+    def _check(self, places: Sequence[_Place]) -> None:
+        """Compare with the plans of a random few archs, so that a wrong split is seen."""
         rng = np.random.default_rng(1)
         for index in rng.integers(len(self.space), size=_CHECKS):
-            cost = count_plan(plan(self.space, self.space[int(index)], **self.options))
-            if (*(cost.macs[name] for name in CONVENTIONS), cost.params) != tuple(
-                totals[:, index].tolist()
-            ):
+            arch = self.space[int(index)]
+            genes = self.space.encode(arch)
+            split = {place.name: place.spec(genes) for place in places}
+            if {name: spec for name, spec in split.items() if spec} != self.specs(arch):
                 raise CostError(
                     f"the costs of space {self.space.name!r} do not split by choices: "
-                    f"arch {self.space[int(index)].key} costs otherwise than the sum of its units"
+                    f"arch {arch.key} has other units than its choices give one by one"
                 )
 
 
 class _Place:
     """One unit of the network over all archs.
 
-    Attributes:
+    Args:
+        space: the space.
         name: the unit's.
-        optional: whether some archs have no such unit.
-        grid: (summed costs + 2, values of choice 1, values of choice 2, …) int64: what `_SUMMED`
-            names, then peak and output memory in bytes; of length 1 along every choice that the
-            unit does not depend on.
+        positions: the choices that it depends on.
+        specs: for every combination of their values; None where an arch has no such unit.
+
+    Attributes:
+        shape: the number of values of every choice, 1 where the unit does not depend on it.
     """
 
-    def __init__(self, table: CostTable, name: str, positions: list[int]) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        name: str,
+        *,
+        positions: Sequence[int],
+        specs: tuple[UnitSpec | None, ...],
+    ) -> None:
         self.name = name
-        self.optional = False
-        space = table.space
-        depends = [space.choices[position] for position in positions]
-        rows = []
-        for values in itertools.product(*(choice.values for choice in depends)):
-            chosen = {choice.name: value for choice, value in zip(depends, values, strict=True)}
-            spec = table.specs(space.arch({**space.largest, **chosen})).get(name)
-            self.optional |= spec is None
-            rows.append(_row(spec))
-        shape = [
-            count if position in positions else 1
-            for position, count in enumerate(space.gene_counts)
-        ]
-        self.grid = np.array(rows, dtype=np.int64).T.reshape(-1, *shape)
+        self.specs = specs
+        counts = enumerate(space.gene_counts)
+        self.shape = tuple(count if position in positions else 1 for position, count in counts)
+
+    def spec(self, genes: Sequence[int]) -> UnitSpec | None:
+        """The unit in the arch of these genes."""
+        index = 0
+        for gene, count in zip(genes, self.shape, strict=True):
+            index = index * count + (gene if count > 1 else 0)
+        return self.specs[index]
+
+    @cached_property
+    def grid(self) -> np.ndarray:
+        """(summed costs + 2, *shape) int64.
+
+        What `_SUMMED` names, then peak and output memory in bytes.
+        """
+        rows = np.array([_row(spec) for spec in self.specs], dtype=np.int64)
+        return rows.T.reshape(-1, *self.shape)
 
 
 def _row(spec: UnitSpec | None) -> tuple[int, ...]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from torch import nn
 
-from ofa_pose.errors import UnknownNameError
+from ofa_pose.errors import UnknownNameError, UsageError
 from ofa_pose.models.meta import ShapesOnly
 
 Shape = tuple[int, int, int]
 """Channels, height, width of one picture's feature map."""
+
+_KEY = re.compile(
+    r"(?P<kind>[^:]+):(?P<shapes>\d+x\d+x\d+(\+\d+x\d+x\d+)*):(?P<out>\d+)"
+    r":k(?P<kernel>\d+):s(?P<stride>\d+)(:h(?P<hidden>[1-9]\d*))?(?P<residual>:r)?"
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -53,6 +59,25 @@ class UnitSpec:
             parts.append("r")
         return ":".join(parts)
 
+    @classmethod
+    def parse(cls, key: str) -> UnitSpec:
+        """Return the spec that has this `key`.
+
+        Raises:
+            UsageError: no spec has it.
+        """
+        match = _KEY.fullmatch(key)
+        if match is None:
+            raise UsageError(
+                f"{key!r} is no unit's key; one looks like inverted_residual:16x64x64:24:k7:s2:h96"
+            )
+        shapes = tuple(_shape(text) for text in match["shapes"].split("+"))
+        out_channels, kernel, stride = (int(match[name]) for name in ("out", "kernel", "stride"))
+        hidden = int(match["hidden"] or 0)
+        return cls(
+            match["kind"], shapes, out_channels, kernel, stride, hidden, match["residual"] == ":r"
+        )
+
     def without_sizes(self) -> UnitSpec:
         """The same unit at no particular picture size: what its weights depend on."""
         return replace(self, in_shapes=tuple((c, 0, 0) for c in self.in_channels))
@@ -89,6 +114,11 @@ class NetworkPlan:
 
     units: tuple[Unit, ...]
     outputs: tuple[str, ...]
+
+
+def _shape(text: str) -> Shape:
+    channels, height, width = map(int, text.split("x"))
+    return channels, height, width
 
 
 _KINDS: dict[str, Callable[[UnitSpec], nn.Module]] = {}

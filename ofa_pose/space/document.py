@@ -52,8 +52,8 @@ class Document:
         return self.lines.get(location)
 
 
-def read_document(path: Path) -> Document:
-    """Read a YAML file whose top level is a mapping.
+def read_document(path: Path, *, what: str = "a search space") -> Document:
+    """Read a YAML file whose top level is a mapping; `what` names it in messages.
 
     Raises:
         SpaceError: the file is missing or unreadable, is no YAML, or is no mapping.
@@ -80,7 +80,7 @@ def read_document(path: Path) -> Document:
         loader.dispose()
     if not isinstance(data, dict):
         found = "empty" if data is None else f"a {type(data).__name__}"
-        raise SpaceError(f"{path} is {found}; a search space is a mapping of keys to values")
+        raise SpaceError(f"{path} is {found}; {what} is a mapping of keys to values")
     return Document(path, data, lines, tuple(repeated))
 
 
