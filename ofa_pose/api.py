@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ofa_pose.cost import CONVENTIONS, Budget, CostTable
+from ofa_pose.cost import (
+    Budget,
+    CostTable,
+    LatencyTable,
+    parse_budgets,
+    spell_budgets,
+    spell_latency,
+)
+from ofa_pose.cost.table import LATENCY
 from ofa_pose.errors import BudgetError, UsageError
 from ofa_pose.search.limits import Limit
 from ofa_pose.search.run import SearchResult
@@ -32,34 +41,42 @@ def search(
     Args:
         space: what may vary.
         evaluate: arch → scores by name, such as a `SubnetEvaluator`.
-        budgets: texts such as `["1.2G", "0.9M params"]`; or tier name → a text, `Budget` or
-            `Limit`, or several that hold together; by default the space's tiers.
+        budgets: texts such as `["1.2G", "30ms@x86-onnxruntime,0.9M params"]`, where commas join
+            what holds together; or tier name → a text, `Budget` or `Limit`, or several that hold
+            together; by default the space's tiers.
         costs: cost name → (archs,) the cost of every arch; or a table of them, which a skeleton
-            other than the space's own needs; by default every cost that is known is counted.
+            other than the space's own needs; by default every cost that is known is counted, and
+            the latencies that budgets bound are predicted.
         **options: seed, evaluations, archive_path, … of `ofa_pose.search.run.search`.
 
     Raises:
         BudgetError: a text is no budget.
         InfeasibleBudgetError: no arch is within a budget; nothing was evaluated.
+        UnknownNameError: a budget names a latency table that is not there; all are listed.
+        LatencyError: a latency table cannot be used for the space.
         UsageError: neither budgets nor tiers, a tier whose files would overwrite a run's own, or
             whatever else `ofa_pose.search.run.search` refuses.
     """
     named = budgets if isinstance(budgets, Mapping) else name_budgets(space, budgets)
     _refuse_run_files(named)
+    bounds = {name: _bounds(given) for name, given in named.items()}
+    limits = {name: tuple(map(_limit, given)) for name, given in bounds.items()}
     if costs is None or isinstance(costs, CostTable):
-        costs = all_costs(costs or CostTable(space))
+        costs = costs or CostTable(space)
+        use_tables(costs, bounds)
+        costs = all_costs(costs, limits)
         options = {"format_cost": format_cost, **options}
     return search_numbers(
         space,
         evaluate,
-        budgets={name: _limits(bounds) for name, bounds in named.items()},
+        budgets=limits,
         costs=costs,
         **options,
     )
 
 
-def name_budgets(space: SearchSpace, texts: Sequence[str]) -> dict[str, Budget]:
-    """Return tier name -> budget: the given ones, or the space's own tiers where none is given.
+def name_budgets(space: SearchSpace, texts: Sequence[str]) -> dict[str, tuple[Budget, ...]]:
+    """Return tier name -> what holds in it: the given texts', or the space's own tiers.
 
     A budget that the space has a tier for takes the tier's name; another is named as it was
     written (`1.2G:paper` is tier `1.2G-paper`). One that is given twice counts once.
@@ -71,31 +88,54 @@ def name_budgets(space: SearchSpace, texts: Sequence[str]) -> dict[str, Budget]:
     """
     if isinstance(texts, str):
         raise BudgetError(f"budgets are a list of texts, such as [{texts!r}], not one text")
-    own = {name: Budget.parse(text) for name, text in space.tiers.items()}
+    own = {name: parse_budgets(text) for name, text in space.tiers.items()}
     if not texts and not own:
         raise UsageError(f"space {space.name!r} has no tiers; give a budget, such as 1.2G")
-    names = {budget: name for name, budget in own.items()}
+    names = {budgets: name for name, budgets in own.items()}
     for text in texts:
-        names.setdefault(Budget.parse(text), _slug(text))
-    given = {names[budget]: budget for budget in map(Budget.parse, texts)}
+        budgets = parse_budgets(text)
+        located = any(budget.table for budget in budgets)
+        names.setdefault(budgets, _slug(spell_budgets(budgets) if located else text))
+    given = {names[budgets]: budgets for budgets in map(parse_budgets, texts)}
     chosen = given or own
     _refuse_run_files(chosen)
     return chosen
 
 
-def limits_of(budgets: Mapping[str, Budget]) -> dict[str, Limit]:
+def limits_of(budgets: Mapping[str, Sequence[Budget]]) -> dict[str, tuple[Limit, ...]]:
     """Return the budgets as the search over numbers takes them."""
-    return {name: _limit(budget) for name, budget in budgets.items()}
+    return {name: tuple(map(_limit, bounds)) for name, bounds in budgets.items()}
 
 
-def all_costs(table: CostTable) -> dict[str, np.ndarray]:
-    """Return every cost of every arch by name, as the archive lists them."""
-    names = [*(f"macs_{convention}" for convention in CONVENTIONS), "params", "peak_memory"]
-    return {name: table[name] for name in names}
+def use_tables(costs: CostTable, budgets: Mapping[str, Sequence[Budget | Limit]]) -> None:
+    """Let `costs` predict with the latency tables that budgets name by the paths of their files.
+
+    Raises:
+        LatencyError: a table cannot be read.
+    """
+    for bounds in budgets.values():
+        for bound in bounds:
+            if isinstance(bound, Budget) and bound.table:
+                costs.use(LatencyTable.load(bound.table))
+
+
+def all_costs(
+    table: CostTable, limits: Mapping[str, Sequence[Limit]] | None = None
+) -> dict[str, np.ndarray]:
+    """Return the costs of every arch by name, as the archive lists them.
+
+    They are those that are counted, then the latencies that are limited or that the table was
+    given a latency table for.
+    """
+    limited = [limit.cost for bounds in (limits or {}).values() for limit in bounds]
+    names = [cost.removeprefix(LATENCY) for cost in limited if cost.startswith(LATENCY)]
+    return table.arrays(latencies=dict.fromkeys([*table.latencies, *names]))
 
 
 def format_cost(name: str, value: float) -> str:
-    """Print a cost as its budget is written: `1.187G exact MACs`, `64MB peak`."""
+    """Print a cost as its budget is written: `1.187G exact MACs`, `64MB peak`, `30ms@x`."""
+    if name.startswith(LATENCY):
+        return spell_latency(name.removeprefix(LATENCY), value)
     if name.startswith("macs_"):
         convention = name.removeprefix("macs_")
         return f"{Budget('macs', int(value), 'exact')} {convention} MACs"
@@ -113,17 +153,14 @@ def _refuse_run_files(names: Iterable[str]) -> None:
             )
 
 
-def _limits(bounds: Bound | Sequence[Bound]) -> tuple[Limit, ...]:
-    if isinstance(bounds, str | Budget | Limit):
-        return (_limit(bounds),)
-    return tuple(map(_limit, bounds))
+def _bounds(bounds: Bound | Sequence[Bound]) -> tuple[Budget | Limit, ...]:
+    given = (bounds,) if isinstance(bounds, str | Budget | Limit) else bounds
+    parsed = (parse_budgets(one) if isinstance(one, str) else (one,) for one in given)
+    return tuple(itertools.chain.from_iterable(parsed))
 
 
-def _limit(bound: Bound) -> Limit:
-    if isinstance(bound, Limit):
-        return bound
-    budget = Budget.parse(bound) if isinstance(bound, str) else bound
-    return Limit(budget.cost, budget.limit)
+def _limit(bound: Budget | Limit) -> Limit:
+    return bound if isinstance(bound, Limit) else Limit(bound.cost, bound.limit)
 
 
 def _slug(text: str) -> str:

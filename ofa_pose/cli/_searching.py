@@ -13,7 +13,7 @@ from ofa_pose.catalog import load_space
 from ofa_pose.cli._budgets import refuse_infeasible
 from ofa_pose.cli._sources import Making, Pictures, Use, limited
 from ofa_pose.cli._weights import origin_of, starter_path, supernet_path
-from ofa_pose.errors import UsageError
+from ofa_pose.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from ofa_pose.cost import Budget, CostTable
@@ -34,15 +34,15 @@ class Target:
     Attributes:
         space: the supernet's.
         skeleton: the supernet's.
-        budgets: tier name -> budget.
-        table: costs of every arch.
+        budgets: tier name -> what holds in it.
+        table: costs of every arch; it predicts the latencies that were asked for.
         weights: the supernet's file.
         starter: whether that is the one in the box.
     """
 
     space: SearchSpace
     skeleton: Skeleton
-    budgets: Mapping[str, Budget]
+    budgets: Mapping[str, tuple[Budget, ...]]
     table: CostTable
     weights: Path
     starter: bool
@@ -55,6 +55,7 @@ class Target:
         supernet: Path | None,
         space: str | None,
         skeleton: str | None,
+        latencies: Sequence[str] = (),
     ) -> Target:
         """Find space, skeleton and weights, and refuse budgets that no arch can meet.
 
@@ -63,14 +64,16 @@ class Target:
             supernet: a file or a run's folder; None means the starter in the box.
             space: name or file; None means what the weights say.
             skeleton: name or file; None means what the weights say.
+            latencies: names or files of latency tables.
 
         Raises:
+            UnknownNameError: there is no such space, skeleton or latency table.
             InfeasibleBudgetError: nothing has been loaded but the head of the weights' file.
             WeightsError: the weights are missing, damaged, or no supernet's.
             UsageError: no starter is in the box for the space.
         """
         from ofa_pose.api import name_budgets
-        from ofa_pose.cost import CostTable
+        from ofa_pose.cost import CostTable, LatencyTable
         from ofa_pose.skeleton import load_skeleton
 
         path = None if supernet is None else supernet_path(supernet)
@@ -78,11 +81,28 @@ class Target:
         declared = load_space(space or origin.get("space", STARTER_SPACE))
         joints = load_skeleton(skeleton or origin.get("skeleton", declared.skeleton))
         named = name_budgets(declared, budgets)
-        table = CostTable(declared, skeleton=joints)
+        tables = [LatencyTable.load(name) for name in latencies]
+        table = CostTable(declared, latencies=tables, skeleton=joints)
         refuse_infeasible(table, named)
         if path is None:
             path = starter_path(declared.name)
         return cls(declared, joints, named, table, path, starter=supernet is None)
+
+    def axis(self, cost: str | None) -> str:
+        """Return the cost that the front is drawn over; by default the first budget's.
+
+        Raises:
+            UnknownNameError: no such cost is known of the archs.
+        """
+        from ofa_pose.cost.table import COUNTED
+
+        limited = [budget.cost for bounds in self.budgets.values() for budget in bounds]
+        known = dict.fromkeys(
+            [*limited, *COUNTED, *(f"latency:{name}" for name in self.table.latencies)]
+        )
+        if cost is not None and cost not in known:
+            raise UnknownNameError("cost in --axis", cost, known, list_all=True)
+        return cost or limited[0]
 
 
 def tell_defaults(target: Target, scenes: SearchScenes) -> None:

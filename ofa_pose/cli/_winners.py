@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ofa_pose.cli import _console
-from ofa_pose.cli._budgets import costs_document
+from ofa_pose.cli._budgets import costs_document, latencies_of
 from ofa_pose.files import atomic_write
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _MILLION = 1e6
 def save_winners(
     run: RunFolder,
     result: SearchResult,
-    budgets: Mapping[str, Budget],
+    budgets: Mapping[str, Sequence[Budget]],
     *,
     evaluator: SubnetEvaluator,
     report: SceneSource,
@@ -43,6 +43,7 @@ def save_winners(
     Raises:
         WeightsError: a winner computes something else than the supernet it was cut out of.
     """
+    from ofa_pose.cost import spell_budgets
     from ofa_pose.evaluate import evaluate_network
     from ofa_pose.export import make_tier, save_tier
 
@@ -63,7 +64,8 @@ def save_winners(
             space,
             winner.arch,
             skeleton=report.skeleton,
-            budget=str(budgets[name]),
+            budget=spell_budgets(budgets[name]),
+            latency_ms=latencies_of(winner.costs),
             scores={"search": winner.scores, "report": reported[winner.arch]},
             seed=seed,
             created_by="ofa-pose search",
@@ -81,23 +83,30 @@ def _check_extraction(supernet: Supernet, arch: Arch) -> None:
     )
 
 
-def write_front(run: RunFolder, result: SearchResult, budgets: Mapping[str, Budget]) -> None:
-    """Write `metrics.csv`, `front.csv`, and `front.png` over the first budget's cost."""
+def write_front(run: RunFolder, result: SearchResult, *, cost: str) -> None:
+    """Write `metrics.csv`, `front.csv`, and `front.png` over `cost`."""
     from ofa_pose.search.plot import plot_front
     from ofa_pose.search.ranking import log_to_csv
     from ofa_pose.search.table import to_csv
 
     atomic_write(run.file("metrics.csv"), log_to_csv(result.logbook, objective=result.objective))
     atomic_write(run.file("front.csv"), to_csv(result.front, result.archive.space))
-    cost = next(iter(budgets.values())).cost
+    label, unit = _axis(cost)
     plot_front(
         run.file("front.png"),
         result,
         cost=cost,
-        label=_LABELS.get(cost, f"M MACs ({cost.removeprefix('macs_')})"),
-        unit=_MILLION,
+        label=label,
+        unit=unit,
         score_label=f"{result.objective} of inherited weights, search split",
     )
+
+
+def _axis(cost: str) -> tuple[str, float]:
+    """The label of a cost's axis, and what the cost is divided by there."""
+    for name in latencies_of({cost: 0}):
+        return f"ms, predicted for {name}", 1.0
+    return _LABELS.get(cost, f"M MACs ({cost.removeprefix('macs_')})"), _MILLION
 
 
 def tell_search(
@@ -112,7 +121,9 @@ def tell_search(
     if as_json:
         _console.emit_json(_document(run, result, tiers, scenes))
         return
-    headers = "tier", "budget", "pixels", "M exact MACs", "M params", "AP search", "AP report"
+    tables = list(dict.fromkeys(name for tier in tiers for name in tier.costs.latency_ms))
+    headers = ("tier", "budget", "pixels", "M exact MACs", "M params")
+    headers += (*(f"ms {name}" for name in tables), "AP search", "AP report")
     rows = [
         (
             tier.name,
@@ -120,6 +131,7 @@ def tell_search(
             tier.resolution,
             f"{tier.costs.macs['exact'] / 1e6:,.1f}",
             f"{tier.costs.params / 1e6:.3f}",
+            *(f"{tier.costs.latency_ms[name]:.2f}" for name in tables),
             f"{tier.scores['search']['AP']:.3f}",
             f"{tier.scores['report']['AP']:.3f}",
             tier.arch.key,

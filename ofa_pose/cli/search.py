@@ -48,10 +48,11 @@ if TYPE_CHECKING:
 EPILOG = (
     "Example: ofa-pose search --budget 1.2G\n\n"
     "Example: ofa-pose search --supernet runs/train-litepose-lite0 --data photos "
-    "--budget 150M --budget 1.2G:paper --budget '0.9M params'"
+    "--budget 150M --budget 1.2G:paper --budget '0.9M params'\n\n"
+    "Example: ofa-pose search --budget 30ms@x86-onnxruntime,1.7M --latency x86-ncnn"
 )
 # What a search may be resumed with other values of.
-_FREE = ("supernet", "device", "batch_size", "evaluations")
+_FREE = ("supernet", "device", "batch_size", "evaluations", "axis")
 _HIDDEN = ("budget", "space", "skeleton", "out", "resume", "force", "as_json")
 
 
@@ -62,8 +63,9 @@ def command(
         typer.Option(
             "--budget",
             metavar="BUDGET",
-            help="1.2G (exact MACs), 900M, 1.2G:paper, '1.7M params', '64MB peak'; may be "
-            "repeated; default: the space's tiers.",
+            help="1.2G (exact MACs), 900M, 1.2G:paper, '1.7M params', '64MB peak', "
+            "30ms@x86-onnxruntime; commas join what holds together: '30ms@x86-ncnn,1.7M params'; "
+            "may be repeated, a tier each; default: the space's tiers.",
         ),
     ] = None,
     supernet: Annotated[
@@ -83,6 +85,24 @@ def command(
         ),
     ] = None,
     skeleton: SkeletonOption = None,
+    latency: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--latency",
+            metavar="TABLE",
+            help="Predict archs under this table, too (`latency ls`, or a file), and put it on "
+            "the axes of the front; may be repeated.",
+        ),
+    ] = None,
+    axis: Annotated[
+        str | None,
+        typer.Option(
+            "--axis",
+            metavar="COST",
+            help="Cost that front.png is over: macs_exact, macs_paper, macs_thop, params, "
+            "peak_memory or latency:TABLE; default: the first budget's.",
+        ),
+    ] = None,
     evaluations: Annotated[
         int, typer.Option("--evaluations", min=1, help="How many archs to score, in all.")
     ] = 60,
@@ -118,7 +138,14 @@ def command(
     """
     from ofa_pose.train import keep_freed_memory
 
-    target = Target.resolve(budget or [], supernet=supernet, space=space, skeleton=skeleton)
+    target = Target.resolve(
+        budget or [],
+        supernet=supernet,
+        space=space,
+        skeleton=skeleton,
+        latencies=latency or [],
+    )
+    over = target.axis(axis)
     check_device(device)
     keep_freed_memory()
     making = Making(target.skeleton, seed, mosaic, canvas)
@@ -128,7 +155,7 @@ def command(
     with run:
         tell_defaults(target, people)
         result = _search(target, evaluator, run, options=context.params)
-        write_front(run, result, target.budgets)
+        write_front(run, result, cost=over)
         tiers = save_winners(
             run, result, target.budgets, evaluator=evaluator, report=people.report, seed=seed
         )
@@ -170,6 +197,7 @@ def _evaluator(
 
 
 def _open_run(target: Target, out: Path | None, *, options: Mapping[str, Any]) -> RunFolder:
+    from ofa_pose.cost import spell_budgets
     from ofa_pose.runs import RunFolder
 
     identity = {
@@ -179,7 +207,7 @@ def _open_run(target: Target, out: Path | None, *, options: Mapping[str, Any]) -
         "skeleton": target.skeleton.name,
         "supernet": target.weights,
         "supernet_sha256": sha256_file(target.weights),
-        "budgets": {name: str(budget) for name, budget in target.budgets.items()},
+        "budgets": {name: spell_budgets(bounds) for name, bounds in target.budgets.items()},
     }
     given = {key: value for key, value in options.items() if key not in _HIDDEN}
     files = [Path(options[key]) for key in ("space", "skeleton") if options[key]]
@@ -209,6 +237,7 @@ def _search(
             evaluator,
             budgets=target.budgets,
             costs=target.table,
+            front_costs=[f"latency:{name}" for name in target.table.latencies],
             seed=options["seed"],
             evaluations=options["evaluations"],
             population=options["population"],

@@ -139,7 +139,7 @@ def _summary(space: SearchSpace) -> dict[str, Any]:
 
 def _faults(name: str) -> list[str]:
     """Return everything that is wrong with a space, each fault with the file or name it is in."""
-    from ofa_pose.cost import Budget
+    from ofa_pose.cost import parse_budgets
     from ofa_pose.models import plan
     from ofa_pose.skeleton import load_skeleton
     from ofa_pose.train.recipe import STAGES, make_recipe
@@ -151,7 +151,7 @@ def _faults(name: str) -> list[str]:
     checks = [
         lambda: load_skeleton(space.skeleton),
         lambda: (plan(space, space.largest), plan(space, space.smallest)),
-        *(lambda text=text: Budget.parse(text) for text in space.tiers.values()),
+        *(lambda text=text: parse_budgets(text) for text in space.tiers.values()),
         *(lambda stage=stage: make_recipe(space, stage) for stage in STAGES),
     ]
     faults: list[str] = []

@@ -1,6 +1,6 @@
 """What an arch costs: MACs, parameters, memory, latency, and budgets on them."""
 
-from ofa_pose.cost.budget import Budget
+from ofa_pose.cost.budget import Budget, parse_budgets, spell_budgets, spell_latency
 from ofa_pose.cost.count import Cost, UnitCost, count, count_plan
 from ofa_pose.cost.formulas import CONVENTIONS
 from ofa_pose.cost.latency import LatencyTable
@@ -19,4 +19,7 @@ __all__ = [
     "UnitLatency",
     "count",
     "count_plan",
+    "parse_budgets",
+    "spell_budgets",
+    "spell_latency",
 ]

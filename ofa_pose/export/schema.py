@@ -88,6 +88,7 @@ class CostSection(_Section):
     macs: MacsSection
     params: Count
     peak_memory_bytes: Count
+    latency_ms: dict[Text, Positive] = Field(default_factory=dict)
 
 
 class WeightsSection(_Section):

@@ -42,11 +42,13 @@ class TierCosts:
         macs: by convention (`exact`, `paper`, `thop`).
         params: learnt numbers.
         peak_memory_bytes: of float32 activations.
+        latency_ms: predicted, by the name of the latency table.
     """
 
     macs: Mapping[str, int]
     params: int
     peak_memory_bytes: int
+    latency_ms: Mapping[str, float] = field(default_factory=FrozenDict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +138,11 @@ def make_tier(
     seed: int = 0,
     created_by: str = "",
     options: Mapping[str, bool | int | float | str] | None = None,
+    latency_ms: Mapping[str, float] | None = None,
 ) -> Tier:
     """Return the tier of an arch with its costs counted; the arguments are `Tier`'s.
+
+    `latency_ms` are predicted latencies by the name of their table.
 
     Raises:
         ArchError: the arch is of another space.
@@ -150,7 +155,10 @@ def make_tier(
         arch=arch,
         skeleton=joints,
         costs=TierCosts(
-            macs=FrozenDict(cost.macs), params=cost.params, peak_memory_bytes=cost.peak_memory
+            macs=FrozenDict(cost.macs),
+            params=cost.params,
+            peak_memory_bytes=cost.peak_memory,
+            latency_ms=FrozenDict(latency_ms or {}),
         ),
         budget=budget,
         scores=scores or {},
@@ -243,6 +251,7 @@ def _tier(path: Path, document: TierFile, space: SearchSpace) -> Tier:
             macs=FrozenDict(document.costs.macs.model_dump()),
             params=document.costs.params,
             peak_memory_bytes=document.costs.peak_memory_bytes,
+            latency_ms=FrozenDict(document.costs.latency_ms),
         ),
         budget=document.budget,
         scores=document.scores,
@@ -265,11 +274,7 @@ def _document(tier: Tier, weights: str, sha256: str) -> dict[str, Any]:
         "arch": tier.arch.to_dict(),
         "resolution": tier.resolution,
         "budget": tier.budget,
-        "costs": {
-            "macs": dict(tier.costs.macs),
-            "params": tier.costs.params,
-            "peak_memory_bytes": tier.costs.peak_memory_bytes,
-        },
+        "costs": _costs(tier.costs),
         "scores": thaw(tier.scores),
         "seed": tier.seed,
         "weights": {"file": weights, "sha256": sha256},
@@ -281,6 +286,15 @@ def _document(tier: Tier, weights: str, sha256: str) -> dict[str, Any]:
         "options": dict(tier.options),
         "space": {"name": tier.space.name, "hash": tier.space.hash, "declaration": declaration},
     }
+
+
+def _costs(costs: TierCosts) -> dict[str, Any]:
+    counted = {
+        "macs": dict(costs.macs),
+        "params": costs.params,
+        "peak_memory_bytes": costs.peak_memory_bytes,
+    }
+    return {**counted, "latency_ms": dict(costs.latency_ms)} if costs.latency_ms else counted
 
 
 def _metadata(tier: Tier) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from deap import tools
 
-from ofa_pose.errors import OfaPoseError, WeightsError
+from ofa_pose.errors import OfaPoseError, UnknownNameError, WeightsError
 from ofa_pose.search.archive import Archive
 from ofa_pose.search.engine import Evolution, SearchSettings, describe
 from ofa_pose.search.evaluation import Evaluation
@@ -56,7 +56,8 @@ class SearchResult:
 
     Attributes:
         archive: every evaluation.
-        front: the Pareto front over all costs that budgets limit and the objective.
+        front: the Pareto front over the objective and all costs that budgets limit or that were
+            asked for.
         tiers: tier name → its winner; a tier in which every evaluation failed is left out, and
             `notes` says so.
         message: why the search stopped.
@@ -105,6 +106,7 @@ def search(
     progress: Callable[[Progress], None] | None = None,
     objective: str = "AP",
     format_cost: FormatCost = plain_cost,
+    front_costs: Sequence[str] = (),
     **settings: Any,
 ) -> SearchResult:
     """Find the best arch of `space` within every budget, by evolution over feasible archs only.
@@ -129,6 +131,7 @@ def search(
         progress: called after every evaluation.
         objective: the score to maximise.
         format_cost: prints a cost's name and value in messages.
+        front_costs: axes of the front besides the costs that budgets limit.
         **settings: other fields of `SearchSettings`.
 
     Raises:
@@ -143,6 +146,9 @@ def search(
         raise TypeError(f"search() got an unexpected keyword argument {min(unknown)!r}")
     chosen = SearchSettings(seed=seed, population=population, objective=objective, **settings)
     costs = {name: np.asarray(values) for name, values in costs.items()}
+    for name in front_costs:
+        if name not in costs:
+            raise UnknownNameError("cost of the front", name, costs)
     sets, notes = resolve_budgets(space, budgets, costs=costs, format_cost=format_cost)
     for note in notes:
         logger.warning(note)
@@ -151,7 +157,7 @@ def search(
     evolution = Evolution(archive, sets, costs=costs, settings=chosen, evaluations=evaluations)
     _run(evolution, evaluate, progress=progress)
     logger.info(evolution.message)
-    return _result(evolution, notes)
+    return _result(evolution, notes, front_costs=front_costs)
 
 
 def _open(
@@ -216,7 +222,9 @@ def _progress(evolution: Evolution, evaluation: Evaluation) -> Progress:
     return Progress(done, max(done, evolution.evaluations), evaluation, _winners(evolution))
 
 
-def _result(evolution: Evolution, notes: tuple[str, ...]) -> SearchResult:
+def _result(
+    evolution: Evolution, notes: tuple[str, ...], *, front_costs: Sequence[str]
+) -> SearchResult:
     archive, sets = evolution.archive, evolution.sets
     objective = evolution.settings.objective
     winners = _winners(evolution)
@@ -230,7 +238,9 @@ def _result(evolution: Evolution, notes: tuple[str, ...]) -> SearchResult:
     limited = dict.fromkeys(limit.cost for feasible in sets for limit in feasible.limits)
     return SearchResult(
         archive=archive,
-        front=archive.front(objective=objective, costs=tuple(limited)),
+        front=archive.front(
+            objective=objective, costs=tuple(dict.fromkeys([*limited, *front_costs]))
+        ),
         tiers={
             feasible.tier: TierResult(feasible.tier, feasible.limits, winners[feasible.tier])
             for feasible in sets
