@@ -23,7 +23,7 @@ from ofa_pose.train.checkpoint import (
     save_checkpoint,
 )
 from ofa_pose.train.distributed import World
-from ofa_pose.train.interrupt import deferred_interrupt, noted_interrupt
+from ofa_pose.train.interrupt import deferred_interrupt, heeded_interrupt, noted_interrupt
 from ofa_pose.train.job import Job, Progress, TrainResult
 from ofa_pose.train.metrics import MetricsFile
 from ofa_pose.train.schedule import learning_rate
@@ -178,7 +178,7 @@ class Trainer:
         if state.step == state.reported or not logs:
             return False
         if validates and self._world.size > 1:
-            self._save()  # a Ctrl-C is heeded after the validation, if torchrun waits that long
+            self._save()  # for if a process dies during it, nobody saves any more
         scores = self._validate() if validates else {}
         row = {
             "step": state.step,
@@ -203,7 +203,7 @@ class Trainer:
         if self.job.validate is None:
             return {}
         try:
-            with self._learner.best_weights():
+            with self._learner.best_weights(), heeded_interrupt():
                 return dict(self.job.validate(self.state.step))
         except WeightsError as error:
             raise TrainingDivergedError(f"{error}; {describe(self._path)}") from error

@@ -168,7 +168,7 @@ def make_recipe(
 
     A length among the overrides (`steps`, `epochs`, `minutes`) replaces the space's, whatever its
     unit, and the space's milestones move with it; overriding keys of `augmentation` leaves the
-    others; an override of None means "not given".
+    others; None turns off what a recipe can do without (`ema`, `grad_clip`).
 
     Raises:
         RecipeError: an unknown stage or key, or an impossible value; every fault is listed.
@@ -184,8 +184,8 @@ def make_recipe(
     if not isinstance(declared, Mapping):
         faults.append(f"{stage}: expected keys and values, got {declared!r}")
         declared = {}
-    given = {key: value for key, value in (overrides or {}).items() if value is not None}
-    length = {key: given.pop(key) for key in _BUDGET_KEYS if key in given}
+    given = dict(overrides or {})
+    length = {key: given.pop(key) for key in _BUDGET_KEYS if given.get(key) is not None}
     try:
         recipe = Recipe.model_validate(_merge(declared, given))
     except pydantic.ValidationError as error:

@@ -65,6 +65,17 @@ def test_samplers_by_name(command, tmp_path, sampler):
     assert ("distilled" in columns(tmp_path / "run")) == (sampler == "sandwich")
 
 
+def test_settings_with_the_recipes_name_in_front(command, tmp_path):
+    line = ["train", "--space", "toy", *SCENES, "--steps", 1, "--set", "train.lr=4e-3"]
+    line += ["--set", "supernet.augmentation.rotation=5", "--set", "augmentation.flip=0"]
+    line += ["--set", "train.reference_resolution=null"]
+    outcome = command(*line, "--out", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    recipe = config(tmp_path / "run")["recipe"]
+    assert (recipe["lr"], recipe["reference_resolution"]) == (4e-3, None)
+    assert (recipe["augmentation"]["rotation"], recipe["augmentation"]["flip"]) == (5, 0)
+
+
 def test_unknown_sampler(command, tmp_path):
     line = ["train", "--space", "toy", *SCENES, "--steps", 1, "--set", "sampler=sandwitch"]
     outcome = command(*line, "--out", tmp_path / "run")

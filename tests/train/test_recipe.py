@@ -47,11 +47,19 @@ def test_overrides():
     recipe = make_recipe(
         space,
         "finetune",
-        overrides={"minutes": 5, "lr": None, "batch_size": 4, "augmentation": {"rotation": 0}},
+        overrides={"minutes": 5, "batch_size": 4, "augmentation": {"rotation": 0}},
     )
     assert (recipe.lr, recipe.batch_size) == (0.1, 4)
     assert recipe.budget == TrainBudget(minutes=5)
     assert (recipe.augmentation.rotation, recipe.augmentation.flip) == (0, 0.2)
+
+
+def test_none_turns_off():
+    assert load_space("toy").recipe["supernet"]["reference_resolution"] == 512
+    off = make_recipe(load_space("toy"), "supernet", overrides={"reference_resolution": None})
+    assert off.reference_resolution is None
+    with pytest.raises(RecipeError, match="lr: input should be a valid number, got None"):
+        make_recipe(load_space("toy"), "supernet", overrides={"lr": None})
 
 
 def test_another_schedule_needs_no_milestones():
