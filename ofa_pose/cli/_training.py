@@ -135,7 +135,8 @@ class Learning:
         """Check the recipe and the device, then open the scenes.
 
         Raises:
-            RecipeError: an unknown key or an impossible value; no length.
+            RecipeError: an unknown key or an impossible value; no length; a precision that the
+                device is not made for.
             DataError: the scenes cannot be used.
             UsageError: no scenes are given, or the device is not here.
             MissingExtraError: TensorBoard is asked for and not installed.
@@ -147,7 +148,7 @@ class Learning:
         recipe = make_recipe(space, stage, overrides=options.overrides(stage))
         if recipe.budget is None:
             raise RecipeError("how long? give one of --steps, --epochs and --minutes")
-        check_device(options.device)
+        recipe.check_device(check_device(options.device))
         if options.tensorboard:
             require_tensorboard()
         making = Making(skeleton, options.seed, options.mosaic, options.canvas)

@@ -50,6 +50,7 @@ class Trainer:
         workers: processes that prepare batches; 0 prepares them here.
 
     Raises:
+        RecipeError: the batch does not divide among the processes; `float16` on a CPU.
         WeightsError: the checkpoint is damaged or of another space, skeleton or arch.
         RunFolderError: the checkpoint is of a run with another seed, recipe or length.
     """
@@ -69,6 +70,7 @@ class Trainer:
         self._progress = progress
         self._path = job.run.file(CHECKPOINT)
         self._world.share(job.recipe.batch_size, parts=job.recipe.accumulate)
+        job.recipe.check_device(job.device.type)
         job.model.to(job.device)
         self._learner = Learner(job, world=self._world)
         if resume and self._world.led(lambda: has_checkpoint(self._path)):

@@ -66,8 +66,8 @@ class Recipe(_Record):
         grad_clip: largest norm of the whole gradient, or None.
         ema: decay of the moving average of the weights, which is then what is validated and
             saved; None keeps none.
-        precision: `float32`; or `bfloat16` or `float16`, where autocast finds it safe. On a CPU
-            neither is faster.
+        precision: `float32`; or `bfloat16` or, on a GPU only, `float16`, where autocast finds it
+            safe. On a CPU `bfloat16` is not faster.
         sampler: which archs a step of a supernet trains: `uniform`, one (the paper's);
             `sandwich`, the largest, the smallest and some random; `fair`, each value of each
             choice.
@@ -141,6 +141,18 @@ class Recipe(_Record):
         if self.reference_resolution is None:
             return 1.0
         return (resolution / self.reference_resolution) ** 2
+
+    def check_device(self, device: str) -> None:
+        """Refuse a precision that a device is not made for.
+
+        Args:
+            device: such as `cpu` or `cuda:1`.
+
+        Raises:
+            RecipeError: `float16` on the CPU.
+        """
+        if self.precision == "float16" and device.partition(":")[0] == "cpu":
+            raise RecipeError("precision float16 is for GPUs; on a CPU take bfloat16 or float32")
 
     @property
     def budget(self) -> TrainBudget | None:

@@ -250,6 +250,7 @@ REFUSED = [
     ([*TRAIN, "--steps", 1, "--set", "finetune.lr=1"], 2, "of the stage 'supernet', not 'finet"),
     ([*TRAIN, "--steps", 1, "--set", "lr=1", "--set", "train.lr=2"], 2, "lr was given before"),
     ([*TRAIN, "--steps", 1, "--set", "train=1"], 2, "unknown key 'train'"),
+    ([*TRAIN, "--steps", 1, "--set", "precision=float16"], 2, "on a CPU take bfloat16"),
     ([*TRAIN, "--steps", 1, "--images", "photos"], 2, "need annotations"),
     ([*TRAIN, "--steps", 1, "--canvas", 10**6], 2, "--canvas"),
     ([*TRAIN, "--steps", 1, "--seed", 2**64], 2, "--seed"),
