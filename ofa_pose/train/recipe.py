@@ -179,7 +179,8 @@ def make_recipe(
     """Return the recipe that `space` declares for `stage`, changed by `overrides`.
 
     A length among the overrides (`steps`, `epochs`, `minutes`) replaces the space's, whatever its
-    unit, and the space's milestones move with it; overriding keys of `augmentation` leaves the
+    unit, and the space's milestones move with it, while milestones among the overrides are counted
+    in it; overriding keys of `augmentation` leaves the
     others; None turns off what a recipe can do without (`ema`, `grad_clip`).
 
     Raises:
@@ -198,13 +199,16 @@ def make_recipe(
         declared = {}
     given = dict(overrides or {})
     length = {key: given.pop(key) for key in _BUDGET_KEYS if given.get(key) is not None}
+    budget = TrainBudget(**length) if length else None
+    if budget and "milestones" in given:
+        given |= {**dict.fromkeys(_BUDGET_KEYS), **length}
     try:
         recipe = Recipe.model_validate(_merge(declared, given))
     except pydantic.ValidationError as error:
         faults.extend(_explain(error))
     else:
         if not faults:
-            return recipe.lasting(TrainBudget(**length)) if length else recipe
+            return recipe.lasting(budget) if budget else recipe
     raise RecipeError(f"recipe {stage!r} of space {space.name!r}: {'; '.join(faults)}")
 
 

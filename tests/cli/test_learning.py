@@ -1,7 +1,9 @@
 """Pre-training, teachers, controls and several processes, from the command line."""
 
+import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -132,6 +134,20 @@ def test_a_supernet_is_not_compiled(command, tmp_path):
     line = ["train", "--space", "toy", *SCENES, "--steps", 1, "--out", tmp_path / "run"]
     outcome = command(*line, "--compile")
     assert (outcome.code, "--compile is for one network" in outcome.err) == (2, True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_a_compiled_network_learns_the_same(command, tmp_path):
+    """A minute on an idle machine, nearly all of it compiling."""
+    line = ["train", "--space", "toy", "--arch", "smallest", *SCENES, "--steps", 2]
+    losses = []
+    for name, option in (("plain", []), ("compiled", ["--compile"])):
+        outcome = command(*line, *option, "--out", tmp_path / name)
+        assert outcome.code == 0, outcome.err
+        with (tmp_path / name / "metrics.csv").open(newline="") as stream:
+            losses.append([float(row["loss"]) for row in csv.DictReader(stream)])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
 @pytest.mark.slow

@@ -54,6 +54,17 @@ def test_overrides():
     assert (recipe.augmentation.rotation, recipe.augmentation.flip) == (0, 0.2)
 
 
+def test_milestones_are_moved_or_counted_anew():
+    space = load_space("litepose")  # 200 epochs, milestones at 50 and 180
+    moved = make_recipe(space, "finetune", overrides={"steps": 20})
+    assert moved.milestones == ((5, 0.1), (18, 0.1))
+    own = {"steps": 20, "milestones": [[2, 0.5]]}
+    assert make_recipe(space, "finetune", overrides=own).milestones == ((2, 0.5),)
+    lengthless = space_with({"finetune": {"lr": 0.1}})
+    recipe = make_recipe(lengthless, "finetune", overrides={**own, "schedule": "step"})
+    assert (recipe.milestones, recipe.steps) == (((2, 0.5),), 20)
+
+
 def test_none_turns_off():
     assert load_space("toy").recipe["supernet"]["reference_resolution"] == 512
     off = make_recipe(load_space("toy"), "supernet", overrides={"reference_resolution": None})
