@@ -62,6 +62,7 @@ def main() -> None:
     nchw, off, on = layouts(options.rounds)
     row("NCHW → channels_last, XS", nchw, off)
     row("depthwise gradient torch's → compiled, XS", off, on)
+    row("both, XS", nchw, on)
     for name, arch in (LITE0, XS):
         row(f"cached batches → loader, {name} {arch}", *loading(name, arch, options))
     peak = peak_memory_bytes(options)
@@ -135,8 +136,10 @@ def loading(name: str, arch: str, options: argparse.Namespace) -> tuple[list[flo
         loaded = read(workers=options.workers)
         take(learner, loaded, 2)  # warm up; the workers have begun
         times: dict[str, list[float]] = {"cached": [], "loaded": []}
+        turns = [("cached", cached), ("loaded", loaded)]
         for _ in range(options.blocks):
-            for kind, batches in (("cached", cached), ("loaded", loaded)):
+            turns.reverse()
+            for kind, batches in turns:
                 time.sleep(1)  # the workers fill their queue while nothing is measured
                 times[kind].append(take(learner, batches, options.steps))
     return times["cached"], times["loaded"]
@@ -198,8 +201,8 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder of the lspet set")
     parser.add_argument("--rounds", type=int, default=5, help="of the layouts")
-    parser.add_argument("--blocks", type=int, default=4, help="of the loader, each way")
-    parser.add_argument("--steps", type=int, default=10, help="in a block")
+    parser.add_argument("--blocks", type=int, default=6, help="of the loader, each way")
+    parser.add_argument("--steps", type=int, default=5, help="in a block")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--memory", action="store_true", help="only train, for its memory")

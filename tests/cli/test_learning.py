@@ -136,18 +136,36 @@ def test_a_supernet_is_not_compiled(command, tmp_path):
     assert (outcome.code, "--compile is for one network" in outcome.err) == (2, True)
 
 
+def compiled(out: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Train a compiled network, in a process of its own: torch warns of itself on the way."""
+    line = [sys.executable, "-m", "ofa_pose", "train", "--space", "toy", "--arch", "smallest"]
+    line += [*map(str, SCENES), "--steps", "2", "--compile", "--out", str(out)]
+    return subprocess.run(
+        line, capture_output=True, text=True, check=False, env={**os.environ, **environment}
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 def test_a_compiled_network_learns_the_same(command, tmp_path):
     """A minute on an idle machine, nearly all of it compiling."""
     line = ["train", "--space", "toy", "--arch", "smallest", *SCENES, "--steps", 2]
+    assert command(*line, "--out", tmp_path / "plain").code == 0
+    done = compiled(tmp_path / "compiled")
+    assert done.returncode == 0, done.stderr
     losses = []
-    for name, option in (("plain", []), ("compiled", ["--compile"])):
-        outcome = command(*line, *option, "--out", tmp_path / name)
-        assert outcome.code == 0, outcome.err
+    for name in ("plain", "compiled"):
         with (tmp_path / name / "metrics.csv").open(newline="") as stream:
             losses.append([float(row["loss"]) for row in csv.DictReader(stream)])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_without_a_compiler(tmp_path):
+    done = compiled(tmp_path / "run", CXX="no-such-compiler")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "--compile does not work here" in done.stderr
+    assert done.stderr.endswith("leave it out\n")
 
 
 @pytest.mark.slow
