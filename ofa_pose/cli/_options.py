@@ -181,7 +181,8 @@ SetOption = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change the recipe: lr=1e-3, augmentation.rotation=25; may be repeated.",
+        help="Change the recipe: lr=1e-3 (or train.lr=1e-3), augmentation.rotation=25, ema=null; "
+        "may be repeated.",
     ),
 ]
 TrainBatchOption = Annotated[

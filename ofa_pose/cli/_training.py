@@ -20,7 +20,7 @@ from ofa_pose.cli._sources import (
     validation_scenes,
 )
 from ofa_pose.cli._weights import check_device
-from ofa_pose.errors import RecipeError, UsageError
+from ofa_pose.errors import RecipeError, UsageError, suggest
 
 if TYPE_CHECKING:
     from ofa_pose.data import SceneSource
@@ -91,11 +91,12 @@ class LearningOptions:
         picked = {field.name: context.params[field.name] for field in fields(cls)}
         return cls(**{**picked, "device": device})
 
-    def overrides(self) -> dict[str, Any]:
-        """Return the changes to a recipe that the options ask for.
+    def overrides(self, stage: str) -> dict[str, Any]:
+        """Return the changes to the recipe of a stage that the options ask for.
 
         Raises:
-            RecipeError: a `--set` cannot be read, or something is given twice.
+            RecipeError: a `--set` cannot be read or is of another stage, or something is given
+                twice.
         """
         lengths = {"steps": self.steps, "epochs": self.epochs, "minutes": self.minutes}
         given = {key: value for key, value in lengths.items() if value is not None}
@@ -103,7 +104,7 @@ class LearningOptions:
             raise RecipeError(f"give one length of the run, not --{' and --'.join(given)}")
         if self.batch_size is not None:
             given["batch_size"] = self.batch_size
-        settings = read_settings(self.set_ or ())
+        settings = read_settings(self.set_ or (), stage=stage)
         for key in settings.keys() & given.keys():
             raise RecipeError(f"{key} is given twice, by --set and by --{key.replace('_', '-')}")
         return {**settings, **given}
@@ -134,7 +135,8 @@ class Learning:
         """Check the recipe and the device, then open the scenes.
 
         Raises:
-            RecipeError: an unknown key or an impossible value; no length.
+            RecipeError: an unknown key or an impossible value; no length; a precision that the
+                device is not made for.
             DataError: the scenes cannot be used.
             UsageError: no scenes are given, or the device is not here.
             MissingExtraError: TensorBoard is asked for and not installed.
@@ -143,10 +145,10 @@ class Learning:
         from ofa_pose.train.events import require_tensorboard
 
         keep_freed_memory()
-        recipe = make_recipe(space, stage, overrides=options.overrides())
+        recipe = make_recipe(space, stage, overrides=options.overrides(stage))
         if recipe.budget is None:
             raise RecipeError("how long? give one of --steps, --epochs and --minutes")
-        check_device(options.device)
+        recipe.check_device(check_device(options.device))
         if options.tensorboard:
             require_tensorboard()
         making = Making(skeleton, options.seed, options.mosaic, options.canvas)
@@ -219,11 +221,15 @@ class Learning:
         }
 
 
-def read_settings(pairs: Sequence[str]) -> dict[str, Any]:
+def read_settings(pairs: Sequence[str], *, stage: str) -> dict[str, Any]:
     """Return `KEY=VALUE` pairs as a nested mapping; dots nest, values are read as YAML.
 
+    `null` is a value, too: it turns off what a recipe can do without. A key
+    may be written with the recipe it belongs to in front: `train.lr` or, in a run of the stage
+    `finetune`, `finetune.lr`.
+
     Raises:
-        RecipeError: a pair cannot be read or has no value.
+        RecipeError: a pair cannot be read, has no value, is of another stage or is given twice.
     """
     import yaml
 
@@ -236,16 +242,33 @@ def read_settings(pairs: Sequence[str]) -> dict[str, Any]:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise RecipeError(f"cannot read the value in --set {pair!r}") from error
-        if value is None:
+        if not text.strip():
             raise RecipeError(f"--set {pair!r} has no value; write KEY=VALUE, such as lr=0.001")
-        *outer, name = key.strip().split(".")
+        *outer, name = _within(key.strip().split("."), pair=pair, stage=stage)
         place = settings
         for part in outer:
             place = place.setdefault(part, {})
             if not isinstance(place, dict):
                 raise RecipeError(f"--set {pair!r}: {part} was given one value before")
+        if name in place:
+            raise RecipeError(f"--set {pair!r}: {name} was given before")
         place[name] = _number(value)
     return settings
+
+
+def _within(parts: list[str], *, pair: str, stage: str) -> list[str]:
+    """Return a dotted key without the name of the recipe in front, if it has one."""
+    from ofa_pose.train.recipe import STAGES, Recipe
+
+    first, *rest = parts
+    if not rest or first in Recipe.model_fields:
+        return parts
+    if first in ("train", stage):
+        return rest
+    if first in STAGES:
+        raise RecipeError(f"--set {pair!r}: this run is of the stage {stage!r}, not {first!r}")
+    known = ("train", stage, "augmentation")
+    raise RecipeError(f"--set {pair!r}: unknown key {first!r}{suggest(first, known)}")
 
 
 def train_network(

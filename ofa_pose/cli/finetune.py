@@ -138,7 +138,7 @@ def _finetune(
     from ofa_pose.train import World
 
     seed = learning.options.seed
-    if teacher is None and "distillation" in learning.options.overrides():
+    if teacher is None and "distillation" in learning.options.overrides("finetune"):
         raise UsageError("distillation weighs the loss to a teacher: give --teacher TIER.yaml")
     default = f"{'scratch' if from_scratch else 'finetune'}-{tier.file_stem}"
     identity: dict[str, Any] = {"verb": "finetune", "tier": tier.name, "tier_sha256": tier.sha256}

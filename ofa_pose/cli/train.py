@@ -141,35 +141,65 @@ def command(
 
     declared = load_space(space)
     joints = load_skeleton(skeleton or declared.skeleton)
-    if arch is None and stage == "pretrain":
-        arch = "largest"
-    plain = None if arch is None else parse_arch(declared, arch, seed=seed)
-    if plain is None and stage == "finetune":
-        raise UsageError(
-            "--stage finetune is for one network: give --arch, or a tier to ofa-pose finetune"
-        )
-    if plain is None and compiled:
-        raise UsageError(
-            "--compile is for one network (--arch): a supernet's tensors change their shapes "
-            "every step"
-        )
-    files = [Path(given) for given in (space, skeleton, arch) if given is not None]
+    name = "largest" if arch is None and stage == "pretrain" else arch
+    plain = None if name is None else parse_arch(declared, name, seed=seed)
+    if plain is None:
+        _require_for_supernet(stage=stage, compiled=compiled)
+    start = _Start(init, ordering, [Path(given) for given in (space, skeleton, arch) if given])
     with together(device) as own:
         options = LearningOptions.of(context, device=own)
         learning = Learning.resolve(options, declared, stage=stage, skeleton=joints)
         if plain is None:
-            _train_supernet(learning, init, ordering=ordering, files=files, as_json=as_json)
+            _train_supernet(learning, start, as_json=as_json)
         else:
-            _train_network(
-                learning,
-                init,
-                name=arch or "",
-                arch=plain,
-                ordering=ordering,
-                compiled=compiled,
-                files=files,
-                as_json=as_json,
-            )
+            network = _Plain(name or "", plain, compiled)
+            _train_network(learning, start, network, as_json=as_json)
+
+
+def _require_for_supernet(*, stage: str, compiled: bool) -> None:
+    """Refuse what only one network can be asked for.
+
+    Raises:
+        UsageError: `--stage finetune` or `--compile`.
+    """
+    if stage == "finetune":
+        raise UsageError(
+            "--stage finetune is for one network: give --arch, or a tier to ofa-pose finetune"
+        )
+    if compiled:
+        raise UsageError(
+            "--compile is for one network (--arch): a supernet's tensors change their shapes "
+            "every step"
+        )
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What a training starts from.
+
+    Attributes:
+        init: as given by `--init`.
+        ordering: of a supernet's channels.
+        files: that the command line may name besides; `--force` must not delete them.
+    """
+
+    init: str | None
+    ordering: Ordering
+    files: Sequence[Path]
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """The one network that is trained: its name as given, its arch, and whether compiled."""
+
+    name: str
+    arch: Arch
+    compiled: bool
+
+    @property
+    def label(self) -> str:
+        """What its tier is called: the name, unless that is a path or a list of values."""
+        return self.name if re.fullmatch(r"[A-Za-z][\w.]*", self.name) else self.arch.key
 
 
 @dataclass(frozen=True)
@@ -204,25 +234,21 @@ class _Origin:
         return identity | ({"init_sha256": sha256_file(self.file)} if self.file else {})
 
 
-def _train_supernet(
-    learning: Learning,
-    init: str | None,
-    *,
-    ordering: Ordering,
-    files: Sequence[Path],
-    as_json: bool,
-) -> None:
+def _train_supernet(learning: Learning, start: _Start, *, as_json: bool) -> None:
     from ofa_pose.train import World, train_supernet
 
     space, scenes = learning.space, learning.train
-    seed = learning.options.seed
     default = f"train-{space.name}"
-    origin = _Origin.of(init, needed=not learning.goes_on(default))
+    origin = _Origin.of(start.init, needed=not learning.goes_on(default))
     supernet = start_supernet(
-        space, origin.used, skeleton=scenes.skeleton, seed=seed, ordering=ordering
+        space,
+        origin.used,
+        skeleton=scenes.skeleton,
+        seed=learning.options.seed,
+        ordering=start.ordering,
     )
-    identity = {"verb": "train", **origin.identity(), "ordering": ordering.value}
-    run = learning.open_run(default, identity, inputs=[*files, origin.file])
+    identity = {"verb": "train", **origin.identity(), "ordering": start.ordering.value}
+    run = learning.open_run(default, identity, inputs=[*start.files, origin.file])
     with run, training_meter() as meter:
         result = train_supernet(
             supernet,
@@ -236,42 +262,31 @@ def _train_supernet(
     tell_outcome(run, result, tier=None, as_json=as_json, hint=hint)
 
 
-def _train_network(
-    learning: Learning,
-    init: str | None,
-    *,
-    name: str,
-    arch: Arch,
-    ordering: Ordering,
-    compiled: bool,
-    files: Sequence[Path],
-    as_json: bool,
-) -> None:
+def _train_network(learning: Learning, start: _Start, plain: _Plain, *, as_json: bool) -> None:
     from ofa_pose.export import make_tier
     from ofa_pose.train import World
 
-    space, options = learning.space, learning.options
+    space, arch, seed = learning.space, plain.arch, learning.options.seed
     skeleton = learning.train.skeleton
-    label = name if re.fullmatch(r"[A-Za-z][\w.]*", name) else arch.key
-    default = f"train-{space.name}-{label}"
-    origin = _Origin.of(init, needed=not learning.goes_on(default))
+    default = f"train-{space.name}-{plain.label}"
+    origin = _Origin.of(start.init, needed=not learning.goes_on(default))
     network = start_network(
-        space, arch, origin.used, skeleton=skeleton, seed=options.seed, ordering=ordering
+        space, arch, origin.used, skeleton=skeleton, seed=seed, ordering=start.ordering
     )
     identity = {
         "verb": "train",
         **origin.identity(),
         "arch": arch.to_dict(),
-        "ordering": ordering.value,
-        "compiled": compiled,
+        "ordering": start.ordering.value,
+        "compiled": plain.compiled,
     }
-    run = learning.open_run(default, identity, inputs=[*files, origin.file])
+    run = learning.open_run(default, identity, inputs=[*start.files, origin.file])
     with run:
-        result = train_network(learning, network, arch=arch, run=run, compiled=compiled)
+        result = train_network(learning, network, arch=arch, run=run, compiled=plain.compiled)
         if not World.current().leads:
             return
         tier = make_tier(
-            label, space, arch, skeleton=skeleton, seed=options.seed, created_by="ofa-pose train"
+            plain.label, space, arch, skeleton=skeleton, seed=seed, created_by="ofa-pose train"
         )
         tier = save_trained(run, tier, network, result=result, occasion="trained")
     hint = f"ofa-pose eval {tier.path} --data FOLDER"

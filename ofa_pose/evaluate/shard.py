@@ -69,12 +69,12 @@ class Shard:
             part = work()
         except Exception as error:
             with contextlib.suppress(OfaPoseError):  # the first error tells more
-                self._exchange(_Failure.of(error))
+                self._exchange(Failure.of(error))
             raise
         parts = self._exchange(part)
         for rank, other in enumerate(parts):
-            if isinstance(other, _Failure):
-                raise other.kind(f"rank {rank}: {other.message}")
+            if isinstance(other, Failure):
+                raise other.error(f"rank {rank}")
         return parts
 
     def _exchange(self, own: Any) -> list[Any]:
@@ -90,17 +90,22 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class _Failure:
+class Failure:
     """What one rank tells the others of its error."""
 
     kind: type[OfaPoseError]
     message: str
 
     @classmethod
-    def of(cls, error: Exception) -> _Failure:
+    def of(cls, error: BaseException) -> Failure:
+        """Return what can be told of an error; one that is no `OfaPoseError` by its name."""
         kind = type(error)
         if not issubclass(kind, OfaPoseError):
             return cls(OfaPoseError, f"{kind.__name__}: {error}")
         # A kind that is made of more than a message cannot be made again from one.
         plain = kind.__init__ is OfaPoseError.__init__
         return cls(kind if plain else OfaPoseError, str(error))
+
+    def error(self, whose: str) -> OfaPoseError:
+        """Return the error that the other ranks raise; it begins with whose fault it was."""
+        return self.kind(f"{whose}: {self.message}")

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ofa_pose.errors import OfaPoseError, RecipeError, UsageError
+from ofa_pose.evaluate.shard import Failure
 from ofa_pose.runs import RunFolder
 
 T = TypeVar("T")
@@ -135,22 +136,31 @@ class World:
     def led(self, act: Callable[[], T]) -> T:
         """Let rank 0 alone act; return on every process what it returned there.
 
+        Whatever is raised on rank 0 stops the others too, at once and not when they lose patience.
+
         Raises:
-            OfaPoseError: what rank 0 raised, on every process.
+            OfaPoseError: what rank 0 raised; on the others, an error of the same kind.
         """
         if self.size == 1:
             return act()
-        outcome: list[Any] = [None]
-        if self.leads:
-            try:
-                outcome = [act()]
-            except OfaPoseError as error:
-                outcome = [error]
+        if not self.leads:
+            return self._broadcast(None)
+        try:
+            result = act()
+        except BaseException as error:
+            with contextlib.suppress(OfaPoseError):  # the first error tells more
+                self._broadcast(Failure.of(error))
+            raise
+        return self._broadcast(result)
+
+    def _broadcast(self, own: Any) -> Any:
+        """Return what rank 0 gives; the others raise if that is a failure."""
+        told = [own]
         with _others_alive():
-            dist.broadcast_object_list(outcome, src=0)
-        if isinstance(outcome[0], OfaPoseError):
-            raise outcome[0]
-        return outcome[0]
+            dist.broadcast_object_list(told, src=0)
+        if isinstance(told[0], Failure) and not self.leads:
+            raise told[0].error("rank 0")
+        return told[0]
 
     def open_run(self, path: str | Path, **options: Any) -> RunFolder:
         """Open a run folder on rank 0 (`RunFolder.open`); the others get one they never write."""

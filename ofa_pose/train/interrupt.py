@@ -6,6 +6,8 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -42,9 +44,39 @@ def noted_interrupt() -> Iterator[Callable[[], bool]]:
     if not in_main or signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
         yield lambda: False
         return
-    received: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _frame: received.append(number))
+    note = _Note(signal.getsignal(signal.SIGINT))
+    signal.signal(signal.SIGINT, note)
     try:
-        yield lambda: bool(received)
+        yield lambda: note.received
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, note.before)
+
+
+@contextlib.contextmanager
+def heeded_interrupt() -> Iterator[None]:
+    """Inside a `noted_interrupt`, let a Ctrl-C stop the block at once; a noted one stops it, too.
+
+    For long work in which no process waits for another that has stopped.
+    """
+    note = signal.getsignal(signal.SIGINT)
+    if not isinstance(note, _Note) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, note.before)
+    try:
+        if note.received:
+            raise KeyboardInterrupt
+        yield
+    finally:
+        signal.signal(signal.SIGINT, note)
+
+
+class _Note:
+    """A handler that only notes that the signal came."""
+
+    def __init__(self, before: Any) -> None:
+        self.before = before
+        self.received = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.received = True

@@ -23,7 +23,7 @@ from ofa_pose.train.checkpoint import (
     save_checkpoint,
 )
 from ofa_pose.train.distributed import World
-from ofa_pose.train.interrupt import deferred_interrupt, noted_interrupt
+from ofa_pose.train.interrupt import deferred_interrupt, heeded_interrupt, noted_interrupt
 from ofa_pose.train.job import Job, Progress, TrainResult
 from ofa_pose.train.metrics import MetricsFile
 from ofa_pose.train.schedule import learning_rate
@@ -50,6 +50,7 @@ class Trainer:
         workers: processes that prepare batches; 0 prepares them here.
 
     Raises:
+        RecipeError: the batch does not divide among the processes; `float16` on a CPU.
         WeightsError: the checkpoint is damaged or of another space, skeleton or arch.
         RunFolderError: the checkpoint is of a run with another seed, recipe or length.
     """
@@ -69,6 +70,7 @@ class Trainer:
         self._progress = progress
         self._path = job.run.file(CHECKPOINT)
         self._world.share(job.recipe.batch_size, parts=job.recipe.accumulate)
+        job.recipe.check_device(job.device.type)
         job.model.to(job.device)
         self._learner = Learner(job, world=self._world)
         if resume and self._world.led(lambda: has_checkpoint(self._path)):
@@ -178,7 +180,7 @@ class Trainer:
         if state.step == state.reported or not logs:
             return False
         if validates and self._world.size > 1:
-            self._save()  # a Ctrl-C is heeded after the validation, if torchrun waits that long
+            self._save()  # for if a process dies during it, nobody saves any more
         scores = self._validate() if validates else {}
         row = {
             "step": state.step,
@@ -203,7 +205,7 @@ class Trainer:
         if self.job.validate is None:
             return {}
         try:
-            with self._learner.best_weights():
+            with self._learner.best_weights(), heeded_interrupt():
                 return dict(self.job.validate(self.state.step))
         except WeightsError as error:
             raise TrainingDivergedError(f"{error}; {describe(self._path)}") from error

@@ -66,8 +66,8 @@ class Recipe(_Record):
         grad_clip: largest norm of the whole gradient, or None.
         ema: decay of the moving average of the weights, which is then what is validated and
             saved; None keeps none.
-        precision: `float32`; or `bfloat16` or `float16`, where autocast finds it safe. On a CPU
-            neither is faster.
+        precision: `float32`; or `bfloat16` or, on a GPU only, `float16`, where autocast finds it
+            safe. On a CPU `bfloat16` is not faster.
         sampler: which archs a step of a supernet trains: `uniform`, one (the paper's);
             `sandwich`, the largest, the smallest and some random; `fair`, each value of each
             choice.
@@ -142,6 +142,18 @@ class Recipe(_Record):
             return 1.0
         return (resolution / self.reference_resolution) ** 2
 
+    def check_device(self, device: str) -> None:
+        """Refuse a precision that a device is not made for.
+
+        Args:
+            device: such as `cpu` or `cuda:1`.
+
+        Raises:
+            RecipeError: `float16` on the CPU.
+        """
+        if self.precision == "float16" and device.partition(":")[0] == "cpu":
+            raise RecipeError("precision float16 is for GPUs; on a CPU take bfloat16 or float32")
+
     @property
     def budget(self) -> TrainBudget | None:
         """The length the recipe gives, or None if it leaves that to the caller."""
@@ -167,8 +179,9 @@ def make_recipe(
     """Return the recipe that `space` declares for `stage`, changed by `overrides`.
 
     A length among the overrides (`steps`, `epochs`, `minutes`) replaces the space's, whatever its
-    unit, and the space's milestones move with it; overriding keys of `augmentation` leaves the
-    others; an override of None means "not given".
+    unit, and the space's milestones move with it, while milestones among the overrides are counted
+    in it; overriding keys of `augmentation` leaves the
+    others; None turns off what a recipe can do without (`ema`, `grad_clip`).
 
     Raises:
         RecipeError: an unknown stage or key, or an impossible value; every fault is listed.
@@ -184,15 +197,18 @@ def make_recipe(
     if not isinstance(declared, Mapping):
         faults.append(f"{stage}: expected keys and values, got {declared!r}")
         declared = {}
-    given = {key: value for key, value in (overrides or {}).items() if value is not None}
-    length = {key: given.pop(key) for key in _BUDGET_KEYS if key in given}
+    given = dict(overrides or {})
+    length = {key: given.pop(key) for key in _BUDGET_KEYS if given.get(key) is not None}
+    budget = TrainBudget(**length) if length else None
+    if budget and "milestones" in given:
+        given |= {**dict.fromkeys(_BUDGET_KEYS), **length}
     try:
         recipe = Recipe.model_validate(_merge(declared, given))
     except pydantic.ValidationError as error:
         faults.extend(_explain(error))
     else:
         if not faults:
-            return recipe.lasting(TrainBudget(**length)) if length else recipe
+            return recipe.lasting(budget) if budget else recipe
     raise RecipeError(f"recipe {stage!r} of space {space.name!r}: {'; '.join(faults)}")
 
 

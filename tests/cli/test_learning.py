@@ -1,7 +1,9 @@
 """Pre-training, teachers, controls and several processes, from the command line."""
 
+import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +67,17 @@ def test_samplers_by_name(command, tmp_path, sampler):
     assert ("distilled" in columns(tmp_path / "run")) == (sampler == "sandwich")
 
 
+def test_settings_with_the_recipes_name_in_front(command, tmp_path):
+    line = ["train", "--space", "toy", *SCENES, "--steps", 1, "--set", "train.lr=4e-3"]
+    line += ["--set", "supernet.augmentation.rotation=5", "--set", "augmentation.flip=0"]
+    line += ["--set", "train.reference_resolution=null"]
+    outcome = command(*line, "--out", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    recipe = config(tmp_path / "run")["recipe"]
+    assert (recipe["lr"], recipe["reference_resolution"]) == (4e-3, None)
+    assert (recipe["augmentation"]["rotation"], recipe["augmentation"]["flip"]) == (5, 0)
+
+
 def test_unknown_sampler(command, tmp_path):
     line = ["train", "--space", "toy", *SCENES, "--steps", 1, "--set", "sampler=sandwitch"]
     outcome = command(*line, "--out", tmp_path / "run")
@@ -121,6 +134,38 @@ def test_a_supernet_is_not_compiled(command, tmp_path):
     line = ["train", "--space", "toy", *SCENES, "--steps", 1, "--out", tmp_path / "run"]
     outcome = command(*line, "--compile")
     assert (outcome.code, "--compile is for one network" in outcome.err) == (2, True)
+
+
+def compiled(out: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Train a compiled network, in a process of its own: torch warns of itself on the way."""
+    line = [sys.executable, "-m", "ofa_pose", "train", "--space", "toy", "--arch", "smallest"]
+    line += [*map(str, SCENES), "--steps", "2", "--compile", "--out", str(out)]
+    return subprocess.run(
+        line, capture_output=True, text=True, check=False, env={**os.environ, **environment}
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_a_compiled_network_learns_the_same(command, tmp_path):
+    """A minute on an idle machine, nearly all of it compiling."""
+    line = ["train", "--space", "toy", "--arch", "smallest", *SCENES, "--steps", 2]
+    assert command(*line, "--out", tmp_path / "plain").code == 0
+    done = compiled(tmp_path / "compiled")
+    assert done.returncode == 0, done.stderr
+    losses = []
+    for name in ("plain", "compiled"):
+        with (tmp_path / name / "metrics.csv").open(newline="") as stream:
+            losses.append([float(row["loss"]) for row in csv.DictReader(stream)])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_without_a_compiler(tmp_path):
+    done = compiled(tmp_path / "run", CXX="no-such-compiler")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "--compile does not work here" in done.stderr
+    assert done.stderr.endswith("leave it out\n")
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import pytest
 
 from ofa_pose.errors import DataError, OfaPoseError, UnknownNameError, UsageError
 from ofa_pose.evaluate import Shard, SubsetScenes, evaluate_network, predict_scenes
-from ofa_pose.evaluate.shard import _Failure
+from ofa_pose.evaluate.shard import Failure
 
 Dots = Callable[..., Any]
 NINE = 9
@@ -82,10 +82,10 @@ def test_impossible_ranks_are_refused(rank, size) -> None:
 
 
 def test_an_error_keeps_its_kind_where_it_can() -> None:
-    known = _Failure.of(DataError("a picture is damaged"))
-    assert known == _Failure(DataError, "a picture is damaged")
-    assert _Failure.of(ValueError("odd")) == _Failure(OfaPoseError, "ValueError: odd")
-    assert _Failure.of(UnknownNameError("space", "x", ["y"])).kind is OfaPoseError
+    known = Failure.of(DataError("a picture is damaged"))
+    assert known == Failure(DataError, "a picture is damaged")
+    assert Failure.of(ValueError("odd")) == Failure(OfaPoseError, "ValueError: odd")
+    assert Failure.of(UnknownNameError("space", "x", ["y"])).kind is OfaPoseError
 
 
 def test_an_error_on_one_rank_is_one_on_all() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from ofa_pose.supernet import load_weights
 from ofa_pose.train import World, joined, load_checkpoint
 
 SCRIPT = Path(__file__).with_name("train_together.py")
+STOPPING = Path(__file__).with_name("stop_together.py")
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone"]
 
 
 def run(folder: Path, processes: int, **settings: Any) -> subprocess.CompletedProcess[str]:
@@ -24,10 +28,9 @@ def run(folder: Path, processes: int, **settings: Any) -> subprocess.CompletedPr
 
     Adam turns a rounding error into a whole step where a gradient is all but 0.
     """
-    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [sys.executable, *torchrun] if processes > 1 else [sys.executable]
+    torchrun = [*TORCHRUN, f"--nproc-per-node={processes}"] if processes > 1 else []
     return subprocess.run(
-        [*command, SCRIPT, folder, json.dumps(settings)],
+        [sys.executable, *torchrun, SCRIPT, folder, json.dumps(settings)],
         capture_output=True, text=True, timeout=300, check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
@@ -65,6 +68,20 @@ def test_fixed_statistics_equal_the_whole_batch(tmp_path: Path, sampler: str):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("sampler", ["uniform", "sandwich", "fair"])
+def test_layers_that_a_step_leaves_out(tmp_path: Path, sampler: str):
+    """A family of elastic depth: in most steps of `uniform` some layers get no gradient at all.
+
+    In `sandwich` and `fair` the last pass, which is the one that processes add up after, may
+    leave out what an earlier one used. Each process checks that it holds the others' weights.
+    """
+    settings = {"deep": True, "frozen": True, "sampler": sampler, "ema": 0.9}
+    together = weights(tmp_path / "two", 2, **settings)
+    alone = weights(tmp_path / "one", 1, **settings)
+    assert_close(together, alone, statistics=True)
+
+
+@pytest.mark.slow
 def test_killed_and_resumed_is_the_same(tmp_path: Path):
     whole = weights(tmp_path / "whole", 2)
     assert run(tmp_path / "run", 2, stop_after=13).returncode != 0
@@ -94,6 +111,48 @@ def test_pictures_that_one_process_cannot_read_stop_both(tmp_path: Path):
     assert "picture 3 is gone" in done.stderr
     assert "another process cannot read its pictures" in done.stderr
     assert load_checkpoint(tmp_path / "run/checkpoint.pt").state.step < 20
+
+
+@pytest.mark.slow
+def test_whatever_the_first_process_raises_stops_the_others(tmp_path: Path):
+    """Also a bug, and an error that cannot be made again from its message; nobody waits."""
+    subprocess.run(
+        [sys.executable, *TORCHRUN, "--nproc-per-node=2", STOPPING, tmp_path, "led"],
+        timeout=600,  # the patience of the processes is half an hour
+        check=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert (tmp_path / "0").read_text().splitlines() == [
+        "ZeroDivisionError: odd",
+        "UnknownNameError: unknown space 'toi'; did you mean 'toy'?",
+        "still here",
+    ]
+    assert (tmp_path / "1").read_text().splitlines() == [
+        "OfaPoseError: rank 0: ZeroDivisionError: odd",
+        "OfaPoseError: rank 0: unknown space 'toi'; did you mean 'toy'?",
+        "still here",
+    ]
+
+
+@pytest.mark.slow
+def test_ctrl_c_during_a_validation_stops_all_at_once(tmp_path: Path):
+    """As a terminal sends it: to torchrun and to every process; torchrun sends it on, too."""
+    child = subprocess.Popen(
+        [sys.executable, *TORCHRUN, "--nproc-per-node=2", STOPPING, tmp_path, "validation"],
+        start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    with child:
+        deadline = time.monotonic() + 200
+        while len(list(tmp_path.glob("validating.*"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os.killpg(child.pid, signal.SIGINT)
+        interrupted = time.monotonic()
+        child.wait(timeout=100)
+    assert time.monotonic() - interrupted < 30  # then torchrun would have killed them
+    assert [(tmp_path / rank).read_text() for rank in "01"] == ["interrupted"] * 2
+    saved = load_checkpoint(tmp_path / "run/checkpoint.pt")
+    assert (saved.state.step, saved.state.validations) == (3, 0)
+    assert (tmp_path / "run/last.safetensors").is_file()
+    assert "interrupted after step 3" in (tmp_path / "run/log.txt").read_text()
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from ofa_pose.train.interrupt import deferred_interrupt
+from ofa_pose.train.interrupt import deferred_interrupt, heeded_interrupt, noted_interrupt
 
 
 def test_held_back_until_the_end():
@@ -63,3 +63,28 @@ def test_other_threads_just_run():
     thread.start()
     thread.join()
     assert done == [1]
+
+
+def test_noted_is_not_raised():
+    with noted_interrupt() as interrupted:
+        assert not interrupted()
+        signal.raise_signal(signal.SIGINT)
+        assert interrupted()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_noted_but_heeded_where_that_is_asked_for():
+    with noted_interrupt() as interrupted:
+        with pytest.raises(KeyboardInterrupt), heeded_interrupt():
+            signal.raise_signal(signal.SIGINT)
+        assert not interrupted()  # it is noted again, not raised, from here on
+        signal.raise_signal(signal.SIGINT)
+        assert interrupted()
+        with pytest.raises(KeyboardInterrupt), heeded_interrupt():
+            pytest.fail("the one that was noted came too late")
+
+
+def test_heeded_alone_changes_nothing():
+    before = signal.getsignal(signal.SIGINT)
+    with heeded_interrupt():
+        assert signal.getsignal(signal.SIGINT) is before

@@ -47,11 +47,30 @@ def test_overrides():
     recipe = make_recipe(
         space,
         "finetune",
-        overrides={"minutes": 5, "lr": None, "batch_size": 4, "augmentation": {"rotation": 0}},
+        overrides={"minutes": 5, "batch_size": 4, "augmentation": {"rotation": 0}},
     )
     assert (recipe.lr, recipe.batch_size) == (0.1, 4)
     assert recipe.budget == TrainBudget(minutes=5)
     assert (recipe.augmentation.rotation, recipe.augmentation.flip) == (0, 0.2)
+
+
+def test_milestones_are_moved_or_counted_anew():
+    space = load_space("litepose")  # 200 epochs, milestones at 50 and 180
+    moved = make_recipe(space, "finetune", overrides={"steps": 20})
+    assert moved.milestones == ((5, 0.1), (18, 0.1))
+    own = {"steps": 20, "milestones": [[2, 0.5]]}
+    assert make_recipe(space, "finetune", overrides=own).milestones == ((2, 0.5),)
+    lengthless = space_with({"finetune": {"lr": 0.1}})
+    recipe = make_recipe(lengthless, "finetune", overrides={**own, "schedule": "step"})
+    assert (recipe.milestones, recipe.steps) == (((2, 0.5),), 20)
+
+
+def test_none_turns_off():
+    assert load_space("toy").recipe["supernet"]["reference_resolution"] == 512
+    off = make_recipe(load_space("toy"), "supernet", overrides={"reference_resolution": None})
+    assert off.reference_resolution is None
+    with pytest.raises(RecipeError, match="lr: input should be a valid number, got None"):
+        make_recipe(load_space("toy"), "supernet", overrides={"lr": None})
 
 
 def test_another_schedule_needs_no_milestones():

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ofa_pose import Supernet, build, load_space
 from ofa_pose.data import Augmentation, TrainBatches, normalize
-from ofa_pose.errors import TrainingDivergedError
+from ofa_pose.errors import RecipeError, TrainingDivergedError
 from ofa_pose.pose import pose_loss
 from ofa_pose.runs import RunFolder
 from ofa_pose.supernet import load_weights
@@ -199,8 +199,21 @@ def test_bfloat16_learns_and_keeps_float32_weights(scenes: Any, open_run: OpenRu
     assert all(p.dtype == torch.float32 for p in rounded.parameters())
 
 
-def test_float16_stops_when_no_scale_helps(scenes: Any, open_run: OpenRun):
-    """A gradient that is NaN at every scale moves nothing; after the scales it is an error."""
+def test_float16_is_not_for_a_cpu(scenes: Any, open_run: OpenRun):
+    with pytest.raises(RecipeError, match="float16 is for GPUs; on a CPU take bfloat16 or float"):
+        train(fresh(), scenes, open_run(), precision="float16")
+    Recipe(precision="float16").check_device("cuda:1")
+    Recipe(precision="bfloat16").check_device("cpu")
+
+
+def test_float16_stops_when_no_scale_helps(
+    scenes: Any, open_run: OpenRun, monkeypatch: pytest.MonkeyPatch
+):
+    """A gradient that is NaN at every scale moves nothing; after the scales it is an error.
+
+    On a CPU, where the arithmetic of the scale is the same.
+    """
+    monkeypatch.setattr(Recipe, "check_device", lambda *_: None)
     supernet = fresh()
     before = [p.detach().clone() for p in supernet.parameters()]
     for parameter in supernet.parameters():

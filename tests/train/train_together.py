@@ -12,6 +12,7 @@ import torch.distributed as dist
 
 sys.path.insert(0, str(Path(__file__).parent))
 from conftest import NoiseScenes
+from deep_family import deep_space
 
 from ofa_pose import Supernet, load_space
 from ofa_pose.data import Scene
@@ -43,7 +44,8 @@ def train(folder: Path, settings: dict) -> None:
     """Train; every process checks that it holds what the first one holds."""
     kind = Frozen if settings.pop("frozen", False) else Supernet
     stop_after = settings.pop("stop_after", None)
-    supernet = kind(load_space("toy"), skeleton="crowdpose", seed=World.current().rank)
+    space = deep_space() if settings.pop("deep", False) else load_space("toy")
+    supernet = kind(space, skeleton="crowdpose", seed=World.current().rank)
 
     bad_on = settings.pop("bad_picture_on", None)
     scenes = Broken() if bad_on == World.current().rank else NoiseScenes()
