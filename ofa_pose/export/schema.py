@@ -72,6 +72,8 @@ class SkeletonSection(_Section):
     sigmas: list[Positive]
     matching_order: list[Count]
     area_rule: Literal["annotated", "bbox0.53"]
+    aliases: list[list[Text]] = []
+    synthetic: list[list[Annotated[tuple[Text, Finite], Field(strict=False)]]] = []
 
 
 class MacsSection(_Section):
