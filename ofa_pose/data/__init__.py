@@ -9,6 +9,7 @@ from ofa_pose.data.draw import contact_sheet, draw_scene, write_contact_sheet
 from ofa_pose.data.export_coco import write_coco
 from ofa_pose.data.inputs import normalize
 from ofa_pose.data.layouts import has_split, open_scenes
+from ofa_pose.data.mapped import MappedScenes, map_scenes
 from ofa_pose.data.mixed import MixedScenes
 from ofa_pose.data.mosaic import MosaicScenes
 from ofa_pose.data.resize import resize_for_network
@@ -19,6 +20,7 @@ __all__ = [
     "Augmentation",
     "Batch",
     "CocoScenes",
+    "MappedScenes",
     "MixedScenes",
     "MosaicScenes",
     "Scene",
@@ -29,6 +31,7 @@ __all__ = [
     "draw_scene",
     "has_split",
     "make_loader",
+    "map_scenes",
     "normalize",
     "open_scenes",
     "resize_for_network",

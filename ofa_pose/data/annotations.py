@@ -73,6 +73,8 @@ def _load_json(path: Path) -> dict[str, Any]:
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not JSON text ({error.reason})") from error
+    except ValueError as error:  # a whole number of thousands of digits
+        raise DataError(f"{path}: holds a number that cannot be read ({error})") from error
     except RecursionError as error:
         raise DataError(f"{path}: lists in lists without an end; not a COCO file") from error
     keys = ("images", "annotations")
@@ -111,7 +113,8 @@ def _check_image(image: Any, path: Path) -> None:
     name = image["file_name"]
     if not isinstance(name, str) or not name or "\0" in name:
         raise DataError(f"{path}: image {image['id']}: {name!r:.60} is no `file_name`")
-    if not isinstance(image.get("crowdIndex", 0), int | float):
+    crowded = image.get("crowdIndex", 0)
+    if not isinstance(crowded, int | float) or not math.isfinite(min(crowded, 2)):
         raise DataError(f"{path}: image {image['id']}: `crowdIndex` must be a number")
 
 
@@ -136,7 +139,8 @@ def _check_annotation(annotation: dict[str, Any], skeleton: Skeleton, path: Path
     if points.shape != (3 * skeleton.num_joints,):
         raise DataError(
             f"{name} has {points.size / 3:g} joints, skeleton {skeleton.name!r} has "
-            f"{skeleton.num_joints}; choose the skeleton the file was annotated with"
+            f"{skeleton.num_joints}; choose the skeleton the file was annotated with "
+            "(--data-skeleton, or --skeleton)"
         )
     points = points.reshape(-1, 3)
     if box is None:
@@ -147,6 +151,11 @@ def _check_annotation(annotation: dict[str, Any], skeleton: Skeleton, path: Path
         raise DataError(f"{name}: `keypoints`, `bbox` or `area` holds NaN or infinity")
     if max(np.abs(points).max(), np.abs(box).max()) > _FARTHEST or abs(area) > _FARTHEST**2:
         raise DataError(f"{name}: `keypoints`, `bbox` or `area` lies beyond {_FARTHEST:,.0f} px")
+    if box[2] < 0 or box[3] < 0 or area < 0:
+        raise DataError(
+            f"{name}: `bbox` is {box[2]:g} wide and {box[3]:g} high, `area` {area:g}; none of them "
+            "may be negative (a box is x, y, width, height)"
+        )
     labelled = int((points[:, 2] > 0).sum())
     checked = {
         **annotation,

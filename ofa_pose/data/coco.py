@@ -15,7 +15,7 @@ from pycocotools import mask as coco_mask
 from ofa_pose.data.annotations import has_joints, read_annotations
 from ofa_pose.data.fingerprint import fingerprint_of
 from ofa_pose.data.images import UnreadableImageError, quick_check, read_image
-from ofa_pose.data.scene import Scene, category
+from ofa_pose.data.scene import Scene, category, clear_boxes
 from ofa_pose.errors import DataError
 from ofa_pose.pose import BOX_AREA_FACTOR
 from ofa_pose.skeleton import Skeleton, load_skeleton
@@ -224,9 +224,7 @@ def _valid_mask(people: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> n
         if region is not None:
             valid &= ~region
             continue
-        x, y, width, height = annotation["bbox"]
-        left, top = max(0, math.floor(x)), max(0, math.floor(y))
-        valid[top : max(0, math.ceil(y + height)), left : max(0, math.ceil(x + width))] = False
+        clear_boxes(valid, np.array([annotation["bbox"]]))
     return valid
 
 
