@@ -18,6 +18,7 @@ from ofa_pose.cli._options import (
     CanvasOption,
     CompileOption,
     DataOption,
+    DataSkeletonOption,
     DeviceOption,
     EpochsOption,
     ForceOption,
@@ -113,6 +114,7 @@ def command(
     data: DataOption = None,
     annotations: AnnotationsOption = None,
     images: ImagesOption = None,
+    data_skeleton: DataSkeletonOption = None,
     mosaic: MosaicOption = None,
     synthetic: SyntheticOption = None,
     synthetic_share: SyntheticShareOption = 0.3,
@@ -153,7 +155,7 @@ def command(
             "--compile is for one network (--arch): a supernet's tensors change their shapes "
             "every step"
         )
-    files = [Path(given) for given in (space, skeleton, arch) if given is not None]
+    files = [Path(given) for given in (space, skeleton, data_skeleton, arch) if given is not None]
     with together(device) as own:
         options = LearningOptions.of(context, device=own)
         learning = Learning.resolve(options, declared, stage=stage, skeleton=joints)

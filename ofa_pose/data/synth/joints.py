@@ -70,7 +70,7 @@ def label_joints(
     height, width = labels.shape
     result = np.zeros((len(mixtures), 3), np.float32)
     for row, mixture in enumerate(mixtures):
-        x, y, _ = sum(weight * points[point] for point, weight in mixture)
+        x, y, _ = np.sum([weight * points[point] for point, weight in mixture], axis=0)
         if not (0 <= x < width and 0 <= y < height):
             continue
         shown, part = divmod(int(labels[int(y), int(x)]) - 1, PARTS_STEP)
