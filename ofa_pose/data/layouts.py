@@ -66,19 +66,35 @@ def find_set(
         DataError: nothing was found; the message names every path tried.
         UsageError: neither a folder nor an annotation file was given.
     """
-    folder = None if folder is None else Path(folder)
-    if folder is not None and folder.is_file() and annotations is None:
-        annotations, folder = folder, None
-    if annotations is None and folder is None:
-        raise UsageError("a dataset's folder or an annotation JSON is needed")
-    if annotations is None:
-        annotations = _find("annotations", folder, _ANNOTATIONS, split)
+    annotations = find_annotations(folder, split=split, annotations=annotations)
     if images is None:
-        root = folder if folder is not None else _dataset_of(Path(annotations))
-        images = _find("images", root, _IMAGES, split, named=_split_of(Path(annotations)))
+        given = None if folder is None or Path(folder).is_file() else Path(folder)
+        root = given or _dataset_of(annotations)
+        images = _find("images", root, _IMAGES, split, named=_split_of(annotations))
     if not Path(images).is_dir():
         raise DataError(f"there is no folder of images {images}")
-    return Path(annotations), Path(images)
+    return annotations, Path(images)
+
+
+def find_annotations(
+    folder: str | Path | None = None,
+    *,
+    split: str = "val",
+    annotations: str | Path | None = None,
+) -> Path:
+    """Return a data set's annotation file; as `open_scenes`.
+
+    Raises:
+        DataError: nothing was found; the message names every path tried.
+        UsageError: neither a folder nor an annotation file was given.
+    """
+    if annotations is not None:
+        return Path(annotations)
+    if folder is None:
+        raise UsageError("a dataset's folder or an annotation JSON is needed")
+    if Path(folder).is_file():
+        return Path(folder)
+    return _find("annotations", Path(folder), _ANNOTATIONS, split)
 
 
 def has_split(folder: str | Path, split: str) -> bool:
