@@ -16,6 +16,7 @@ from ofa_pose.errors import DataError
 from ofa_pose.skeleton import Skeleton
 
 _LOG = logging.getLogger(__name__)
+_LARGEST_ID = 2**63 - 1  # what tools in other languages can hold
 _FARTHEST = 1e6  # pixels; what lies beyond is a slip, and squares of it leave float32's range
 
 
@@ -73,6 +74,8 @@ def _load_json(path: Path) -> dict[str, Any]:
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not JSON text ({error.reason})") from error
+    except ValueError as error:
+        raise DataError(f"{path}: holds a number of thousands of digits") from error
     except RecursionError as error:
         raise DataError(f"{path}: lists in lists without an end; not a COCO file") from error
     keys = ("images", "annotations")
@@ -106,13 +109,33 @@ def _of_people(
 def _check_image(image: Any, path: Path) -> None:
     if not isinstance(image, dict) or "id" not in image or "file_name" not in image:
         raise DataError(f"{path}: an entry of `images` lacks `id` or `file_name`")
-    if not isinstance(image["id"], int):
+    if not _is_whole(image["id"]) or abs(image["id"]) > _LARGEST_ID:
         raise DataError(f"{path}: an image's `id` must be a whole number, got {image['id']!r:.60}")
     name = image["file_name"]
-    if not isinstance(name, str) or not name or "\0" in name:
-        raise DataError(f"{path}: image {image['id']}: {name!r:.60} is no `file_name`")
-    if not isinstance(image.get("crowdIndex", 0), int | float):
+    if not isinstance(name, str) or not name or "\0" in name or not _is_encodable(name):
+        raise DataError(f"{path}: image {image['id']}: {name!a:.60} is no `file_name`")
+    for key in ("width", "height"):
+        side = image.get(key)
+        if side is not None and not (_is_whole(side) and 0 < side < _FARTHEST):
+            raise DataError(
+                f"{path}: image {image['id']}: `{key}` must be a whole number of pixels, "
+                f"got {side!a:.60}"
+            )
+    index = image.get("crowdIndex", 0)
+    if not isinstance(index, int | float) or not -_FARTHEST < index < _FARTHEST:
         raise DataError(f"{path}: image {image['id']}: `crowdIndex` must be a number")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_encodable(text: str) -> bool:
+    """Say whether a text can name a file; half a surrogate pair cannot."""
+    try:
+        return bool(text.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _image_of(annotation: Mapping[str, Any]) -> int | None:
@@ -147,12 +170,16 @@ def _check_annotation(annotation: dict[str, Any], skeleton: Skeleton, path: Path
         raise DataError(f"{name}: `keypoints`, `bbox` or `area` holds NaN or infinity")
     if max(np.abs(points).max(), np.abs(box).max()) > _FARTHEST or abs(area) > _FARTHEST**2:
         raise DataError(f"{name}: `keypoints`, `bbox` or `area` lies beyond {_FARTHEST:,.0f} px")
+    if box[2] < 0 or box[3] < 0 or area < 0:
+        raise DataError(f"{name}: the width and height of `bbox`, and `area`, must not be negative")
+    if annotation.get("iscrowd") not in (None, 0, 1):
+        raise DataError(f"{name}: `iscrowd` must be 0 or 1, got {annotation['iscrowd']!a:.60}")
     labelled = int((points[:, 2] > 0).sum())
     checked = {
         **annotation,
         "keypoints": points.ravel().tolist(),
         "bbox": box.tolist(),
-        "iscrowd": int(bool(annotation.get("iscrowd", 0))),
+        "iscrowd": int(annotation.get("iscrowd") or 0),
         "num_keypoints": labelled,
         "category_id": 1,
     }
