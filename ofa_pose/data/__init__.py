@@ -7,6 +7,7 @@ from ofa_pose.data.batches import Batch, TrainBatches, make_loader
 from ofa_pose.data.coco import CocoScenes
 from ofa_pose.data.draw import contact_sheet, draw_scene, write_contact_sheet
 from ofa_pose.data.export_coco import write_coco
+from ofa_pose.data.images import UnreadableImageError, read_image
 from ofa_pose.data.inputs import normalize
 from ofa_pose.data.layouts import has_split, open_scenes
 from ofa_pose.data.mapped import MappedScenes, map_scenes
@@ -27,6 +28,7 @@ __all__ = [
     "SceneSource",
     "SyntheticScenes",
     "TrainBatches",
+    "UnreadableImageError",
     "contact_sheet",
     "draw_scene",
     "has_split",
@@ -34,6 +36,7 @@ __all__ = [
     "map_scenes",
     "normalize",
     "open_scenes",
+    "read_image",
     "resize_for_network",
     "write_coco",
     "write_contact_sheet",

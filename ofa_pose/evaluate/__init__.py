@@ -2,7 +2,12 @@
 
 from ofa_pose.evaluate.detections import Detections
 from ofa_pose.evaluate.pictures import PictureBatch, PictureCache, picture_batches
-from ofa_pose.evaluate.predict import evaluate_network, predict_batches, predict_scenes
+from ofa_pose.evaluate.predict import (
+    evaluate_network,
+    find_people,
+    predict_batches,
+    predict_scenes,
+)
 from ofa_pose.evaluate.score import Scored, score_network
 from ofa_pose.evaluate.shard import Shard
 from ofa_pose.evaluate.split import SubsetScenes, shared_pictures, split_source
@@ -18,6 +23,7 @@ __all__ = [
     "SubnetEvaluator",
     "SubsetScenes",
     "evaluate_network",
+    "find_people",
     "markdown_table",
     "picture_batches",
     "predict_batches",
