@@ -6,6 +6,7 @@ from ofa_pose.evaluate.predict import evaluate_network, predict_batches, predict
 from ofa_pose.evaluate.shard import Shard
 from ofa_pose.evaluate.split import SubsetScenes, shared_pictures, split_source
 from ofa_pose.evaluate.subnet import SubnetEvaluator
+from ofa_pose.evaluate.tags import TagDiagnostics, tag_diagnostics
 
 __all__ = [
     "Detections",
@@ -14,10 +15,12 @@ __all__ = [
     "Shard",
     "SubnetEvaluator",
     "SubsetScenes",
+    "TagDiagnostics",
     "evaluate_network",
     "picture_batches",
     "predict_batches",
     "predict_scenes",
     "shared_pictures",
     "split_source",
+    "tag_diagnostics",
 ]

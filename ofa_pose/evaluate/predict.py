@@ -111,14 +111,14 @@ def predict_batches(
     progress: Progress | None = None,
 ) -> list[Detections]:
     """Find the people in pictures that are batched already, in that order; as `predict_scenes`."""
-    device = _device(network)
+    device = device_of(network)
     detections: list[Detections] = []
-    with _in_eval_mode(network), torch.inference_mode():
+    with in_eval_mode(network), torch.inference_mode():
         for batch in batches:
             images = normalize(batch.images.to(device), pixel_mean, pixel_std)
             images = images.contiguous(memory_format=torch.channels_last)
             outputs = network(images)
-            _check_joints(outputs, skeleton)
+            check_joints(outputs, skeleton)
             found = decode_outputs(
                 outputs,
                 skeleton,
@@ -129,7 +129,7 @@ def predict_batches(
             for row, persons in enumerate(found):
                 image_id, to_picture = batch.image_ids[row], batch.to_picture[row]
                 people = tuple(
-                    person_to_result(_to_picture(person, to_picture), image_id)
+                    person_to_result(person_in_picture(person, to_picture), image_id)
                     for person in persons
                 )
                 detections.append(Detections(batch.places[row], image_id, people))
@@ -205,13 +205,14 @@ def labelled(source: SceneSource) -> dict[str, Any]:
     return document
 
 
-def _device(network: nn.Module) -> torch.device:
+def device_of(network: nn.Module) -> torch.device:
+    """Return where a network's weights lie."""
     parameter = next(network.parameters(), None)
     return torch.device("cpu") if parameter is None else parameter.device
 
 
 @contextlib.contextmanager
-def _in_eval_mode(network: nn.Module) -> Iterator[None]:
+def in_eval_mode(network: nn.Module) -> Iterator[None]:
     """Put every module in eval mode and each back into its own afterwards."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
@@ -222,7 +223,8 @@ def _in_eval_mode(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _check_joints(outputs: Sequence[torch.Tensor], skeleton: Skeleton) -> None:
+def check_joints(outputs: Sequence[torch.Tensor], skeleton: Skeleton) -> None:
+    """Raise a SkeletonError if a network's outputs are not of the skeleton's joints."""
     joints = outputs[0].shape[1] // 2
     if joints != skeleton.num_joints:
         raise SkeletonError(
@@ -231,7 +233,7 @@ def _check_joints(outputs: Sequence[torch.Tensor], skeleton: Skeleton) -> None:
         )
 
 
-def _to_picture(person: Person, matrix: np.ndarray) -> Person:
+def person_in_picture(person: Person, matrix: np.ndarray) -> Person:
     """Move a person from input pixels to picture pixels; joints not found stay all zero."""
     keypoints = person.keypoints.copy()
     found = keypoints[:, 2] > 0
