@@ -13,6 +13,7 @@ from ofa_pose.evaluate.shard import Shard
 from ofa_pose.evaluate.split import SubsetScenes, shared_pictures, split_source
 from ofa_pose.evaluate.subnet import SubnetEvaluator
 from ofa_pose.evaluate.summary import markdown_table, summary_block
+from ofa_pose.evaluate.tags import TagDiagnostics, tag_diagnostics
 
 __all__ = [
     "Detections",
@@ -22,6 +23,7 @@ __all__ = [
     "Shard",
     "SubnetEvaluator",
     "SubsetScenes",
+    "TagDiagnostics",
     "evaluate_network",
     "find_people",
     "markdown_table",
@@ -32,4 +34,5 @@ __all__ = [
     "shared_pictures",
     "split_source",
     "summary_block",
+    "tag_diagnostics",
 ]

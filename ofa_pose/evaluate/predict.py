@@ -112,7 +112,7 @@ def predict_batches(
 ) -> list[Detections]:
     """Find the people in pictures that are batched already, in that order; as `predict_scenes`."""
     detections: list[Detections] = []
-    with _in_eval_mode(network):
+    with in_eval_mode(network):
         for batch in batches:
             found = find_people(
                 network,
@@ -157,10 +157,10 @@ def find_people(
         SkeletonError: the network predicts another number of joints.
         WeightsError: the network gives NaN or infinite values.
     """
-    images = normalize(batch.images.to(_device(network)), pixel_mean, pixel_std)
+    images = normalize(batch.images.to(device_of(network)), pixel_mean, pixel_std)
     images = images.contiguous(memory_format=torch.channels_last)
     outputs = network(images)
-    _check_joints(outputs, skeleton)
+    check_joints(outputs, skeleton)
     found = decode_outputs(
         outputs,
         skeleton,
@@ -169,7 +169,7 @@ def find_people(
         settings=settings,
     )
     return [
-        [_to_picture(person, to_picture) for person in persons]
+        [person_in_picture(person, to_picture) for person in persons]
         for persons, to_picture in zip(found, batch.to_picture, strict=True)
     ]
 
@@ -241,13 +241,14 @@ def labelled(source: SceneSource) -> dict[str, Any]:
     return document
 
 
-def _device(network: nn.Module) -> torch.device:
+def device_of(network: nn.Module) -> torch.device:
+    """Return where a network's weights lie."""
     parameter = next(network.parameters(), None)
     return torch.device("cpu") if parameter is None else parameter.device
 
 
 @contextlib.contextmanager
-def _in_eval_mode(network: nn.Module) -> Iterator[None]:
+def in_eval_mode(network: nn.Module) -> Iterator[None]:
     """Put every module in eval mode and each back into its own afterwards."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
@@ -258,7 +259,8 @@ def _in_eval_mode(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _check_joints(outputs: Sequence[torch.Tensor], skeleton: Skeleton) -> None:
+def check_joints(outputs: Sequence[torch.Tensor], skeleton: Skeleton) -> None:
+    """Raise a SkeletonError if a network's outputs are not of the skeleton's joints."""
     joints = outputs[0].shape[1] // 2
     if joints != skeleton.num_joints:
         raise SkeletonError(
@@ -267,7 +269,7 @@ def _check_joints(outputs: Sequence[torch.Tensor], skeleton: Skeleton) -> None:
         )
 
 
-def _to_picture(person: Person, matrix: np.ndarray) -> Person:
+def person_in_picture(person: Person, matrix: np.ndarray) -> Person:
     """Move a person from input pixels to picture pixels; joints not found stay all zero."""
     keypoints = person.keypoints.copy()
     found = keypoints[:, 2] > 0
