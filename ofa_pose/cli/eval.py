@@ -31,7 +31,7 @@ from ofa_pose.errors import RunFolderError, UsageError
 from ofa_pose.files import atomic_write
 
 if TYPE_CHECKING:
-    from ofa_pose.evaluate import Scored
+    from ofa_pose.evaluate import Scored, TagDiagnostics
     from ofa_pose.export import Tier
 
 EPILOG = (
@@ -84,6 +84,10 @@ def command(
             "--results", metavar="FILE", help="Write who was found, as COCO's servers take it."
         ),
     ] = None,
+    tags: Annotated[
+        bool,
+        typer.Option("--tags", help="Also tell how well tags part people, and the AP they lose."),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the results file.")] = False,
     batch_size: EvalBatchOption = 8,
     device: DeviceOption = "cpu",
@@ -91,7 +95,8 @@ def command(
     as_json: JsonOption = False,
 ) -> None:
     """Score a network by OKS-AP: COCO's ten numbers, or CrowdPose's nine where the set has them."""
-    from ofa_pose.evaluate import score_network
+    from ofa_pose.data import map_scenes
+    from ofa_pose.evaluate import score_network, tag_diagnostics
     from ofa_pose.export import load_tier
     from ofa_pose.pose import evaluator_name
     from ofa_pose.skeleton import load_skeleton
@@ -106,28 +111,46 @@ def command(
     making = Making(load_skeleton(data_skeleton or found.skeleton), seed, mosaic, canvas)
     pictures = Pictures(data, annotations, images)
     scenes = scored_scenes(pictures, making, split=split, synthetic=synthetic, most=most)
+    network = found.build(device=device)
+    running: dict[str, Any] = {
+        "resolution": found.resolution,
+        "space": found.space,
+        "flip": flip,
+        "batch_size": batch_size,
+    }
     with Meter("eval") as meter:
         scored = score_network(
-            found.build(device=device),
+            network,
             scenes,
             skeleton=found.skeleton,
-            resolution=found.resolution,
-            space=found.space,
-            flip=flip,
-            batch_size=batch_size,
             crowd_cuts=cuts,
             evaluator=evaluator,
             progress=lambda done: meter.show(done, len(scenes)),
+            **running,
         )
+    diagnostics = None
+    if tags:
+        with Meter("tags") as meter:
+            diagnostics = tag_diagnostics(
+                network,
+                map_scenes(scenes, found.skeleton),
+                progress=lambda done: meter.show(done, len(scenes)),
+                **running,
+            )
     if results is not None:
         atomic_write(results, json.dumps(_uploadable(scored.results)))
     if as_json:
-        _console.emit_json(_document(found, scored, scenes=len(scenes), results=results))
+        document = _document(found, scored, scenes=len(scenes), results=results)
+        if diagnostics is not None:
+            document["tags"] = _tag_figures(diagnostics)
+        _console.emit_json(document)
         return
     what = "synthetic scenes" if synthetic is not None else "mosaics" if mosaic else "pictures"
     _tell(found, scored, what=f"{len(scenes)} {what}")
+    if diagnostics is not None:
+        _tell_tags(diagnostics)
     if results is not None:
-        _console.line(f"{len(scored.results)} people: {results}")
+        _console.line(f"results: {len(scored.results):,} people in {results}")
 
 
 def _parse_cuts(text: str) -> tuple[float, float]:
@@ -157,6 +180,27 @@ def _document(tier: Tier, scored: Scored, *, scenes: int, results: Path | None) 
         "results": results,
         "scores": dict(scored.scores),
     }
+
+
+def _tag_figures(diagnostics: TagDiagnostics) -> dict[str, float | int | None]:
+    """Return the figures by name; None where there was nothing to measure."""
+    figures = {**vars(diagnostics), "lost_ap": diagnostics.lost_ap}
+    return {name: None if value != value else value for name, value in figures.items()}  # NaN
+
+
+def _tell_tags(diagnostics: TagDiagnostics) -> None:
+    figures = _tag_figures(diagnostics)
+    rows = [
+        ("within a person", figures["within"], f"{diagnostics.people:,} people"),
+        ("between people", figures["between"], f"{diagnostics.pairs:,} pairs"),
+        ("to the nearest other", figures["nearest"], ""),
+        ("pairs taken for one", figures["confused"], "share of the pairs"),
+        ("AP", figures["ap"], ""),
+        ("AP, grouped by the labels", figures["oracle_ap"], ""),
+        ("AP that tags lose", figures["lost_ap"], ""),
+    ]
+    _console.line()
+    _console.table(("tag distance", "value", "of"), rows)
 
 
 def _tell(tier: Tier, scored: Scored, *, what: str) -> None:

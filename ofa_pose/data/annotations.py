@@ -30,7 +30,8 @@ def read_annotations(path: Path, skeleton: Skeleton) -> dict[str, Any]:
 
     Returns:
         `images` (ids distinct) and `annotations` (people only: each with `keypoints` or none,
-        `bbox`, `iscrowd`, `num_keypoints`).
+        `bbox`, `iscrowd`, `num_keypoints`; and `scored`, False where the file says that a person
+        has none: CrowdPose's counts leave out head and neck, and who has only these is ignored).
 
     Raises:
         DataError: one line that names the file and the fault.
@@ -187,6 +188,7 @@ def _check_annotation(annotation: dict[str, Any], skeleton: Skeleton, path: Path
         "bbox": box.tolist(),
         "iscrowd": int(annotation.get("iscrowd") or 0),
         "num_keypoints": labelled,
+        "scored": labelled > 0 and annotation.get("num_keypoints") != 0,
         "category_id": 1,
     }
     if has_joints(checked):

@@ -98,13 +98,16 @@ class CocoScenes:
         return self.folder.resolve() / self._images[index]["file_name"]
 
     def ground_truth(self) -> dict[str, Any]:
-        """Return the COCO JSON of the readable pictures, people without joints included."""
+        """Return the COCO JSON of the readable pictures, people without joints included.
+
+        A person whose `num_keypoints` is 0 in the file is ignored by evaluators, though labelled.
+        """
         images = [
             image for image in self._images if self.folder / image["file_name"] not in self.bad
         ]
         kept = {image["id"] for image in images}
         annotations = [
-            {**annotation, "area": self._area(annotation)}
+            self._truth(annotation)
             for people in self._people
             for annotation in people
             if annotation["image_id"] in kept
@@ -149,6 +152,13 @@ class CocoScenes:
             boxes=boxes.reshape(len(labelled), 4),
             areas=np.array([self._area(annotation) for annotation in labelled], np.float32),
         )
+
+    def _truth(self, annotation: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is scored: with an area; without joints where the file counts none."""
+        truth = {**annotation, "area": self._area(annotation)}
+        if not truth.pop("scored"):
+            truth["num_keypoints"] = 0
+        return truth
 
     def _area(self, annotation: Mapping[str, Any]) -> float:
         _, _, width, height = annotation["bbox"]

@@ -94,7 +94,9 @@ def person_notes(annotation: Mapping[str, Any], skeleton: Skeleton) -> Iterator[
     points = points.reshape(-1, 3)
     labelled = points[points[:, 2] > 0]
     stated = annotation.get("num_keypoints", len(labelled))
-    if stated != len(labelled):
+    if stated == 0 and len(labelled):
+        yield "`num_keypoints` is 0 though joints are labelled: learnt from, not scored", name
+    elif stated != len(labelled):
         yield "`num_keypoints` is not how many are labelled", f"{name}: {stated!a:.30}"
     if points[points[:, 2] == 0, :2].any():
         yield "joints have a place and v = 0, so they are not used", name

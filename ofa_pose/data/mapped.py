@@ -96,12 +96,13 @@ def map_keypoints(keypoints: np.ndarray, joints: JointMap) -> np.ndarray:
 def map_annotation(annotation: Mapping[str, Any], joints: JointMap) -> dict[str, Any]:
     """Return a COCO annotation or result with the joints of the map's target.
 
-    `num_keypoints`, where there is one, counts those that are left.
+    `num_keypoints`, where there is one, counts those that are left; where it is 0, the person is
+    none to score, and it stays so.
     """
     keypoints = np.array(annotation["keypoints"], np.float64).reshape(1, -1, 3)
     mapped = map_keypoints(keypoints, joints)[0]
     result = {**annotation, "keypoints": mapped.ravel().tolist()}
-    if "num_keypoints" in annotation:
+    if annotation.get("num_keypoints"):
         result["num_keypoints"] = int((mapped[:, 2] > 0).sum())
     return result
 
@@ -120,8 +121,8 @@ def without_unknown(document: Mapping[str, Any], known: Sequence[bool]) -> dict[
     for annotation in document["annotations"]:
         points = np.array(annotation["keypoints"], np.float64).reshape(-1, 3)
         points[~kept] = 0
-        labelled = int((points[:, 2] > 0).sum())
-        annotations.append(
-            {**annotation, "keypoints": points.ravel().tolist(), "num_keypoints": labelled}
-        )
+        left: dict[str, Any] = {"keypoints": points.ravel().tolist()}
+        if annotation.get("num_keypoints", 1):
+            left["num_keypoints"] = int((points[:, 2] > 0).sum())
+        annotations.append({**annotation, **left})
     return {**document, "annotations": annotations}
