@@ -26,6 +26,9 @@ _PUBLIC = {
     "LatencyTable": "ofa_pose.cost",
     "count": "ofa_pose.cost",
     "search": "ofa_pose.api",
+    "PosePredictor": "ofa_pose.predict",
+    "read_picture": "ofa_pose.predict",
+    "write_picture": "ofa_pose.predict",
     "OfaPoseError": "ofa_pose.errors",
 }
 
@@ -42,6 +45,9 @@ if TYPE_CHECKING:
     from ofa_pose.errors import OfaPoseError as OfaPoseError
     from ofa_pose.models import build as build
     from ofa_pose.models import register_family as register_family
+    from ofa_pose.predict import PosePredictor as PosePredictor
+    from ofa_pose.predict import read_picture as read_picture
+    from ofa_pose.predict import write_picture as write_picture
     from ofa_pose.skeleton import Skeleton as Skeleton
     from ofa_pose.skeleton import load_skeleton as load_skeleton
     from ofa_pose.space import Arch as Arch

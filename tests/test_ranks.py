@@ -28,8 +28,9 @@ RANKS = {
     "train": 6,
     "export": 6,
     "api": 6,
-    "cli": 7,
-    "__main__": 8,
+    "predict": 7,
+    "cli": 8,
+    "__main__": 9,
 }
 # What a part must not know at all, heavy imports inside functions included.
 FORBIDDEN = {

@@ -22,7 +22,7 @@ SkeletonOption = Annotated[
     typer.Option(
         "--skeleton",
         metavar="NAME|FILE",
-        help="Joints to predict: crowdpose, coco or a YAML file; default: the space's.",
+        help="Joints to predict: crowdpose, coco, mpii, aic or a YAML file; default: the space's.",
     ),
 ]
 DeviceOption = Annotated[
@@ -95,6 +95,15 @@ ImagesOption = Annotated[
         "--images",
         metavar="FOLDER",
         help="Folder of the images, where it is not the data set's own.",
+        rich_help_panel=_DATA,
+    ),
+]
+DataSkeletonOption = Annotated[
+    str | None,
+    typer.Option(
+        "--data-skeleton",
+        metavar="NAME|FILE",
+        help="Joints that the data is annotated with, where the network's are others.",
         rich_help_panel=_DATA,
     ),
 ]

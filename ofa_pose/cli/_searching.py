@@ -168,7 +168,7 @@ def photographed_scenes(
 
     joints = making.skeleton
     if not calibration.given and split != "train" and data.has_split("train"):
-        calibration = Pictures(data.data, images=data.images)
+        calibration = Pictures(data.data, images=data.images, skeleton=data.skeleton)
     sources: dict[str, SceneSource] = {}
     if calibration.given:
         sources["calibration"] = calibration.open("train", joints)

@@ -29,17 +29,29 @@ class Use(IntEnum):
 
 @dataclass(frozen=True)
 class Pictures:
-    """Where photographs lie, as the options say; all paths may be absent."""
+    """Where photographs lie, as the options say; all paths may be absent.
+
+    Attributes:
+        data: folder of the data set, or its annotation file.
+        annotations: annotation file that does not lie in the folder.
+        images: folder of the pictures that is not the data set's own.
+        skeleton: name or file of what the annotations are made with; None: what is asked for.
+    """
 
     data: Path | None = None
     annotations: Path | None = None
     images: Path | None = None
+    skeleton: str | None = None
 
     def __post_init__(self) -> None:
-        if self.images is not None and not self.given:
+        if self.given:
+            return
+        if self.images is not None:
             raise UsageError(
                 f"the images in {self.images} need annotations: give their data set as well"
             )
+        if self.skeleton is not None:
+            raise UsageError(f"--data-skeleton {self.skeleton} needs photographs: give --data")
 
     @property
     def given(self) -> bool:
@@ -55,20 +67,22 @@ class Pictures:
         return has_split(self.data, split)
 
     def open(self, split: str, skeleton: Skeleton) -> SceneSource:
-        """Open a split of the data set.
+        """Open a split of the data set; its people have the joints of `skeleton`.
 
         Raises:
             DataError: it is not there, or damaged.
+            SkeletonError: it is annotated with a skeleton that shares no joint with that one.
         """
-        from ofa_pose.data import open_scenes
+        from ofa_pose.data import map_scenes, open_scenes
 
-        return open_scenes(
+        source = open_scenes(
             self.data,
             split=split,
             annotations=self.annotations,
             images=self.images,
-            skeleton=skeleton,
+            skeleton=self.skeleton or skeleton,
         )
+        return map_scenes(source, skeleton)
 
 
 @dataclass(frozen=True)

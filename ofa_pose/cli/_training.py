@@ -69,6 +69,7 @@ class LearningOptions:
     data: Path | None
     annotations: Path | None
     images: Path | None
+    data_skeleton: str | None
     mosaic: int | None
     synthetic: int | None
     synthetic_share: float
@@ -152,13 +153,18 @@ class Learning:
         if options.tensorboard:
             require_tensorboard()
         making = Making(skeleton, options.seed, options.mosaic, options.canvas)
-        pictures = Pictures(options.data, options.annotations, options.images)
+        joints = options.data_skeleton
+        pictures = Pictures(options.data, options.annotations, options.images, joints)
         train = training_scenes(
             pictures, making, synthetic=options.synthetic, share=options.synthetic_share
         )
         val = validation_scenes(
             pictures,
-            Pictures(options.val, images=options.val_images),
+            Pictures(
+                options.val,
+                images=options.val_images,
+                skeleton=None if options.val is None else joints,
+            ),
             making,
             synthetic=options.synthetic is not None,
             most=options.val_scenes,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,8 @@ from ofa_pose.catalog import search_folders
 from ofa_pose.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ofa_pose.models import Network
     from ofa_pose.skeleton import Skeleton
     from ofa_pose.space import Arch, SearchSpace
@@ -18,9 +22,10 @@ if TYPE_CHECKING:
 INIT_HELP = (
     "Start from: imagenet (litepose-lite0; needs the extra 'pretrained'), an earlier training's "
     "weights file or folder, a tier's YAML, or a checkpoint published with LitePose (.pth); "
-    "default: random."
+    "of weights for other joints all but the heads is taken; default: random."
 )
 IMAGENET = "imagenet"
+_LOG = logging.getLogger(__name__)
 
 
 class Ordering(StrEnum):
@@ -123,7 +128,8 @@ def start_supernet(
     """Return a supernet with the weights that `--init` names; random ones by the seed.
 
     The channels of a single network's weights are sorted by importance, once, so that narrow
-    archs share the ones that matter (LitePose, section 4).
+    archs share the ones that matter (LitePose, section 4). Where the weights are of other joints,
+    the units that give the outputs start anew.
 
     Args:
         space: of the supernet.
@@ -136,11 +142,11 @@ def start_supernet(
         WeightsError: the file is missing, damaged, or of another space or network.
         MissingExtraError: ImageNet weights are not installed.
     """
-    from ofa_pose.supernet import Supernet, load_supernet, order_channels
+    from ofa_pose.supernet import Supernet, order_channels
 
     init = str(init_path(init) or init) if init else None
     if init is not None and _kind(init) == "supernet":
-        return load_supernet(init, space=space, skeleton=skeleton)
+        return _start_from_supernet(space, init, skeleton=skeleton, seed=seed)
     supernet = Supernet(space, seed=seed, skeleton=skeleton)
     if init is not None:
         _fill(supernet.network, init, space=space, arch=space.largest, skeleton=skeleton)
@@ -160,7 +166,8 @@ def start_network(
 ) -> Network:
     """Return one arch's network with the weights that `--init` names.
 
-    From ImageNet or a supernet, an arch takes its share of the full-width weights.
+    From ImageNet or a supernet, an arch takes its share of the full-width weights. Where the
+    weights are of other joints, the units that give the outputs start anew.
 
     Raises:
         WeightsError: the file is missing, damaged, or of another space or network.
@@ -184,18 +191,19 @@ def _fill(
     """Put the weights of one network into `network`, which is `arch`'s."""
     from ofa_pose.export import load_tier
     from ofa_pose.models.imported import load_efficientnet_lite0, load_published
-    from ofa_pose.supernet.metadata import check_options
 
     if init == IMAGENET:
         load_efficientnet_lite0(network)
     elif init.endswith((".pth", ".pth.tar", ".pt")):
-        load_published(network, init)
+        anew = load_published(network, init, other_joints=True)
+        if anew:
+            _LOG.info("%s predicts other joints: %s start anew", init, " and ".join(anew))
     elif init.endswith((".yaml", ".yml")):
         tier = load_tier(init, space=space)
         if not _same_widths(tier.arch, arch):
             raise WeightsError(f"{init} is of arch {tier.arch.key}, this network is {arch.key}")
-        check_options({"skeleton": tier.skeleton}, {"skeleton": skeleton}, source=init)
-        network.load_state_dict(tier.build().state_dict())
+        state = tier.build().state_dict()
+        _load_joints(network, state, trained=tier.skeleton, skeleton=skeleton, source=init)
     else:
         _fill_from_training(network, Path(init), space=space, arch=arch, skeleton=skeleton)
 
@@ -203,8 +211,8 @@ def _fill(
 def _fill_from_training(
     network: Network, path: Path, *, space: SearchSpace, arch: Arch, skeleton: Skeleton
 ) -> None:
-    from ofa_pose.supernet import load_state, load_weights
-    from ofa_pose.supernet.metadata import check_options, read_json, read_options
+    from ofa_pose.supernet import load_weights
+    from ofa_pose.supernet.metadata import read_json, read_options
 
     state, metadata = load_weights(path)
     if metadata.get("space_hash") != space.hash:
@@ -213,16 +221,68 @@ def _fill_from_training(
             f"({metadata.get('space_hash')}), not of {space.name!r} ({space.hash})"
         )
     if metadata.get("kind") == "tier":
-        trained, options = space.arch(metadata.get("arch", "")), {}
-        if "skeleton" in metadata:
-            options["skeleton"] = metadata["skeleton"]
+        trained, joints = space.arch(metadata.get("arch", "")), metadata.get("skeleton")
     else:
         trained = space.arch(read_json(metadata, "arch", source=str(path)))
-        options = read_options(metadata, source=str(path))
-    check_options(options, {"skeleton": skeleton}, source=str(path))
+        joints = read_options(metadata, source=str(path)).get("skeleton")
     if not _same_widths(trained, arch):
         raise WeightsError(f"{path} is of arch {trained.key}, this network is {arch.key}")
-    load_state(network, state, source=str(path))
+    _load_joints(network, state, trained=joints, skeleton=skeleton, source=str(path))
+
+
+def _start_from_supernet(
+    space: SearchSpace, path: str, *, skeleton: Skeleton, seed: int
+) -> Supernet:
+    """Return a supernet's weights as one of `skeleton`, its heads new if its joints are others."""
+    from ofa_pose.supernet import Supernet, load_supernet
+
+    trained = origin_of(Path(path)).get("skeleton")
+    if _same_joints(trained, skeleton) is None:
+        return load_supernet(path, space=space, skeleton=skeleton)
+    found = load_supernet(path, space=space)
+    supernet = Supernet(space, seed=seed, **{**found.options, "skeleton": skeleton})
+    state = found.network.state_dict()
+    _load_joints(supernet.network, state, trained=trained, skeleton=skeleton, source=path)
+    return supernet.eval()
+
+
+def _load_joints(
+    network: Network,
+    state: Mapping[str, Tensor],
+    *,
+    trained: str | Skeleton | None,
+    skeleton: Skeleton,
+    source: str,
+) -> None:
+    """Load weights; all but the heads where they were trained with other joints, which is told."""
+    from ofa_pose.supernet import load_all_but_heads, load_state
+
+    if _same_joints(trained, skeleton) is not False:
+        load_state(network, state, source=source)
+        return
+    anew = load_all_but_heads(network, state, source=source)
+    name = trained if isinstance(trained, str) else getattr(trained, "name", "")
+    _LOG.info(
+        "%s was trained with skeleton %r, not %r: %s start anew, the rest is taken",
+        *(source, name, skeleton.name, " and ".join(anew)),
+    )
+
+
+def _same_joints(trained: str | Skeleton | None, skeleton: Skeleton) -> bool | None:
+    """Whether weights are of the same joints in the same order; None if of the same skeleton.
+
+    Of weights that tell nothing, or the name of a skeleton that is not at hand and is this one's,
+    it is taken that they fit.
+    """
+    from ofa_pose.skeleton import load_skeleton, skeleton_names
+
+    if isinstance(trained, str):
+        if trained not in skeleton_names():
+            return None if trained == skeleton.name else False
+        trained = load_skeleton(trained)
+    if trained is None or trained == skeleton:
+        return None
+    return trained.joints == skeleton.joints
 
 
 def _same_widths(one: Arch, other: Arch) -> bool:

@@ -1,22 +1,40 @@
-"""`ofa-pose data`: make data sets."""
+"""`ofa-pose data`: make data sets, look them over, cut them into parts."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ofa_pose.cli import _console
-from ofa_pose.cli._options import JsonOption, SeedOption
+from ofa_pose.cli._options import (
+    AnnotationsOption,
+    ImagesOption,
+    JsonOption,
+    SeedOption,
+    SplitOption,
+)
 from ofa_pose.cli._progress import Meter
+from ofa_pose.errors import DataError, RunFolderError, UsageError
+from ofa_pose.files import atomic_write
 
-app = typer.Typer(no_args_is_help=True, help="Make data sets.")
+if TYPE_CHECKING:
+    from ofa_pose.data.check import SetReport
+    from ofa_pose.skeleton import Skeleton
+
+_SHEET_CELLS, _SHEET_SIDE = 16, 384
+_NAMED = 3  # of each kind of fault, so many are named
+_PARTS = ("train=0.7", "calibrate=0.1", "search=0.1", "report=0.1")
+
+app = typer.Typer(no_args_is_help=True, help="Make, check and split data sets.")
 
 
 @app.callback()
 def _root() -> None:
-    """Make data sets."""
+    """Make, check and split data sets."""
 
 
 @app.command("synth", epilog="Example: ofa-pose data synth people --count 200 --split train")
@@ -50,3 +68,211 @@ def synth(
         _console.emit_json({"folder": folder, "annotations": path, "sheet": sheet, "scenes": count})
     else:
         _console.line(f"wrote {count} scenes to {folder}; split {split!r}: {path}; a look: {sheet}")
+
+
+SetArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FOLDER|FILE",
+        help="A data set in COCO's or CrowdPose's layout, or its annotations JSON.",
+    ),
+]
+
+
+@app.command("check", epilog="Example: ofa-pose data check photos --split train --sheet look.png")
+def check(
+    data: SetArgument,
+    split: SplitOption = "train",
+    annotations: AnnotationsOption = None,
+    images: ImagesOption = None,
+    skeleton: Annotated[
+        str | None,
+        typer.Option(
+            "--skeleton", metavar="NAME|FILE", help="Its joints; default: those the file names."
+        ),
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            "--sheet", metavar="FILE", help="PNG of some pictures; default: check-<name>.png here."
+        ),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Look at the ends of the pictures' files only.")
+    ] = False,
+    without_pictures: Annotated[
+        bool, typer.Option("--no-pictures", help="Check the annotations alone; draw no sheet.")
+    ] = False,
+    named: Annotated[
+        int, typer.Option("--named", min=1, help="Of each kind of fault, name so many.")
+    ] = _NAMED,
+    as_json: JsonOption = False,
+) -> None:
+    """Look a data set over: ids, files, sizes, joints, boxes, people twice; draws some of it.
+
+    Exit code 1 if there is a fault. What is odd and does no harm is noted.
+    """
+    from ofa_pose.data.check import SetCheck
+    from ofa_pose.data.draw import contact_sheet, draw_scene, fit_scene, write_png
+    from ofa_pose.skeleton import load_skeleton
+
+    file, folder = _find(data, split, annotations, images, needed=not without_pictures)
+    joints = None if skeleton is None else load_skeleton(skeleton)
+    looked = SetCheck(file, None if without_pictures else folder, skeleton=joints, decode=not quick)
+    with Meter("data check") as meter:
+        report = looked.run(meter.show)
+    scenes = looked.scenes(_SHEET_CELLS)
+    written = None
+    if scenes:
+        written = sheet or Path(f"check-{file.stem}.png")
+        drawn = [draw_scene(fit_scene(s, _SHEET_SIDE), looked.skeleton, zoom=1) for s in scenes]
+        write_png(written, contact_sheet(drawn, cell=_SHEET_SIDE))
+    if as_json:
+        _console.emit_json(_check_document(file, looked.skeleton, report, sheet=written))
+    else:
+        _tell_check(file, looked.skeleton, report, sheet=written, named=named)
+    if report.faults:
+        raise typer.Exit(1)
+
+
+def _find(
+    data: Path, split: str, annotations: Path | None, images: Path | None, *, needed: bool
+) -> tuple[Path, Path | None]:
+    """Return the annotation file, and the folder of pictures if it is needed or there."""
+    from ofa_pose.data.layouts import find_annotations, find_set
+
+    file = find_annotations(data, split=split, annotations=annotations)
+    try:
+        return find_set(data, split=split, annotations=annotations, images=images)
+    except DataError:
+        if needed:
+            raise
+        return file, None
+
+
+def _tell_check(
+    file: Path, skeleton: Skeleton, report: SetReport, *, sheet: Path | None, named: int
+) -> None:
+    from ofa_pose.data.check import first_of
+
+    _console.line(f"{file}: skeleton {skeleton.name!r}, {skeleton.num_joints} joints")
+    _console.table(("what", "how many"), list(report.counts.items()))
+    _console.line()
+    _console.table(("joint", "labelled"), list(report.labelled.items()))
+    for title, found in (("fault", report.faults), ("note", report.notes)):
+        for kind, places in found.items():
+            _console.line(f"{title}: {kind}: {len(places):,} ({first_of(places, named)})")
+    _console.line(f"{report.num_faults:,} faults" if report.faults else "no faults")
+    if sheet is not None:
+        _console.line(f"a look: {sheet}")
+
+
+def _check_document(
+    file: Path, skeleton: Skeleton, report: SetReport, *, sheet: Path | None
+) -> dict[str, Any]:
+    return {
+        "annotations": file,
+        "skeleton": skeleton.name,
+        "counts": report.counts,
+        "labelled": report.labelled,
+        "faults": report.faults,
+        "notes": {kind: len(places) for kind, places in report.notes.items()},
+        "sheet": sheet,
+    }
+
+
+@app.command(
+    "split",
+    epilog="Example: ofa-pose data split photos --out parts\n\n"
+    "Example: ofa-pose data split photos --out parts --part train=0.9 --part val=0.1 --seed 7",
+)
+def split_(
+    data: SetArgument,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", help="Of the parts; made if absent.")
+    ],
+    part: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--part",
+            metavar="NAME=SHARE",
+            help=f"A part and its share of the pictures; may be repeated; "
+            f"default: {', '.join(_PARTS)}.",
+        ),
+    ] = None,
+    split: SplitOption = "train",
+    annotations: AnnotationsOption = None,
+    images: ImagesOption = None,
+    seed: SeedOption = 0,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the parts.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Cut a data set into parts that share no picture, such as a search needs.
+
+    Writes FOLDER/annotations/PART.json, and links the pictures below FOLDER/images.
+    """
+    import json
+
+    from ofa_pose.data.annotations import load_document
+    from ofa_pose.data.parts import split_document
+
+    shares = _parse_shares(part or _PARTS)
+    targets = {name: out / "annotations" / f"{name}.json" for name in shares}
+    file, folder = _find(data, split, annotations, images, needed=images is not None)
+    for target in targets.values():
+        if target.exists() and (not force or target.samefile(file)):
+            advice = "" if target.samefile(file) else "; use --force to overwrite it"
+            raise RunFolderError(f"{target} exists{advice or ' and is what is split'}")
+    document = load_document(file)
+    parts = split_document(document, shares, seed=seed, same=_shown_by(document, folder))
+    for name, target in targets.items():
+        atomic_write(target, json.dumps(parts[name]))
+    linked = folder is not None and all([_link(out / "images" / name, folder) for name in shares])
+    rows = [
+        (name, len(each["images"]), len(each["annotations"]), targets[name])
+        for name, each in parts.items()
+    ]
+    if as_json:
+        keys = ("part", "pictures", "annotations", "file")
+        listed = [dict(zip(keys, row, strict=True)) for row in rows]
+        _console.emit_json({"seed": seed, "images": folder, "linked": linked, "parts": listed})
+        return
+    _console.table(("part", "pictures", "annotations", "file"), rows)
+    if not linked:
+        where = folder or "FOLDER"
+        _console.line(f"the pictures are not linked: give --images {where} with each part")
+
+
+def _parse_shares(texts: Sequence[str]) -> dict[str, float]:
+    shares: dict[str, float] = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            raise UsageError(f"cannot read --part {text!r}; write NAME=SHARE, such as train=0.8")
+        if name in shares:
+            raise UsageError(f"--part {name} is given twice")
+        try:
+            shares[name] = float(number)
+        except ValueError:
+            raise UsageError(f"--part {text!r} has no share; write {name}=0.8") from None
+    return shares
+
+
+def _shown_by(document: dict[str, Any], folder: Path | None) -> Callable[[Mapping[str, Any]], str]:
+    """Return image to a text that is equal for images that show the same picture."""
+    from ofa_pose.data.parts import same_content
+
+    contents = same_content(document, folder)
+    return lambda image: contents[image["file_name"]]
+
+
+def _link(link: Path, folder: Path) -> bool:
+    """Let `link` lead to a folder; False where this system has no links or something is there."""
+    try:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if link.is_symlink():
+            link.unlink()
+        link.symlink_to(folder.resolve(), target_is_directory=True)
+    except OSError:
+        return False
+    return True

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +14,7 @@ from ofa_pose.cli._options import (
     AnnotationsOption,
     CanvasOption,
     DataOption,
+    DataSkeletonOption,
     DeviceOption,
     EvalBatchOption,
     ImagesOption,
@@ -24,11 +27,20 @@ from ofa_pose.cli._options import (
 from ofa_pose.cli._progress import Meter
 from ofa_pose.cli._sources import CANVAS, Making, Pictures, scored_scenes
 from ofa_pose.cli._weights import check_device
+from ofa_pose.errors import RunFolderError, UsageError
+from ofa_pose.files import atomic_write
+
+if TYPE_CHECKING:
+    from ofa_pose.evaluate import Scored, TagDiagnostics
+    from ofa_pose.export import Tier
 
 EPILOG = (
     "Example: ofa-pose eval runs/search-litepose-lite0/XS.yaml --data photos\n\n"
+    "Example: ofa-pose eval XS.yaml --data coco --data-skeleton coco --results results.json\n\n"
     "Example: ofa-pose eval XS.yaml --synthetic 100 --json"
 )
+_CUTS = "0.2,0.8"
+_RESULT_KEYS = ("image_id", "category_id", "keypoints", "score", "bbox")
 
 
 def command(
@@ -38,6 +50,7 @@ def command(
     data: DataOption = None,
     annotations: AnnotationsOption = None,
     images: ImagesOption = None,
+    data_skeleton: DataSkeletonOption = None,
     split: SplitOption = "val",
     mosaic: MosaicOption = None,
     synthetic: SyntheticOption = None,
@@ -48,40 +61,161 @@ def command(
     flip: Annotated[
         bool, typer.Option("--flip", help="Average with the mirrored picture: slower, better.")
     ] = False,
+    evaluator: Annotated[
+        str,
+        typer.Option(
+            "--evaluator",
+            metavar="auto|pycocotools|hotcoco",
+            help="Who counts; they agree, and hotcoco (extra 'fast') is quicker.",
+        ),
+    ] = "auto",
+    crowd_cuts: Annotated[
+        str,
+        typer.Option(
+            "--crowd-cuts",
+            metavar="EASY,MEDIUM",
+            help="Where CrowdPose's easy and medium end, by crowdIndex; its paper says 0.1,0.8, "
+            "its code 0.2,0.8.",
+        ),
+    ] = _CUTS,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            "--results", metavar="FILE", help="Write who was found, as COCO's servers take it."
+        ),
+    ] = None,
+    tags: Annotated[
+        bool,
+        typer.Option("--tags", help="Also tell how well tags part people, and the AP they lose."),
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the results file.")] = False,
     batch_size: EvalBatchOption = 8,
     device: DeviceOption = "cpu",
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Score a network by OKS-AP: COCO's ten numbers, or CrowdPose's nine where the set has them."""
-    from ofa_pose.evaluate import evaluate_network
+    from ofa_pose.data import map_scenes
+    from ofa_pose.evaluate import score_network, tag_diagnostics
     from ofa_pose.export import load_tier
+    from ofa_pose.pose import evaluator_name
+    from ofa_pose.skeleton import load_skeleton
 
+    cuts = _parse_cuts(crowd_cuts)
+    evaluator_name(evaluator)
+    if results is not None and results.exists() and not force:
+        raise RunFolderError(f"{results} exists; use --force to overwrite it")
     found = load_tier(tier)
     check_device(device)
-    making = Making(found.skeleton, seed, mosaic, canvas)
+    Pictures(data, annotations, images, data_skeleton)  # refuses options that do not go together
+    making = Making(load_skeleton(data_skeleton or found.skeleton), seed, mosaic, canvas)
     pictures = Pictures(data, annotations, images)
     scenes = scored_scenes(pictures, making, split=split, synthetic=synthetic, most=most)
+    network = found.build(device=device)
+    running: dict[str, Any] = {
+        "resolution": found.resolution,
+        "space": found.space,
+        "flip": flip,
+        "batch_size": batch_size,
+    }
     with Meter("eval") as meter:
-        scores = evaluate_network(
-            found.build(device=device),
+        scored = score_network(
+            network,
             scenes,
-            resolution=found.resolution,
-            space=found.space,
-            flip=flip,
-            batch_size=batch_size,
+            skeleton=found.skeleton,
+            crowd_cuts=cuts,
+            evaluator=evaluator,
             progress=lambda done: meter.show(done, len(scenes)),
+            **running,
         )
+    diagnostics = None
+    if tags:
+        with Meter("tags") as meter:
+            diagnostics = tag_diagnostics(
+                network,
+                map_scenes(scenes, found.skeleton),
+                progress=lambda done: meter.show(done, len(scenes)),
+                **running,
+            )
+    if results is not None:
+        atomic_write(results, json.dumps(_uploadable(scored.results)))
     if as_json:
-        document = {"tier": found.name, "arch": found.arch.to_dict(), "scenes": len(scenes)}
-        _console.emit_json({**document, "scores": scores})
+        document = _document(found, scored, scenes=len(scenes), results=results)
+        if diagnostics is not None:
+            document["tags"] = _tag_figures(diagnostics)
+        _console.emit_json(document)
         return
     what = "synthetic scenes" if synthetic is not None else "mosaics" if mosaic else "pictures"
-    size = f"{found.resolution} px, {found.costs.macs['exact'] / 1e6:,.1f} M exact MACs"
-    _console.line(f"{found.name}: {size}, {len(scenes)} {what}")
-    _console.table(("metric", "value"), [(name, _value(v)) for name, v in scores.items()])
+    _tell(found, scored, what=f"{len(scenes)} {what}")
+    if diagnostics is not None:
+        _tell_tags(diagnostics)
+    if results is not None:
+        _console.line(f"results: {len(scored.results):,} people in {results}")
 
 
-def _value(score: float) -> float | None:
-    """Return None for pycocotools' -1: the set has no person of that kind."""
-    return None if score < 0 else score
+def _parse_cuts(text: str) -> tuple[float, float]:
+    try:
+        easy, medium = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"cannot read --crowd-cuts {text!r}; write two numbers, {_CUTS}") from None
+    if not 0 <= easy <= medium <= 1:
+        raise UsageError(f"--crowd-cuts must rise from 0 to 1, such as {_CUTS}, got {text}")
+    return easy, medium
+
+
+def _uploadable(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return results with the keys that COCO's evaluation servers know."""
+    return [{key: result[key] for key in _RESULT_KEYS} for result in results]
+
+
+def _document(tier: Tier, scored: Scored, *, scenes: int, results: Path | None) -> dict[str, Any]:
+    return {
+        "tier": tier.name,
+        "arch": tier.arch.to_dict(),
+        "scenes": scenes,
+        "evaluator": scored.evaluator,
+        "crowd_cuts": scored.crowd_cuts,
+        "joints_not_scored": scored.missing,
+        "people_found": len(scored.results),
+        "results": results,
+        "scores": dict(scored.scores),
+    }
+
+
+def _tag_figures(diagnostics: TagDiagnostics) -> dict[str, float | int | None]:
+    """Return the figures by name; None where there was nothing to measure."""
+    figures = {**vars(diagnostics), "lost_ap": diagnostics.lost_ap}
+    return {name: None if value != value else value for name, value in figures.items()}  # NaN
+
+
+def _tell_tags(diagnostics: TagDiagnostics) -> None:
+    figures = _tag_figures(diagnostics)
+    rows = [
+        ("within a person", figures["within"], f"{diagnostics.people:,} people"),
+        ("between people", figures["between"], f"{diagnostics.pairs:,} pairs"),
+        ("to the nearest other", figures["nearest"], ""),
+        ("pairs taken for one", figures["confused"], "share of the pairs"),
+        ("AP", figures["ap"], ""),
+        ("AP, grouped by the labels", figures["oracle_ap"], ""),
+        ("AP that tags lose", figures["lost_ap"], ""),
+    ]
+    _console.line()
+    _console.table(("tag distance", "value", "of"), rows)
+
+
+def _tell(tier: Tier, scored: Scored, *, what: str) -> None:
+    from ofa_pose.evaluate import markdown_table, summary_block
+
+    macs = f"{tier.costs.macs['exact'] / 1e6:,.1f} M"
+    _console.line(
+        f"{tier.name}: {tier.resolution} px, {macs} exact MACs, {what}, by {scored.evaluator}"
+    )
+    if scored.missing:
+        _console.line(f"not scored, as the network has no such joint: {', '.join(scored.missing)}")
+    for line in summary_block(scored.scores, crowd_cuts=scored.crowd_cuts):
+        _console.line(line)
+    _console.line()
+    facts = {"tier": tier.name, "pixels": str(tier.resolution), "exact MACs": macs}
+    facts["params"] = f"{tier.costs.params / 1e6:.3f} M"
+    for line in markdown_table(facts, scored.scores):
+        _console.line(line)

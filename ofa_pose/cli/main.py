@@ -18,6 +18,7 @@ from ofa_pose.cli import (
     finetune,
     latency,
     macs,
+    predict,
     search,
     spaces,
     train,
@@ -39,7 +40,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"Example: {PROGRAM} search --budget 1.2G",
 )
-for verb in (search, train, finetune, eval, macs, doctor):
+for verb in (search, train, finetune, eval, predict, macs, doctor):
     app.command(verb.__name__.rpartition(".")[2], epilog=verb.EPILOG)(verb.command)
 app.add_typer(spaces.app, name="spaces")
 app.add_typer(data.app, name="data")

@@ -13,6 +13,7 @@ from ofa_pose.cli._options import (
     CalibrationOption,
     CanvasOption,
     DataOption,
+    DataSkeletonOption,
     DeviceOption,
     EvalBatchOption,
     ForceOption,
@@ -118,6 +119,7 @@ def command(
     data: DataOption = None,
     annotations: AnnotationsOption = None,
     images: ImagesOption = None,
+    data_skeleton: DataSkeletonOption = None,
     split: SplitOption = "val",
     calibration: CalibrationOption = None,
     report: ReportOption = None,
@@ -149,7 +151,8 @@ def command(
     check_device(device)
     keep_freed_memory()
     making = Making(target.skeleton, seed, mosaic, canvas)
-    people = _scenes(Pictures(data, annotations, images), making, options=context.params)
+    pictures = Pictures(data, annotations, images, data_skeleton)
+    people = _scenes(pictures, making, options=context.params)
     evaluator = _evaluator(target, people, options=context.params)
     run = _open_run(target, out, options=context.params)
     with run:
@@ -170,11 +173,15 @@ def _scenes(pictures: Pictures, making: Making, *, options: Mapping[str, Any]) -
         return painted_scenes(
             making, count=options["scenes"], calibration=options["calibration_scenes"]
         )
+    calibration, report = (
+        Pictures(path, skeleton=None if path is None else pictures.skeleton)
+        for path in (options["calibration"], options["report"])
+    )
     return photographed_scenes(
         pictures,
         making,
-        calibration=Pictures(options["calibration"]),
-        report=Pictures(options["report"]),
+        calibration=calibration,
+        report=report,
         split=options["split"],
         most=options["scenes"],
     )
@@ -210,7 +217,8 @@ def _open_run(target: Target, out: Path | None, *, options: Mapping[str, Any]) -
         "budgets": {name: spell_budgets(bounds) for name, bounds in target.budgets.items()},
     }
     given = {key: value for key, value in options.items() if key not in _HIDDEN}
-    files = [Path(options[key]) for key in ("space", "skeleton") if options[key]]
+    keys = ("space", "skeleton", "data_skeleton")
+    files = [Path(options[key]) for key in keys if options[key]]
     return RunFolder.open(
         out or Path("runs") / f"search-{target.space.name}",
         config=described({**given, **identity}),

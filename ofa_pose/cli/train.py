@@ -18,6 +18,7 @@ from ofa_pose.cli._options import (
     CanvasOption,
     CompileOption,
     DataOption,
+    DataSkeletonOption,
     DeviceOption,
     EpochsOption,
     ForceOption,
@@ -113,6 +114,7 @@ def command(
     data: DataOption = None,
     annotations: AnnotationsOption = None,
     images: ImagesOption = None,
+    data_skeleton: DataSkeletonOption = None,
     mosaic: MosaicOption = None,
     synthetic: SyntheticOption = None,
     synthetic_share: SyntheticShareOption = 0.3,
@@ -145,7 +147,8 @@ def command(
     plain = None if name is None else parse_arch(declared, name, seed=seed)
     if plain is None:
         _require_for_supernet(stage=stage, compiled=compiled)
-    start = _Start(init, ordering, [Path(given) for given in (space, skeleton, arch) if given])
+    files = [Path(given) for given in (space, skeleton, data_skeleton, arch) if given]
+    start = _Start(init, ordering, files)
     with together(device) as own:
         options = LearningOptions.of(context, device=own)
         learning = Learning.resolve(options, declared, stage=stage, skeleton=joints)

@@ -7,8 +7,10 @@ from ofa_pose.data.batches import Batch, TrainBatches, make_loader
 from ofa_pose.data.coco import CocoScenes
 from ofa_pose.data.draw import contact_sheet, draw_scene, write_contact_sheet
 from ofa_pose.data.export_coco import write_coco
+from ofa_pose.data.images import UnreadableImageError, read_image
 from ofa_pose.data.inputs import normalize
 from ofa_pose.data.layouts import has_split, open_scenes
+from ofa_pose.data.mapped import MappedScenes, map_scenes
 from ofa_pose.data.mixed import MixedScenes
 from ofa_pose.data.mosaic import MosaicScenes
 from ofa_pose.data.resize import resize_for_network
@@ -19,18 +21,22 @@ __all__ = [
     "Augmentation",
     "Batch",
     "CocoScenes",
+    "MappedScenes",
     "MixedScenes",
     "MosaicScenes",
     "Scene",
     "SceneSource",
     "SyntheticScenes",
     "TrainBatches",
+    "UnreadableImageError",
     "contact_sheet",
     "draw_scene",
     "has_split",
     "make_loader",
+    "map_scenes",
     "normalize",
     "open_scenes",
+    "read_image",
     "resize_for_network",
     "write_coco",
     "write_contact_sheet",

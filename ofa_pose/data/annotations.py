@@ -16,6 +16,7 @@ from ofa_pose.errors import DataError
 from ofa_pose.skeleton import Skeleton
 
 _LOG = logging.getLogger(__name__)
+_LARGEST_ID = 2**63 - 1  # what tools in other languages can hold
 _FARTHEST = 1e6  # pixels; what lies beyond is a slip, and squares of it leave float32's range
 
 
@@ -29,12 +30,13 @@ def read_annotations(path: Path, skeleton: Skeleton) -> dict[str, Any]:
 
     Returns:
         `images` (ids distinct) and `annotations` (people only: each with `keypoints` or none,
-        `bbox`, `iscrowd`, `num_keypoints`).
+        `bbox`, `iscrowd`, `num_keypoints`; and `scored`, False where the file says that a person
+        has none: CrowdPose's counts leave out head and neck, and who has only these is ignored).
 
     Raises:
         DataError: one line that names the file and the fault.
     """
-    document = _load_json(path)
+    document = load_document(path)
     images, annotations = document["images"], document["annotations"]
     if not images:
         raise DataError(f"{path}: lists no images; an empty set cannot be used")
@@ -61,7 +63,12 @@ def read_annotations(path: Path, skeleton: Skeleton) -> dict[str, Any]:
     return {"images": images, "annotations": checked}
 
 
-def _load_json(path: Path) -> dict[str, Any]:
+def load_document(path: Path) -> dict[str, Any]:
+    """Return a JSON that has the lists `images` and `annotations`; nothing in them is checked.
+
+    Raises:
+        DataError: one line that names the file and the fault.
+    """
     try:
         document = json.loads(path.read_bytes())
     except OSError as error:
@@ -73,6 +80,8 @@ def _load_json(path: Path) -> dict[str, Any]:
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not JSON text ({error.reason})") from error
+    except ValueError as error:
+        raise DataError(f"{path}: holds a number of thousands of digits") from error
     except RecursionError as error:
         raise DataError(f"{path}: lists in lists without an end; not a COCO file") from error
     keys = ("images", "annotations")
@@ -106,13 +115,33 @@ def _of_people(
 def _check_image(image: Any, path: Path) -> None:
     if not isinstance(image, dict) or "id" not in image or "file_name" not in image:
         raise DataError(f"{path}: an entry of `images` lacks `id` or `file_name`")
-    if not isinstance(image["id"], int):
+    if not _is_whole(image["id"]) or abs(image["id"]) > _LARGEST_ID:
         raise DataError(f"{path}: an image's `id` must be a whole number, got {image['id']!r:.60}")
     name = image["file_name"]
-    if not isinstance(name, str) or not name or "\0" in name:
-        raise DataError(f"{path}: image {image['id']}: {name!r:.60} is no `file_name`")
-    if not isinstance(image.get("crowdIndex", 0), int | float):
+    if not isinstance(name, str) or not name or "\0" in name or not _is_encodable(name):
+        raise DataError(f"{path}: image {image['id']}: {name!a:.60} is no `file_name`")
+    for key in ("width", "height"):
+        side = image.get(key)
+        if side is not None and not (_is_whole(side) and 0 < side < _FARTHEST):
+            raise DataError(
+                f"{path}: image {image['id']}: `{key}` must be a whole number of pixels, "
+                f"got {side!a:.60}"
+            )
+    index = image.get("crowdIndex", 0)
+    if not isinstance(index, int | float) or not -_FARTHEST < index < _FARTHEST:
         raise DataError(f"{path}: image {image['id']}: `crowdIndex` must be a number")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_encodable(text: str) -> bool:
+    """Say whether a text can name a file; half a surrogate pair cannot."""
+    try:
+        return bool(text.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _image_of(annotation: Mapping[str, Any]) -> int | None:
@@ -136,7 +165,8 @@ def _check_annotation(annotation: dict[str, Any], skeleton: Skeleton, path: Path
     if points.shape != (3 * skeleton.num_joints,):
         raise DataError(
             f"{name} has {points.size / 3:g} joints, skeleton {skeleton.name!r} has "
-            f"{skeleton.num_joints}; choose the skeleton the file was annotated with"
+            f"{skeleton.num_joints}; choose the skeleton the file was annotated with "
+            "(--data-skeleton, or --skeleton)"
         )
     points = points.reshape(-1, 3)
     if box is None:
@@ -147,13 +177,18 @@ def _check_annotation(annotation: dict[str, Any], skeleton: Skeleton, path: Path
         raise DataError(f"{name}: `keypoints`, `bbox` or `area` holds NaN or infinity")
     if max(np.abs(points).max(), np.abs(box).max()) > _FARTHEST or abs(area) > _FARTHEST**2:
         raise DataError(f"{name}: `keypoints`, `bbox` or `area` lies beyond {_FARTHEST:,.0f} px")
+    if box[2] < 0 or box[3] < 0 or area < 0:
+        raise DataError(f"{name}: the width and height of `bbox`, and `area`, must not be negative")
+    if annotation.get("iscrowd") not in (None, 0, 1):
+        raise DataError(f"{name}: `iscrowd` must be 0 or 1, got {annotation['iscrowd']!a:.60}")
     labelled = int((points[:, 2] > 0).sum())
     checked = {
         **annotation,
         "keypoints": points.ravel().tolist(),
         "bbox": box.tolist(),
-        "iscrowd": int(bool(annotation.get("iscrowd", 0))),
+        "iscrowd": int(annotation.get("iscrowd") or 0),
         "num_keypoints": labelled,
+        "scored": labelled > 0 and annotation.get("num_keypoints") != 0,
         "category_id": 1,
     }
     if has_joints(checked):

@@ -112,8 +112,10 @@ def warp_scene(
     """
     keypoints = scene.keypoints.copy()
     keypoints[:, :, :2] = transform_points(scene.keypoints[:, :, :2], matrix)
+    known = scene.known
     if flip is not None:
         keypoints = keypoints[:, list(flip)]
+        known = None if known is None else known[list(flip)]
     keypoints = drop_outside(keypoints, size)
     kept = (keypoints[:, :, 2] > 0).any(axis=1)
     if scene.valid.all():
@@ -128,6 +130,7 @@ def warp_scene(
         image_id=scene.image_id,
         boxes=transform_boxes(scene.boxes, matrix, size)[kept],
         areas=(scene.areas * np.float32(scale_of(matrix) ** 2))[kept],
+        known=known,
     )
 
 

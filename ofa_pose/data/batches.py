@@ -30,7 +30,8 @@ class Batch:
     Attributes:
         images: (N, 3, R, R) uint8, RGB.
         heatmaps: (N, K, h, w) float32, one tensor an output.
-        masks: (N, h, w) float32, one tensor an output; 0 where the loss must not look.
+        masks: (N, h, w) float32, one tensor an output; 0 where the loss must not look. Where a
+            scene's annotations lack joints, (N, K, h, w).
         tags: (N, people, K, 2) int64: cell in the first output's tag maps, and whether it counts.
     """
 
@@ -117,7 +118,7 @@ class TrainBatches(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         resolution = self.resolution_of(step)
-        images, targets = [], []
+        images, targets, known = [], [], []
         for row, index in list(enumerate(self.indices(step)))[self.rows]:
             scene = self.augmentation.apply(
                 self.source[index],
@@ -126,6 +127,7 @@ class TrainBatches(Dataset[Batch]):
                 skeleton=self.source.skeleton,
             )
             images.append(scene.image)
+            known.append(scene.known)
             targets.append(
                 make_targets(
                     scene.keypoints,
@@ -136,10 +138,11 @@ class TrainBatches(Dataset[Batch]):
                 )
             )
         outputs = range(len(self.strides))
+        masks = tuple(_stack([target.masks[i] for target in targets]) for i in outputs)
         return Batch(
             images=to_tensor(images),
             heatmaps=tuple(_stack([target.heatmaps[i] for target in targets]) for i in outputs),
-            masks=tuple(_stack([target.masks[i] for target in targets]) for i in outputs),
+            masks=masks_of_joints(masks, known, joints=self.source.skeleton.num_joints),
             tags=_stack([target.tags for target in targets]),
         )
 
@@ -149,6 +152,23 @@ class TrainBatches(Dataset[Batch]):
             rng = np.random.default_rng([_ORDER, self.seed, lap])
             self._order = (lap, rng.permutation(len(self.source)))
         return int(self._order[1][place])
+
+
+def masks_of_joints(
+    masks: Sequence[torch.Tensor], known: Sequence[np.ndarray | None], *, joints: int
+) -> tuple[torch.Tensor, ...]:
+    """Return (N, h, w) masks with a mask for each joint, (N, K, h, w), if a scene lacks some.
+
+    Args:
+        masks: one tensor an output.
+        known: `Scene.known` of the N scenes.
+        joints: K.
+    """
+    if all(each is None for each in known):
+        return tuple(masks)
+    rows = [np.ones(joints, bool) if each is None else each for each in known]
+    counts = torch.from_numpy(np.stack(rows).astype(np.float32))[:, :, None, None]
+    return tuple(mask[:, None] * counts for mask in masks)
 
 
 class _Loader:

@@ -15,7 +15,7 @@ from pycocotools import mask as coco_mask
 from ofa_pose.data.annotations import has_joints, read_annotations
 from ofa_pose.data.fingerprint import fingerprint_of
 from ofa_pose.data.images import UnreadableImageError, quick_check, read_image
-from ofa_pose.data.scene import Scene, category
+from ofa_pose.data.scene import Scene, category, clear_boxes
 from ofa_pose.errors import DataError
 from ofa_pose.pose import BOX_AREA_FACTOR
 from ofa_pose.skeleton import Skeleton, load_skeleton
@@ -98,13 +98,16 @@ class CocoScenes:
         return self.folder.resolve() / self._images[index]["file_name"]
 
     def ground_truth(self) -> dict[str, Any]:
-        """Return the COCO JSON of the readable pictures, people without joints included."""
+        """Return the COCO JSON of the readable pictures, people without joints included.
+
+        A person whose `num_keypoints` is 0 in the file is ignored by evaluators, though labelled.
+        """
         images = [
             image for image in self._images if self.folder / image["file_name"] not in self.bad
         ]
         kept = {image["id"] for image in images}
         annotations = [
-            {**annotation, "area": self._area(annotation)}
+            self._truth(annotation)
             for people in self._people
             for annotation in people
             if annotation["image_id"] in kept
@@ -149,6 +152,13 @@ class CocoScenes:
             boxes=boxes.reshape(len(labelled), 4),
             areas=np.array([self._area(annotation) for annotation in labelled], np.float32),
         )
+
+    def _truth(self, annotation: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is scored: with an area; without joints where the file counts none."""
+        truth = {**annotation, "area": self._area(annotation)}
+        if not truth.pop("scored"):
+            truth["num_keypoints"] = 0
+        return truth
 
     def _area(self, annotation: Mapping[str, Any]) -> float:
         _, _, width, height = annotation["bbox"]
@@ -224,9 +234,7 @@ def _valid_mask(people: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> n
         if region is not None:
             valid &= ~region
             continue
-        x, y, width, height = annotation["bbox"]
-        left, top = max(0, math.floor(x)), max(0, math.floor(y))
-        valid[top : max(0, math.ceil(y + height)), left : max(0, math.ceil(x + width))] = False
+        clear_boxes(valid, np.array([annotation["bbox"]]))
     return valid
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ofa_pose.data.augment import warp_scene
+from ofa_pose.data.geometry import scaling
 from ofa_pose.data.resize import resize_for_network
 from ofa_pose.data.scene import Scene, SceneSource
 from ofa_pose.errors import DataError
@@ -77,8 +79,24 @@ def write_contact_sheet(path: str | Path, source: SceneSource, *, most: int = 16
         OfaPoseError: the file cannot be written.
     """
     scenes = (source[index] for index in range(min(most, len(source))))
-    sheet = contact_sheet([draw_scene(scene, source.skeleton) for scene in scenes])
-    done, encoded = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    write_png(path, contact_sheet([draw_scene(scene, source.skeleton) for scene in scenes]))
+
+
+def fit_scene(scene: Scene, side: int) -> Scene:
+    """Return a scene whose longer side is `side` pixels, so that drawn lines are seen in it."""
+    height, width = scene.image.shape[:2]
+    factor = side / max(height, width)
+    size = max(1, round(height * factor)), max(1, round(width * factor))
+    return warp_scene(scene, scaling(factor, factor), size=size)
+
+
+def write_png(path: str | Path, picture: np.ndarray) -> None:
+    """Write an (H, W, 3) uint8 RGB picture as a PNG, atomically.
+
+    Raises:
+        OfaPoseError: the file cannot be written.
+    """
+    done, encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     if not done:
-        raise DataError(f"the contact sheet {path} cannot be written as a PNG")
+        raise DataError(f"{path} cannot be written as a PNG")
     atomic_write(Path(path), encoded.tobytes())

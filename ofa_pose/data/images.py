@@ -1,14 +1,37 @@
-"""Reading one picture from a file, and noticing that the file is damaged."""
+"""Reading one picture from a file, whatever its kind, and noticing that the file is damaged."""
 
 from __future__ import annotations
 
+import functools
+import logging
+import stat
+import warnings
 from pathlib import Path
 
-import cv2
 import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ofa_pose.data.geometry import BORDER_RGB
 
 _TAIL_BYTES = 4096
 _JPEG_START, _JPEG_END, _JPEG_SCAN = b"\xff\xd8", b"\xff\xd9", 0xDA
+# Kinds that begin with a mark of their own, so that no other file passes for one. JPEG is MPO too.
+_KINDS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "JPEG2000", "AVIF", "PPM")
+_DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF's orientation to what turns the stored pixels upright; 1 and unknown ones turn nothing."""
+
+# Without a handler Python would print Pillow's own remarks on damaged files.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 class UnreadableImageError(Exception):
@@ -19,11 +42,13 @@ def quick_check(path: Path) -> str | None:
     """Return why a file cannot be a whole picture, or None; reads its two ends, decodes nothing.
 
     A JPEG must hold its end-of-image marker near its end: inside the compressed data that pair of
-    bytes cannot occur, and decoders fill what a truncated file lacks without an error.
+    bytes cannot occur.
 
     Raises:
         FileNotFoundError: there is no such file.
     """
+    if not stat.S_ISREG(path.stat().st_mode):
+        return "is not a file"  # a folder, or a pipe that would be waited for
     with path.open("rb") as stream:
         size = stream.seek(0, 2)
         stream.seek(max(0, size - _TAIL_BYTES))
@@ -37,35 +62,41 @@ def quick_check(path: Path) -> str | None:
     return None
 
 
-def read_image(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Read a picture as (H, W, 3) uint8 RGB.
+def read_image(
+    path: Path, size: tuple[int, int] | None = None, *, upright: bool = False
+) -> np.ndarray:
+    """Read a picture as (H, W, 3) uint8 RGB; of an animated one, the first frame.
 
-    Annotation tools of COCO's kind ignore a file's EXIF rotation, so the stored pixels are taken
-    as they are, unless only the rotated picture has the size that the annotations state.
+    Grey becomes three equal channels, 16 bits the upper eight, CMYK the RGB it prints as, and
+    what is transparent the grey that lies beside a picture on a network's input.
 
     Args:
-        path: JPEG, PNG or whatever else OpenCV decodes.
-        size: the height and width the annotations state, if they do.
+        path: JPEG, PNG, GIF, WebP, BMP, TIFF, JPEG 2000, AVIF or PNM; the name does not matter.
+        size: the height and width the annotations state, if they do. Annotation tools of COCO's
+            kind ignore a file's EXIF rotation, so the stored pixels are taken as they are, unless
+            only the rotated picture has this size.
+        upright: turn the picture as its EXIF says, as every viewer shows it.
 
     Raises:
-        UnreadableImageError: the file is absent, damaged or of another size.
+        UnreadableImageError: the file is absent, damaged, of another kind or of another size.
     """
     try:
         reason = quick_check(path)
-        content = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise UnreadableImageError(error.strerror or str(error)) from error
+    except (OSError, ValueError) as error:  # ValueError: the name cannot be one of a file
+        raise UnreadableImageError(getattr(error, "strerror", None) or str(error)) from error
     if reason:
         raise UnreadableImageError(reason)
-    image = _decode(content, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if size is not None and image.shape[:2] != size:
-        stored = image.shape[:2]
-        image = _decode(content, cv2.IMREAD_COLOR)
-        if image.shape[:2] != size:
-            raise UnreadableImageError(
-                f"the picture is {stored[1]}x{stored[0]}, the annotations say {size[1]}x{size[0]}"
-            )
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd metadata; what matters is an error
+        image, turn = _decode(path)
+    stored = image.size[::-1]
+    if turn is not None and (upright or size not in (None, stored)):
+        image = image.transpose(turn)
+    if size is not None and image.size[::-1] != size:
+        raise UnreadableImageError(
+            f"the picture is {stored[1]}x{stored[0]}, the annotations say {size[1]}x{size[0]}"
+        )
+    return np.array(image)
 
 
 def _ends_earlier(jpeg: bytes) -> bool:
@@ -82,11 +113,55 @@ def _ends_earlier(jpeg: bytes) -> bool:
     return False
 
 
-def _decode(content: np.ndarray, flags: int) -> np.ndarray:
+@functools.cache
+def _kinds() -> tuple[str, ...]:
+    """Return the kinds that this build of Pillow decodes."""
+    Image.init()
+    return tuple(kind for kind in _KINDS if kind in Image.OPEN)
+
+
+def _decode(path: Path) -> tuple[Image.Image, Image.Transpose | None]:
+    """Return a picture in mode RGB as it is stored, and what turns it upright.
+
+    Raises:
+        UnreadableImageError: it cannot be decoded to its end.
+    """
     try:
-        image = cv2.imdecode(content, flags)
-    except cv2.error as error:
-        raise UnreadableImageError(f"cannot be decoded ({error.err})") from error
-    if image is None:
-        raise UnreadableImageError("is not a picture that OpenCV can decode")
-    return image
+        with Image.open(path, formats=_kinds()) as image:
+            image.load()
+            return _rgb(image), _turn(image)
+    except UnreadableImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise UnreadableImageError("is not a picture of a kind that can be read") from error
+    except Image.DecompressionBombError as error:
+        raise UnreadableImageError(f"has too many pixels ({error})") from error
+    except Exception as error:  # noqa: BLE001 - damaged bytes meet whatever check comes first
+        raise UnreadableImageError(f"cannot be decoded ({error})") from error
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """Return what turns a picture upright; None where its EXIF does not say so, or is damaged."""
+    try:
+        return _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 - damaged bytes meet whatever check comes first
+        return None
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Return a decoded picture in mode RGB."""
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image
+    if image.mode in _DEEP:
+        levels = np.asarray(image).astype(np.int64)
+        if levels.min() < 0 or levels.max() > 0xFFFF:
+            raise UnreadableImageError("has pixels of more than 16 bits")
+        return Image.fromarray((levels >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise UnreadableImageError("has floating-point pixels, whose range is not known")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    rgba = image.convert("RGBA")
+    behind = Image.new("RGB", image.size, BORDER_RGB)
+    behind.paste(rgba, mask=rgba.getchannel("A"))
+    return behind

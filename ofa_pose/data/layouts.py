@@ -47,21 +47,54 @@ def open_scenes(
         DataError: nothing was found; the message names every path tried.
         UsageError: neither a folder nor an annotation file was given.
     """
-    folder = None if folder is None else Path(folder)
-    if folder is not None and folder.is_file() and annotations is None:
-        annotations, folder = folder, None
-    if annotations is None and folder is None:
-        raise UsageError("a dataset's folder or an annotation JSON is needed")
-    if annotations is None:
-        annotations = _find("annotations", folder, _ANNOTATIONS, split)
-    if images is None:
-        root = folder if folder is not None else _dataset_of(Path(annotations))
-        images = _find("images", root, _IMAGES, split)
-    if not Path(images).is_dir():
-        raise DataError(f"there is no folder of images {images}")
+    annotations, images = find_set(folder, split=split, annotations=annotations, images=images)
     return CocoScenes(
         annotations, images, skeleton=skeleton, max_bad=max_bad, only_people=only_people
     )
+
+
+def find_set(
+    folder: str | Path | None = None,
+    *,
+    split: str = "val",
+    annotations: str | Path | None = None,
+    images: str | Path | None = None,
+) -> tuple[Path, Path]:
+    """Return a data set's annotation file and its folder of pictures; as `open_scenes`.
+
+    Raises:
+        DataError: nothing was found; the message names every path tried.
+        UsageError: neither a folder nor an annotation file was given.
+    """
+    annotations = find_annotations(folder, split=split, annotations=annotations)
+    if images is None:
+        given = None if folder is None or Path(folder).is_file() else Path(folder)
+        root = given or _dataset_of(annotations)
+        images = _find("images", root, _IMAGES, split, named=_split_of(annotations))
+    if not Path(images).is_dir():
+        raise DataError(f"there is no folder of images {images}")
+    return annotations, Path(images)
+
+
+def find_annotations(
+    folder: str | Path | None = None,
+    *,
+    split: str = "val",
+    annotations: str | Path | None = None,
+) -> Path:
+    """Return a data set's annotation file; as `open_scenes`.
+
+    Raises:
+        DataError: nothing was found; the message names every path tried.
+        UsageError: neither a folder nor an annotation file was given.
+    """
+    if annotations is not None:
+        return Path(annotations)
+    if folder is None:
+        raise UsageError("a dataset's folder or an annotation JSON is needed")
+    if Path(folder).is_file():
+        return Path(folder)
+    return _find("annotations", Path(folder), _ANNOTATIONS, split)
 
 
 def has_split(folder: str | Path, split: str) -> bool:
@@ -75,10 +108,29 @@ def _dataset_of(annotations: Path) -> Path:
     return parent.parent if parent.name in ("annotations", "json") else parent
 
 
-def _find(what: str, folder: Path | None, layouts: tuple[str, ...], split: str) -> Path:
+def _split_of(annotations: Path) -> str:
+    """Return the split that an annotation file is of, by its name."""
+    for layout in map(Path, _ANNOTATIONS[1:]):
+        before, after = layout.name.split("{split}")
+        if annotations.name.startswith(before) and annotations.name.endswith(after):
+            return annotations.name.removeprefix(before).removesuffix(after)
+    return annotations.stem
+
+
+def _find(
+    what: str,
+    folder: Path | None,
+    layouts: tuple[str, ...],
+    split: str,
+    *,
+    named: str | None = None,
+) -> Path:
+    """Return the first path of the layouts that exists; of each, the split `named` goes first."""
     if folder is None or not folder.is_dir():
         raise DataError(f"there is no dataset folder {folder}")
-    tried = [folder / layout.format(split=split) for layout in layouts]
+    splits = dict.fromkeys([named or split, split])
+    tried = [folder / layout.format(split=each) for layout in layouts for each in splits]
+    tried = list(dict.fromkeys(tried))
     for path in tried:
         if path.is_file() if what == "annotations" else path.is_dir():
             return path

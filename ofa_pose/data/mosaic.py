@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -88,6 +89,7 @@ class MosaicScenes:
             image_id=index,
             boxes=np.concatenate(boxes),
             areas=np.concatenate(areas),
+            known=_known([picture.known for picture in pictures]),
         )
 
     def ground_truth(self) -> dict[str, Any]:
@@ -143,6 +145,12 @@ class MosaicScenes:
                 interpolation=cv2.INTER_NEAREST,
             ).astype(bool)
         return scaling(new_width / width, new_height / height, left, top)
+
+
+def _known(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """Return the joints that every picture knows of; None if each knows of all."""
+    partial = [part for part in parts if part is not None]
+    return np.logical_and.reduce(partial) if partial else None
 
 
 def _cut(

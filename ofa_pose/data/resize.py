@@ -11,6 +11,7 @@ from ofa_pose.data.geometry import BORDER_RGB, scaling
 from ofa_pose.errors import UsageError
 
 _LONG_SIDE_MULTIPLE = 64
+_LONGEST = 8  # times the resolution: what a strip of a picture may cost
 
 
 def resize_for_network(
@@ -19,7 +20,8 @@ def resize_for_network(
     """Resize a picture with its aspect kept, centred on a canvas of grey.
 
     `short` (HigherHRNet's way): the short side becomes `resolution`, the canvas's long side the
-    next multiple of 64. A square picture fills a square canvas, whatever the resolution.
+    next multiple of 64. A square picture fills a square canvas, whatever the resolution. Of a
+    strip more than eight times as long as wide the long side becomes eight times `resolution`.
     `long`: the long side becomes `resolution`, the canvas is (resolution, resolution).
 
     Args:
@@ -33,7 +35,7 @@ def resize_for_network(
     """
     height, width = image.shape[:2]
     if fit == "short":
-        factor = resolution / min(height, width)
+        factor = min(resolution / min(height, width), _LONGEST * resolution / max(height, width))
     elif fit == "long":
         factor = resolution / max(height, width)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -24,6 +25,8 @@ class Scene:
         image_id: the id results of this scene carry.
         boxes: (P, 4) float32: x, y, width, height in pixels.
         areas: (P,) float32: px², what OKS is scaled by.
+        known: (K,) bool; False for joints that the annotations do not have at all, of which
+            nothing is known here; None if they have all.
     """
 
     image: np.ndarray
@@ -32,6 +35,7 @@ class Scene:
     image_id: int
     boxes: np.ndarray
     areas: np.ndarray
+    known: np.ndarray | None = None
 
 
 @runtime_checkable
@@ -73,6 +77,13 @@ def joint_boxes(keypoints: np.ndarray) -> np.ndarray:
     boxes[~labelled[:, :, 0].any(axis=1)] = 0.0
     boxes[:, 2:] -= boxes[:, :2]
     return boxes.astype(np.float32)
+
+
+def clear_boxes(valid: np.ndarray, boxes: np.ndarray) -> None:
+    """Set an (H, W) bool mask to False inside (P, 4) xywh boxes, in place."""
+    for x, y, width, height in boxes.tolist():
+        left, top = max(0, math.floor(x)), max(0, math.floor(y))
+        valid[top : max(0, math.ceil(y + height)), left : max(0, math.ceil(x + width))] = False
 
 
 def category(skeleton: Skeleton) -> dict[str, Any]:

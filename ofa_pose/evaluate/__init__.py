@@ -2,22 +2,37 @@
 
 from ofa_pose.evaluate.detections import Detections
 from ofa_pose.evaluate.pictures import PictureBatch, PictureCache, picture_batches
-from ofa_pose.evaluate.predict import evaluate_network, predict_batches, predict_scenes
+from ofa_pose.evaluate.predict import (
+    evaluate_network,
+    find_people,
+    predict_batches,
+    predict_scenes,
+)
+from ofa_pose.evaluate.score import Scored, score_network
 from ofa_pose.evaluate.shard import Shard
 from ofa_pose.evaluate.split import SubsetScenes, shared_pictures, split_source
 from ofa_pose.evaluate.subnet import SubnetEvaluator
+from ofa_pose.evaluate.summary import markdown_table, summary_block
+from ofa_pose.evaluate.tags import TagDiagnostics, tag_diagnostics
 
 __all__ = [
     "Detections",
     "PictureBatch",
     "PictureCache",
+    "Scored",
     "Shard",
     "SubnetEvaluator",
     "SubsetScenes",
+    "TagDiagnostics",
     "evaluate_network",
+    "find_people",
+    "markdown_table",
     "picture_batches",
     "predict_batches",
     "predict_scenes",
+    "score_network",
     "shared_pictures",
     "split_source",
+    "summary_block",
+    "tag_diagnostics",
 ]

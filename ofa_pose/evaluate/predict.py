@@ -111,31 +111,67 @@ def predict_batches(
     progress: Progress | None = None,
 ) -> list[Detections]:
     """Find the people in pictures that are batched already, in that order; as `predict_scenes`."""
-    device = _device(network)
     detections: list[Detections] = []
-    with _in_eval_mode(network), torch.inference_mode():
+    with in_eval_mode(network):
         for batch in batches:
-            images = normalize(batch.images.to(device), pixel_mean, pixel_std)
-            images = images.contiguous(memory_format=torch.channels_last)
-            outputs = network(images)
-            _check_joints(outputs, skeleton)
-            found = decode_outputs(
-                outputs,
-                skeleton,
-                size=(images.shape[2], images.shape[3]),
-                flipped_outputs=network(images.flip(3)) if flip else None,
+            found = find_people(
+                network,
+                batch,
+                skeleton=skeleton,
+                pixel_mean=pixel_mean,
+                pixel_std=pixel_std,
+                flip=flip,
                 settings=settings,
             )
-            for row, persons in enumerate(found):
-                image_id, to_picture = batch.image_ids[row], batch.to_picture[row]
-                people = tuple(
-                    person_to_result(_to_picture(person, to_picture), image_id)
-                    for person in persons
-                )
-                detections.append(Detections(batch.places[row], image_id, people))
+            for place, image_id, persons in zip(batch.places, batch.image_ids, found, strict=True):
+                people = tuple(person_to_result(person, image_id) for person in persons)
+                detections.append(Detections(place, image_id, people))
             if progress is not None:
                 progress(len(detections))
     return detections
+
+
+@torch.inference_mode()
+def find_people(
+    network: nn.Module,
+    batch: PictureBatch,
+    *,
+    skeleton: Skeleton,
+    pixel_mean: Sequence[float],
+    pixel_std: Sequence[float],
+    flip: bool = False,
+    settings: DecodeSettings = _DEFAULT,
+) -> list[list[Person]]:
+    """Return the people of each picture of one batch, in the pictures' own pixels.
+
+    Args:
+        network: as in `predict_scenes`, in eval mode.
+        batch: N pictures.
+        skeleton: K joints.
+        pixel_mean: as in `predict_scenes`.
+        pixel_std: as in `predict_scenes`.
+        flip: as in `predict_scenes`.
+        settings: as in `predict_scenes`.
+
+    Raises:
+        SkeletonError: the network predicts another number of joints.
+        WeightsError: the network gives NaN or infinite values.
+    """
+    images = normalize(batch.images.to(device_of(network)), pixel_mean, pixel_std)
+    images = images.contiguous(memory_format=torch.channels_last)
+    outputs = network(images)
+    check_joints(outputs, skeleton)
+    found = decode_outputs(
+        outputs,
+        skeleton,
+        size=(images.shape[2], images.shape[3]),
+        flipped_outputs=network(images.flip(3)) if flip else None,
+        settings=settings,
+    )
+    return [
+        [person_in_picture(person, to_picture) for person in persons]
+        for persons, to_picture in zip(found, batch.to_picture, strict=True)
+    ]
 
 
 def evaluate_network(
@@ -205,13 +241,14 @@ def labelled(source: SceneSource) -> dict[str, Any]:
     return document
 
 
-def _device(network: nn.Module) -> torch.device:
+def device_of(network: nn.Module) -> torch.device:
+    """Return where a network's weights lie."""
     parameter = next(network.parameters(), None)
     return torch.device("cpu") if parameter is None else parameter.device
 
 
 @contextlib.contextmanager
-def _in_eval_mode(network: nn.Module) -> Iterator[None]:
+def in_eval_mode(network: nn.Module) -> Iterator[None]:
     """Put every module in eval mode and each back into its own afterwards."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
@@ -222,7 +259,8 @@ def _in_eval_mode(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _check_joints(outputs: Sequence[torch.Tensor], skeleton: Skeleton) -> None:
+def check_joints(outputs: Sequence[torch.Tensor], skeleton: Skeleton) -> None:
+    """Raise a SkeletonError if a network's outputs are not of the skeleton's joints."""
     joints = outputs[0].shape[1] // 2
     if joints != skeleton.num_joints:
         raise SkeletonError(
@@ -231,7 +269,7 @@ def _check_joints(outputs: Sequence[torch.Tensor], skeleton: Skeleton) -> None:
         )
 
 
-def _to_picture(person: Person, matrix: np.ndarray) -> Person:
+def person_in_picture(person: Person, matrix: np.ndarray) -> Person:
     """Move a person from input pixels to picture pixels; joints not found stay all zero."""
     keypoints = person.keypoints.copy()
     found = keypoints[:, 2] > 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ofa_pose.data import CocoScenes, Scene, SceneSource
+from ofa_pose.data import CocoScenes, MappedScenes, Scene, SceneSource
 from ofa_pose.data.fingerprint import fingerprint_of
 from ofa_pose.errors import DataError, UsageError
 from ofa_pose.skeleton import Skeleton
@@ -86,11 +86,13 @@ def shared_pictures(one: SceneSource, other: SceneSource) -> tuple[Path, ...]:
     return tuple(sorted(_files(one) & _files(other)))
 
 
-def _files(source: SceneSource) -> set[Path]:
+def _files(source: SceneSource, indices: Sequence[int] | None = None) -> set[Path]:
+    """Return the files of a source's pictures, or of those at some places in it."""
+    indices = range(len(source)) if indices is None else indices
     if isinstance(source, SubsetScenes):
-        source, indices = source.source, source.indices
-    else:
-        indices = range(len(source))
+        return _files(source.source, [source.indices[index] for index in indices])
+    if isinstance(source, MappedScenes):
+        return _files(source.source, indices)
     return {source.file(index) for index in indices} if isinstance(source, CocoScenes) else set()
 
 

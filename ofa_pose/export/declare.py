@@ -83,19 +83,6 @@ def check_installed_space(space: SearchSpace, installed: SearchSpace | None = No
         )
 
 
-def declare_skeleton(skeleton: Skeleton) -> dict[str, Any]:
-    """Return a skeleton as plain lists."""
-    return {
-        "name": skeleton.name,
-        "joints": list(skeleton.joints),
-        "flip": list(skeleton.flip),
-        "limbs": [list(limb) for limb in skeleton.limbs],
-        "sigmas": list(skeleton.sigmas),
-        "matching_order": list(skeleton.matching_order),
-        "area_rule": skeleton.area_rule,
-    }
-
-
 def restore_skeleton(section: SkeletonSection) -> Skeleton:
     """Return the skeleton a tier carries.
 
@@ -110,10 +97,11 @@ def restore_skeleton(section: SkeletonSection) -> Skeleton:
         sigmas=tuple(section.sigmas),
         matching_order=tuple(section.matching_order),
         area_rule=section.area_rule,
+        aliases=tuple(map(tuple, section.aliases)),
+        synthetic=tuple(map(tuple, section.synthetic)),
     )
     if skeleton.name in skeleton_names():
-        shipped, own = (declare_skeleton(one) for one in (load_skeleton(skeleton.name), skeleton))
-        differing = [key for key, value in shipped.items() if own[key] != value]
+        differing = load_skeleton(skeleton.name).differences(skeleton)
         if differing:
             raise SkeletonError(
                 f"skeleton {skeleton.name!r} differs from the shipped one of that name in "

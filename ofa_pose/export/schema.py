@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ofa_pose.errors import UsageError, suggest
+from ofa_pose.space.document import NOT_A_VALUE
 
 FORMAT = 1
 
@@ -72,6 +73,8 @@ class SkeletonSection(_Section):
     sigmas: list[Positive]
     matching_order: list[Count]
     area_rule: Literal["annotated", "bbox0.53"]
+    aliases: list[list[Text]] = []
+    synthetic: list[list[Annotated[tuple[Text, Finite], Field(strict=False)]]] = []
 
 
 class MacsSection(_Section):
@@ -167,7 +170,7 @@ def read_tier_file(path: Path) -> TierFile:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError:
         raise UsageError(f"{path}: is not text; give the tier's .yaml, not its weights") from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, *NOT_A_VALUE) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
         raise UsageError(f"{path}: is not valid YAML{where}") from None

@@ -18,7 +18,6 @@ from ofa_pose.cost import count
 from ofa_pose.errors import ArchError, OfaPoseError, UsageError, WeightsError
 from ofa_pose.export.declare import (
     check_installed_space,
-    declare_skeleton,
     declare_space,
     restore_skeleton,
     restore_space,
@@ -282,7 +281,7 @@ def _document(tier: Tier, weights: str, sha256: str) -> dict[str, Any]:
         "created_by": tier.created_by,
         # A copy: YAML would write the second use of one object as an alias.
         "pixels": {key: list(value) for key, value in declaration["pixels"].items()},
-        "skeleton": declare_skeleton(tier.skeleton),
+        "skeleton": tier.skeleton.to_dict(),
         "options": dict(tier.options),
         "space": {"name": tier.space.name, "hash": tier.space.hash, "declaration": declaration},
     }

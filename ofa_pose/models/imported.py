@@ -111,11 +111,22 @@ def _lite0_names() -> dict[str, str]:
     return names
 
 
-def load_published(network: Network, path: str | Path) -> None:
+def load_published(
+    network: Network, path: str | Path, *, other_joints: bool = False
+) -> tuple[str, ...]:
     """Load a checkpoint published with LitePose (`.pth`, `.pth.tar`) into a network, in place.
 
     Reads plain state dicts and those wrapped in `state_dict`, with keys as they are or prefixed
     by `module.` or `1.`. A supernet's spare kernels (`Linear5x5`, `Linear3x3`) are left out.
+
+    Args:
+        network: filled.
+        path: the checkpoint.
+        other_joints: leave the units that give the outputs as they are if the checkpoint predicts
+            another number of joints, instead of refusing it.
+
+    Returns:
+        The names of the units that were left as they are.
 
     Raises:
         WeightsError: damaged, or any key is missing, unexpected or of another shape; all are
@@ -130,7 +141,13 @@ def load_published(network: Network, path: str | Path) -> None:
             state = {key.removeprefix(prefix): value for key, value in state.items()}
     names = {source: ours for ours in network.state_dict() for source in (_published_name(ours),)}
     part = _pick(state, names, source=str(path), ignore=_PUBLISHED_SPARE)
+    own, heads = network.state_dict(), tuple(dict.fromkeys(network.plan.outputs))
+    of_heads = {name for name in part if name.startswith(tuple(f"{head}." for head in heads))}
+    anew = other_joints and any(part[name].shape != own[name].shape for name in of_heads)
+    if anew:
+        part = {name: tensor for name, tensor in part.items() if name not in of_heads}
     _load_part(network, part, source=str(path))
+    return heads if anew else ()
 
 
 _PUBLISHED_SPARE = re.compile(r".*Linear(5x5|3x3)")

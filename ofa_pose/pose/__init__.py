@@ -2,15 +2,24 @@
 
 from ofa_pose.pose.decode import DecodeSettings, Person, decode, decode_outputs
 from ofa_pose.pose.distill import DistillationLoss, distillation_loss
+from ofa_pose.pose.evaluators import EvaluatorName, evaluator_name
 from ofa_pose.pose.fuse import fuse_outputs
 from ofa_pose.pose.losses import PoseLoss, pose_loss
-from ofa_pose.pose.oks import BOX_AREA_FACTOR, evaluate_predictions, person_to_result
+from ofa_pose.pose.oks import (
+    BOX_AREA_FACTOR,
+    CROWD_CUTS,
+    evaluate_predictions,
+    has_crowd_index,
+    person_to_result,
+)
 from ofa_pose.pose.targets import Targets, make_targets
 
 __all__ = [
     "BOX_AREA_FACTOR",
+    "CROWD_CUTS",
     "DecodeSettings",
     "DistillationLoss",
+    "EvaluatorName",
     "Person",
     "PoseLoss",
     "Targets",
@@ -18,7 +27,9 @@ __all__ = [
     "decode_outputs",
     "distillation_loss",
     "evaluate_predictions",
+    "evaluator_name",
     "fuse_outputs",
+    "has_crowd_index",
     "make_targets",
     "person_to_result",
     "pose_loss",

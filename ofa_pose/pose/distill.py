@@ -53,7 +53,8 @@ def distillation_loss(
         outputs: the student's; the first is `(N, 2K, h, w)`, K heatmaps then K tag maps, the
             others hold K heatmaps.
         teacher: likewise, of any height and width.
-        masks: for each of the student's outputs `(N, h, w)`, 1 where the error counts.
+        masks: for each of the student's outputs `(N, h, w)`, 1 where the error counts; or
+            `(N, K, h, w)`, where it counts for some joints only.
         tags: `(N, P, K, 2)` int64 positions in the student's first output's tag maps and
             visibility, as in `Targets.tags`.
         with_tags: False leaves the tags out.
@@ -166,5 +167,5 @@ def _check(
                 f"{tuple(output.shape)}: of another batch or skeleton?"
             )
         expected = (output.shape[0], *output.shape[2:])
-        if mask.shape != expected:
+        if mask.shape not in (expected, (output.shape[0], joints, *output.shape[2:])):
             raise UsageError(f"mask {index} is {tuple(mask.shape)}, expected {expected}")

@@ -42,7 +42,8 @@ def pose_loss(
         outputs: the network's; the first is `(N, 2K, h, w)`, K heatmaps then K tag maps, the
             others hold K heatmaps.
         heatmaps: for each output the target `(N, K, h, w)`.
-        masks: for each output `(N, h, w)`, 1 where the error counts.
+        masks: for each output `(N, h, w)`, 1 where the error counts; or `(N, K, h, w)`, where it
+            counts for some joints only.
         tags: `(N, P, K, 2)` int64 positions in the first output's tag maps and visibility, as in
             `Targets.tags`.
         with_tags: False leaves pull and push out (pre-training with heatmaps only).
@@ -69,12 +70,14 @@ def pose_loss(
 
 
 def heatmap_loss(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Return the squared error of `(N, K, h, w)` heatmaps, zeroed where `(N, h, w)` mask is 0.
+    """Return the squared error of `(N, K, h, w)` heatmaps, zeroed where the mask is 0.
 
-    The mean is over all cells, masked ones included, so a masked scene weighs less.
+    The mask is `(N, h, w)`, or `(N, K, h, w)` where joints differ. The mean is over all cells,
+    masked ones included, so a masked scene weighs less.
     """
-    error = (predicted.float() - target.float()).square() * mask.float().unsqueeze(1)
-    return error.mean()
+    if mask.ndim == 3:
+        mask = mask.unsqueeze(1)
+    return ((predicted.float() - target.float()).square() * mask.float()).mean()
 
 
 def tag_loss(tag_maps: Tensor, tags: Tensor) -> tuple[Tensor, Tensor]:
@@ -122,7 +125,7 @@ def _check(outputs: Sequence[Tensor], heatmaps: Sequence[Tensor], masks: Sequenc
                 f"output {index} is {tuple(output.shape)}, its targets need "
                 f"{(scenes, channels, height, width)}: made at another resolution or skeleton?"
             )
-        if mask.shape != (scenes, height, width):
+        if mask.shape not in ((scenes, height, width), (scenes, joints, height, width)):
             raise UsageError(
                 f"mask {index} is {tuple(mask.shape)}, expected {(scenes, height, width)}"
             )

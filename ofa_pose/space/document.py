@@ -18,6 +18,10 @@ except ImportError:  # PyYAML built without libyaml
 
 Location = tuple[str | int, ...]
 
+NOT_A_VALUE = (ValueError, AttributeError, KeyError, TypeError, OverflowError)
+"""What PyYAML raises besides its own errors: for the 99th of a month, `!!int x`, and the like."""
+_DEEPEST = 100  # libyaml's loader dies, with the process, of some ten thousand levels
+
 
 class _Loader(_SafeLoader):  # pyright: ignore[reportGeneralTypeIssues]
     """Safe YAML in which `1e-3` is a number, as it is everywhere else (YAML 1.1 wants `1.0e-3`)."""
@@ -68,6 +72,7 @@ def read_document(path: Path, *, what: str = "a search space") -> Document:
     lines: dict[Location, int] = {}
     repeated: list[Location] = []
     try:
+        _check_depth(text, path)
         node = loader.get_single_node()
         if node is not None:
             _walk(node, (), lines, repeated)
@@ -76,12 +81,23 @@ def read_document(path: Path, *, what: str = "a search space") -> Document:
         raise SpaceError(f"{path} is not YAML: {_one_line(error)}") from error
     except RecursionError as error:
         raise SpaceError(f"{path} is nested too deeply, or an alias holds itself") from error
+    except NOT_A_VALUE as error:
+        raise SpaceError(f"{path} holds a value that is none: {error}") from error
     finally:
         loader.dispose()
     if not isinstance(data, dict):
         found = "empty" if data is None else f"a {type(data).__name__}"
         raise SpaceError(f"{path} is {found}; {what} is a mapping of keys to values")
     return Document(path, data, lines, tuple(repeated))
+
+
+def _check_depth(text: str, path: Path) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=_SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise SpaceError(f"{path} is nested too deeply")
 
 
 def _walk(

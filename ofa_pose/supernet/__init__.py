@@ -4,6 +4,7 @@ from ofa_pose.supernet.calibrate import recalibrate
 from ofa_pose.supernet.ordering import ChannelGroup, channel_groups, order_channels
 from ofa_pose.supernet.supernet import Supernet
 from ofa_pose.supernet.weights import (
+    load_all_but_heads,
     load_state,
     load_supernet,
     load_weights,
@@ -16,6 +17,7 @@ __all__ = [
     "ChannelGroup",
     "Supernet",
     "channel_groups",
+    "load_all_but_heads",
     "load_state",
     "load_supernet",
     "load_weights",

@@ -104,8 +104,7 @@ def _check_skeleton(stored: str | Skeleton, wanted: Skeleton, *, source: str) ->
         raise WeightsError(f"{source} was trained with skeleton {name!r}, not {wanted.name!r}")
     if isinstance(stored, str) and stored not in skeleton_names():
         return  # written before skeletons were written whole
-    own, other = load_skeleton(stored).to_dict(), wanted.to_dict()
-    differing = [key for key, value in own.items() if value != other[key]]
+    differing = load_skeleton(stored).differences(wanted)
     if differing:
         raise WeightsError(
             f"{source} was trained with another skeleton called {name!r}: "

@@ -14,6 +14,7 @@ from torch import Tensor
 from ofa_pose.catalog import load_space
 from ofa_pose.errors import OfaPoseError, WeightsError, listing
 from ofa_pose.files import atomic_path
+from ofa_pose.models import Network
 from ofa_pose.space import SearchSpace
 from ofa_pose.supernet.metadata import (
     WEIGHTS_FORMAT,
@@ -98,6 +99,36 @@ def load_state(module: torch.nn.Module, state: Mapping[str, Tensor], *, source: 
     if faults:
         raise WeightsError(f"{source} does not fit the network: {listing(sorted(faults))}")
     module.load_state_dict(dict(state))
+
+
+def load_all_but_heads(
+    network: Network, state: Mapping[str, Tensor], *, source: str
+) -> tuple[str, ...]:
+    """Load a network's weights, but for the units that give its outputs, which stay as they are.
+
+    For a start from a network that predicts other joints.
+
+    Args:
+        network: filled in place.
+        state: of a network of the same arch; its heads may have any shape.
+        source: the weights, for the message.
+
+    Returns:
+        The names of the units that were left alone.
+
+    Raises:
+        WeightsError: the keys or shapes of the other units do not fit.
+    """
+    heads = tuple(dict.fromkeys(network.plan.outputs))
+    own = network.state_dict()
+
+    def is_kept(name: str) -> bool:
+        return name.startswith(tuple(f"{head}." for head in heads))
+
+    kept = {name: tensor for name, tensor in own.items() if is_kept(name)}
+    others = {name: tensor for name, tensor in state.items() if not is_kept(name)}
+    load_state(network, {**others, **kept}, source=source)
+    return heads
 
 
 def supernet_metadata(supernet: Supernet) -> dict[str, str]:

@@ -167,10 +167,36 @@ def test_a_skeleton_of_ones_own(command, tmp_path):
     from ofa_pose.cli._weights import origin_of
 
     assert origin_of(weights)["skeleton"].joints == ("head", "left", "right")
+    # The same joints of other sigmas are the same to the weights.
     other = three_joints(tmp_path / "other.yaml", 0.3)
     outcome = command(*line, other, "--init", weights, "--out", tmp_path / "b")
-    assert outcome.code == 1
-    assert "another skeleton called 'mine': sigmas differ" in outcome.err
+    assert outcome.code == 0, outcome.err
+    assert "anew" not in outcome.err
+
+
+@pytest.mark.parametrize("kind", [[], ["--arch", "largest"]], ids=["supernet", "network"])
+def test_weights_of_other_joints_give_all_but_the_heads(command, tmp_path, kind):
+    line = [*TRAIN, *kind, "--steps", 1, "--set", "lr=1e-30", "--val-scenes", 1, "--validations", 1]
+    assert command(*line, "--skeleton", "coco", "--out", tmp_path / "coco").code == 0
+    line = [*line, "--skeleton", "crowdpose", "--seed", 5]
+    assert command(*line, "--out", tmp_path / "plain").code == 0
+    init = tmp_path / "coco" / "last.safetensors"
+    inits = [init] if not kind else [init, next((tmp_path / "coco").glob("largest.yaml"))]
+    for number, init in enumerate(inits):
+        out = tmp_path / f"run{number}"
+        outcome = command(*line, "--ordering", "none", "--init", init, "--out", out)
+        assert outcome.code == 0, outcome.err
+        told = [text for text in outcome.err.splitlines() if "start anew" in text]
+        assert len(told) == 1
+        assert "with skeleton 'coco', not 'crowdpose': head1 and head2 start anew" in told[0]
+        coco, plain, mixed = (
+            load_weights(tmp_path / run / "last.safetensors")[0] for run in ("coco", "plain", out)
+        )
+        for name, tensor in mixed.items():
+            if "running" in name or "num_batches" in name:
+                continue  # a step of training moves them
+            origin = plain if "head1." in name or "head2." in name else coco
+            assert bool(((tensor - origin[name]).abs() < 1e-20).all()), name
 
 
 def test_force_does_not_delete_the_supernet_that_is_searched(command, folder):

@@ -64,7 +64,7 @@ def test_without_keypoints(refusal):
 def test_another_joint_count(refusal):
     assert refusal(document(keypoints=[1, 2, 2] * 17)) == (
         "annotation 5 has 17 joints, skeleton 'three' has 3; "
-        "choose the skeleton the file was annotated with"
+        "choose the skeleton the file was annotated with (--data-skeleton, or --skeleton)"
     )
 
 
@@ -96,6 +96,17 @@ def test_beyond_every_picture(refusal):
             "annotation 5: `keypoints`, `bbox` or `area` lies beyond 1,000,000 px"
         )
     assert "must be numbers" in refusal(document(keypoints=[10**400, 2, 2] + [0] * 6))
+
+
+@pytest.mark.parametrize("changes", [{"bbox": [9, 9, -4, 4]}, {"area": -1}])
+def test_negative_sizes(refusal, changes):
+    assert "must not be negative" in refusal(document(**changes))
+
+
+def test_a_number_that_python_does_not_read(refusal):
+    assert refusal('{"images": [{"id": ' + "9" * 5000 + "}]}").startswith(
+        "holds a number of thousands of digits"
+    )
 
 
 def test_joints_in_lists_of_their_own(refusal):
@@ -130,8 +141,9 @@ def test_a_file_name_that_is_none(refusal, wrong):
 
 
 def test_a_crowd_index_that_is_no_number(refusal):
-    images = [{"id": 1, "file_name": "a.jpg", "crowdIndex": "high"}]
-    assert "`crowdIndex` must be a number" in refusal({"images": images, "annotations": []})
+    for wrong in ("high", float("nan"), float("-inf")):
+        images = [{"id": 1, "file_name": "a.jpg", "crowdIndex": wrong}]
+        assert "`crowdIndex` must be a number" in refusal({"images": images, "annotations": []})
 
 
 def test_nested_without_an_end(refusal):

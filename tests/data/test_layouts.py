@@ -70,6 +70,17 @@ def test_every_path_tried_is_named(tmp_path, three):
         open_scenes(tmp_path, split="train", skeleton=three)
 
 
+def test_the_files_own_name_tells_where_its_pictures_lie(tmp_path, three):
+    write(tmp_path, "annotations/person_keypoints_val2017.json", "images/val2017")
+    (tmp_path / "images" / "train2017").mkdir()
+    (tmp_path / "images" / "train").mkdir()
+    path = tmp_path / "annotations" / "person_keypoints_val2017.json"
+    assert len(open_scenes(path, split="train", skeleton=three)) == 1
+    # A name that is no layout's says nothing: the split that is asked for does.
+    other = path.rename(path.with_name("people.json"))
+    assert len(open_scenes(other, split="val", skeleton=three)) == 1
+
+
 def test_absent_folders(tmp_path, three):
     with pytest.raises(DataError, match="there is no dataset folder .*nowhere"):
         open_scenes(tmp_path / "nowhere", skeleton=three)

@@ -10,10 +10,10 @@ import pytest
 
 from ofa_pose.data import SyntheticScenes
 from ofa_pose.data.synth.body import body_plan, random_figure
+from ofa_pose.data.synth.joints import figure_points, label_joints, mixtures_of
 from ofa_pose.data.synth.paint import PARTS, PARTS_STEP, hidden_by_own_body
-from ofa_pose.data.synth.scenes import _keypoints
 from ofa_pose.errors import UsageError
-from ofa_pose.skeleton import load_skeleton
+from ofa_pose.skeleton import Skeleton, load_skeleton
 
 SHARED = [f"{side}_{joint}" for side in ("left", "right") for joint in
           ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")]  # fmt: skip
@@ -128,11 +128,12 @@ def test_hidden_joints_are_1_and_joints_outside_0(three):
     labels = np.zeros((32, 32), np.int16)
     labels[10, 10] = 1 * PARTS_STEP + 1 + PARTS.index("left_forearm")  # seen: figure 1's own
     labels[10, 20] = 2 * PARTS_STEP + 1 + PARTS.index("right_forearm")  # another figure's arm
-    seen = _keypoints(skeleton, points, labels, 1)
+    mixtures = mixtures_of(skeleton)
+    seen = label_joints(mixtures, points, labels, 1)
     np.testing.assert_array_equal(seen, [[10.5, 10.5, 2], [20.5, 10.5, 1], [0, 0, 0]])
     labels[10, 10] = 1 * PARTS_STEP + 1 + PARTS.index("torso")  # one's own torso in front
     labels[10, 20] = -1  # a thing in front
-    np.testing.assert_array_equal(_keypoints(skeleton, points, labels, 1)[:, 2], [1, 1, 0])
+    np.testing.assert_array_equal(label_joints(mixtures, points, labels, 1)[:, 2], [1, 1, 0])
 
 
 def test_the_far_shoulder_is_hidden_by_the_torso():
@@ -148,8 +149,44 @@ def test_the_far_shoulder_is_hidden_by_the_torso():
 
 
 def test_joints_the_figure_lacks_are_refused(three):
-    with pytest.raises(UsageError, match="have no left_hand, right_hand, head"):
-        SyntheticScenes(0, 1, skeleton=three)
+    odd = replace(three, joints=("tail", "right_hand", "wing"))
+    with pytest.raises(UsageError, match="have no tail, wing; they have .* synthetic: {chest"):
+        SyntheticScenes(0, 1, skeleton=odd)
+    odd = replace(three, synthetic=((("neck", 0.5), ("tail", 0.5)), (), ()))
+    with pytest.raises(UsageError, match=r"have no tail \(of left_hand\);"):
+        SyntheticScenes(0, 1, skeleton=odd)
+
+
+def test_every_point_of_the_figure_can_be_a_joint():
+    names = tuple(figure_points())
+    assert set(names) == set(random_figure(np.random.default_rng(0)).points)
+    every = tuple(range(len(names)))
+    skeleton = Skeleton("all", names, every, (), (0.1,) * len(names), every)
+    seen = np.zeros(len(names), bool)
+    source = SyntheticScenes(1, 30, size=96, skeleton=skeleton)
+    for index in range(len(source)):
+        seen |= (source[index].keypoints[:, :, 2] == 2).any(axis=0)
+    assert seen.all(), [name for name, each in zip(names, seen, strict=True) if not each]
+
+
+def test_a_joint_between_points_and_one_by_its_alias(three):
+    chest = (("neck", 0.75), ("pelvis", 0.25))
+    skeleton = replace(
+        three,
+        joints=("chest", "crown", "LWrist"),
+        aliases=((), ("top_head",), ()),
+        synthetic=(chest, (), ()),
+    )
+    mixtures = mixtures_of(skeleton)
+    assert mixtures == (chest, (("top_head", 1.0),), (("left_wrist", 1.0),))
+    points = {name: np.array([8.5, 4.5, 0.0]) for name in ("neck", "top_head", "left_wrist")}
+    points["pelvis"] = np.array([8.5, 20.5, 0.0])
+    labels = np.zeros((32, 32), np.int16)
+    labels[8, 8] = 1 + PARTS.index("torso")
+    seen = label_joints(mixtures, points, labels, 0)
+    np.testing.assert_array_equal(seen[0], [8.5, 8.5, 2])  # a quarter of the way down
+    labels[8, 8] = 1 + PARTS.index("left_forearm")
+    assert label_joints(mixtures, points, labels, 0)[0, 2] == 1  # one's own arm in front
 
 
 @pytest.mark.parametrize("settings", [{"count": 0}, {"size": 8}, {"people": (0, 3)}])

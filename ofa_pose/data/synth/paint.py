@@ -100,6 +100,9 @@ def hidden_by_own_body(name: str, part: str, points: Mapping[str, np.ndarray]) -
     meeting = {
         "neck": ("neck", "torso"),
         "top_head": ("head",),
+        "head": ("head",),
+        "chin": ("head", "neck"),
+        "pelvis": ("torso",),
     }.get(name) or tuple(
         f"{side}_{limb}" for limb, ends in _LIMBS.items() if joint in ends or limb == joint
     )

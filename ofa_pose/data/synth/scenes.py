@@ -10,15 +10,10 @@ import numpy as np
 from ofa_pose.data.fingerprint import fingerprint_of
 from ofa_pose.data.scene import Scene, ground_truth_of
 from ofa_pose.data.synth.backdrop import backdrop, cover, texture
-from ofa_pose.data.synth.body import Figure, body_plan, random_figure
+from ofa_pose.data.synth.body import Figure, random_figure
+from ofa_pose.data.synth.joints import label_joints, mixtures_of
 from ofa_pose.data.synth.look import random_look
-from ofa_pose.data.synth.paint import (
-    PARTS,
-    PARTS_STEP,
-    Canvas,
-    hidden_by_own_body,
-    paint_figure,
-)
+from ofa_pose.data.synth.paint import PARTS, PARTS_STEP, Canvas, paint_figure
 from ofa_pose.errors import UsageError
 from ofa_pose.pose import BOX_AREA_FACTOR
 from ofa_pose.skeleton import Skeleton, load_skeleton
@@ -27,10 +22,6 @@ _SEED = 301  # first word of the seeds: no other use of a user's seed shares thi
 _PERSPECTIVE = 0.10  # how much larger a point one body height nearer appears
 _SEEN_JOINTS = 3  # fewer, and an annotator would not label the person
 _BYTE_SPREAD = 73.9  # standard deviation of a random signed byte
-_JOINTS = {
-    "neck", "top_head", *(f"{side}_{joint}" for side in ("left", "right") for joint in
-    ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")),
-}  # fmt: skip
 
 
 class SyntheticScenes:
@@ -44,11 +35,12 @@ class SyntheticScenes:
         seed: of everything.
         count: number of scenes; scene `i` does not depend on it.
         size: side of the square pictures in pixels.
-        skeleton: name, path or Skeleton; its joints must be joints of the figure.
+        skeleton: name, path or Skeleton; its joints lie at the figure's points of their names, or
+            where its `synthetic` section says.
         people: fewest and most figures a scene.
 
     Raises:
-        UsageError: the figure lacks one of the skeleton's joints.
+        UsageError: it is not known where on the figure one of the skeleton's joints lies.
     """
 
     def __init__(
@@ -61,13 +53,7 @@ class SyntheticScenes:
         people: tuple[int, int] = (1, 5),
     ) -> None:
         self.skeleton = load_skeleton(skeleton)
-        known = _JOINTS | set(body_plan()["face"])
-        absent = [joint for joint in self.skeleton.joints if joint not in known]
-        if absent:
-            raise UsageError(
-                f"skeleton {self.skeleton.name!r}: synthetic figures have no {', '.join(absent)}; "
-                f"they have {', '.join(sorted(known))}"
-            )
+        self._mixtures = mixtures_of(self.skeleton)
         if count < 1 or size < 32 or not 1 <= people[0] <= people[1]:
             raise UsageError(
                 f"synthetic scenes need a count of 1, 32 px and 1 person or more, "
@@ -118,8 +104,8 @@ class SyntheticScenes:
         valid = np.ones(labels.shape, bool)
         owner = np.where(labels > 0, (labels - 1) // PARTS_STEP, -1)
         for number, (_, points, _) in enumerate(crowd):
-            person = _keypoints(self.skeleton, points, labels, number)
-            if (person[:, 2] == 2).sum() < _SEEN_JOINTS:
+            person = label_joints(self._mixtures, points, labels, number)
+            if (person[:, 2] == 2).sum() < min(_SEEN_JOINTS, len(person)):
                 valid &= owner != number
                 continue
             x, y, w, h = outlines[number]
@@ -174,25 +160,6 @@ def _random_crowd(
         }
         crowd.append((figure, points, float(unit)))
     return crowd
-
-
-def _keypoints(
-    skeleton: Skeleton, points: dict[str, np.ndarray], labels: np.ndarray, number: int
-) -> np.ndarray:
-    """Return one figure's (K, 3) x, y, v."""
-    height, width = labels.shape
-    result = np.zeros((skeleton.num_joints, 3), np.float32)
-    for row, name in enumerate(skeleton.joints):
-        x, y, _ = points[name]
-        if not (0 <= x < width and 0 <= y < height):
-            continue
-        shown, part = divmod(int(labels[int(y), int(x)]) - 1, PARTS_STEP)
-        mine = shown == number
-        # The head's top lies on its outline: half of the pixels there are not the head's any more.
-        edge = name == "top_head" and labels[int(y), int(x)] == 0
-        seen = edge or (mine and not hidden_by_own_body(name, PARTS[part], points))
-        result[row] = x, y, 2 if seen else 1
-    return result
 
 
 def _finish(canvas: Canvas, people: int, rng: np.random.Generator) -> np.ndarray:

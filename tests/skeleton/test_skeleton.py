@@ -28,12 +28,14 @@ THREE = {
 
 def write(folder: Path, content: object) -> Path:
     path = folder / "own.yaml"
-    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    path.write_text(
+        content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False)
+    )
     return path
 
 
 def test_the_shipped_skeletons_are_found() -> None:
-    assert list(skeleton_names()) == ["coco", "crowdpose"]
+    assert list(skeleton_names()) == ["aic", "coco", "crowdpose", "mpii"]
 
 
 def test_coco_carries_the_published_constants() -> None:
@@ -57,6 +59,27 @@ def test_crowdpose_carries_the_published_constants() -> None:
     assert crowdpose.flip == (1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 12, 13)
     assert set(crowdpose.matching_order[:6]) == {0, 1, 6, 7, 12, 13}
     assert crowdpose.area_rule == "bbox0.53"
+
+
+def test_mpii_in_the_order_of_its_annotations() -> None:
+    # The order of MPII's MATLAB annotations: 0 r ankle ... 9 head top, 10 r wrist ... 15 l wrist.
+    mpii = load_skeleton("mpii")
+    assert mpii.num_joints == 16
+    assert mpii.joints[:6] == (
+        *("right_ankle", "right_knee", "right_hip"),
+        *("left_hip", "left_knee", "left_ankle"),
+    )
+    assert mpii.joints[6:10] == ("pelvis", "thorax", "upper_neck", "head_top")
+    assert mpii.flip == (5, 4, 3, 2, 1, 0, 6, 7, 8, 9, 15, 14, 13, 12, 11, 10)
+
+
+def test_aic_carries_the_sigmas_of_its_official_evaluation() -> None:
+    aic = load_skeleton("aic")
+    assert aic.num_joints == 14
+    assert aic.joints[0] == "right_shoulder"
+    assert aic.joints[12:] == ("head_top", "neck")
+    assert aic.flip == (3, 4, 5, 0, 1, 2, 9, 10, 11, 6, 7, 8, 12, 13)
+    assert (aic.sigmas[0], aic.sigmas[6], aic.sigmas[13]) == (0.01388152, 0.03909642, 0.01236173)
 
 
 @pytest.mark.parametrize("name", sorted(skeleton_names()))
@@ -118,6 +141,12 @@ def test_an_absent_file_is_named(tmp_path: Path) -> None:
         ({**THREE, "matching_order": ["head", "left"]}, "must name each of the 3 joints once"),
         ({**THREE, "matching_order": "head"}, "'matching_order' must be a list"),
         ({**THREE, "area_rule": "box"}, "expected one of annotated, bbox0.53"),
+        ({**THREE, "aliases": ["top"]}, "'aliases' must map joint names"),
+        ({**THREE, "aliases": {"haed": "top"}}, "unknown joint 'haed'; did you mean 'head'"),
+        ({**THREE, "aliases": {"head": [3]}}, "'head' needs a name or a list of names"),
+        ({**THREE, "synthetic": {"head": 3}}, "'head' needs a point or point: weight"),
+        ({**THREE, "synthetic": {"head": {"neck": 0.5}}}, "weights of 'head' must be .* add up"),
+        ({**THREE, "synthetic": {"head": {"neck": float("nan")}}}, "must be .* add up to 1"),
     ],
 )
 def test_a_bad_declaration_is_refused(tmp_path: Path, content: object, message: str) -> None:
@@ -152,3 +181,47 @@ def test_a_contradiction_is_refused_at_construction(
     skeleton = load_skeleton(write(tmp_path, THREE))
     with pytest.raises(SkeletonError, match=message):
         dataclasses.replace(skeleton, **change)
+
+
+def test_flip_pairs_are_guessed_from_the_names_and_told(tmp_path: Path, caplog) -> None:
+    joints = {"nose": 0.1, "l_hand": 0.1, "FootRight": 0.1, "r_hand": 0.1, "FootLeft": 0.1}
+    with caplog.at_level("INFO"):
+        skeleton = load_skeleton(write(tmp_path, {"format": 1, "name": "g", "joints": joints}))
+        load_skeleton(tmp_path / "own.yaml")
+    assert skeleton.flip == (0, 3, 4, 1, 2)
+    (record,) = caplog.records  # told once, however often it is loaded
+    assert record.getMessage().endswith(
+        "these mirror each other: l_hand and r_hand, FootRight and FootLeft"
+    )
+
+
+def test_a_side_without_its_counterpart_is_no_guess(tmp_path: Path) -> None:
+    content = {"format": 1, "name": "g", "joints": {"left_hand": 0.1, "head": 0.1}}
+    with pytest.raises(SkeletonError, match="left_hand have no counterpart of the other side"):
+        load_skeleton(write(tmp_path, content))
+    assert load_skeleton(write(tmp_path, {**content, "flip": []})).flip == (0, 1)
+
+
+def test_hints_are_read_kept_and_do_not_make_another_skeleton(tmp_path: Path) -> None:
+    hints = {
+        "aliases": {"head": ["top_head", "skull"], "left": "left_wrist"},
+        "synthetic": {"head": {"neck": 0.25, "top_head": 0.75}, "right": "right_hand"},
+    }
+    hinted = load_skeleton(write(tmp_path, {**THREE, **hints}))
+    plain = load_skeleton(write(tmp_path, THREE))
+    assert hinted.aliases == (("top_head", "skull"), ("left_wrist",), ())
+    assert hinted.synthetic == (
+        *((("neck", 0.25), ("top_head", 0.75)), ()),
+        (("right_hand", 1.0),),
+    )
+    assert hinted == plain
+    assert not hinted.differences(plain)
+    again = Skeleton.from_dict(json.loads(json.dumps(hinted.to_dict())))
+    assert (again.aliases, again.synthetic) == (hinted.aliases, hinted.synthetic)
+    assert "aliases" not in plain.to_dict()
+
+
+def test_differences_are_named(tmp_path: Path) -> None:
+    skeleton = load_skeleton(write(tmp_path, THREE))
+    other = dataclasses.replace(skeleton, sigmas=(0.1, 0.1, 0.1), limbs=())
+    assert skeleton.differences(other) == ["limbs", "sigmas"]

@@ -1,0 +1,116 @@
+"""`ofa-pose predict`: a tier's network on pictures, a video or a camera."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ofa_pose.cli import _console
+from ofa_pose.cli._options import DeviceOption, ForceOption, JsonOption, OutOption
+from ofa_pose.cli._weights import check_device
+from ofa_pose.errors import UsageError
+
+EPILOG = (
+    "Example: ofa-pose predict runs/search-litepose-lite0/XS.yaml photo.jpg\n\n"
+    "Example: ofa-pose predict XS.yaml video.mp4 --track --smooth\n\n"
+    "Example: ofa-pose predict XS.yaml 0 --frames 300 --json"
+)
+
+_HOW = (
+    "`ofa-pose search --budget 600M` makes one, runs/search-litepose-lite0/M.yaml, from the "
+    "weights in the box"
+)
+
+
+def command(
+    tier: Annotated[
+        Path | None,
+        typer.Argument(metavar="TIER.yaml", help="What a search or a training wrote."),
+    ] = None,
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Pictures and folders of pictures; or one video; or a camera's number.",
+        ),
+    ] = None,
+    flip: Annotated[
+        bool, typer.Option("--flip", help="Average with the mirrored picture: slower, better.")
+    ] = False,
+    min_score: Annotated[
+        float,
+        typer.Option(
+            "--min-score", min=0.0, max=1.0, help="Leave out people of a lower score; 0: keep all."
+        ),
+    ] = 0.1,
+    overlays: Annotated[
+        bool, typer.Option("--overlays/--no-overlays", help="Draw what was found.")
+    ] = True,
+    track: Annotated[
+        bool, typer.Option("--track", help="Give people of a video ids that stay theirs.")
+    ] = False,
+    smooth: Annotated[
+        bool,
+        typer.Option("--smooth", help="Steady the joints of a video (One-Euro filter; tracks)."),
+    ] = False,
+    frames: Annotated[
+        int | None, typer.Option("--frames", min=1, help="Stop after so many frames.")
+    ] = None,
+    device: DeviceOption = "cpu",
+    out: OutOption = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Find people: skeletons drawn over pictures or frames, and their joints as JSON.
+
+    Writes overlays/ (or overlay.mp4), results.json in COCO's form, and people.json with joints by
+    name. Left limbs are light with white joints, right limbs dark with black joints.
+    """
+    if tier is None:
+        raise UsageError(f"a tier's YAML and something to look at are needed; {_HOW}")
+    if tier.suffix.lower() not in (".yaml", ".yml"):
+        raise UsageError(f"{tier} is not the YAML of a tier, which comes first; {_HOW}")
+    if not sources:
+        raise UsageError(
+            "nothing to look at: give pictures, a folder, a video or the number of a camera"
+        )
+    from ofa_pose.cli._predicting import Request, predict_film, predict_pictures
+    from ofa_pose.export import load_tier
+    from ofa_pose.predict import film_source, find_pictures
+
+    films = [film_source(name) for name in sources]
+    film = films[0] if len(films) == 1 else None
+    if film is None:
+        given = {"--track": track, "--smooth": smooth, "--frames": frames is not None}
+        for option in (option for option, is_given in given.items() if is_given):
+            raise UsageError(f"{option} is for a video or a camera, given alone")
+    if any(isinstance(one, int) for one in films) and film is None:
+        raise UsageError("a camera is given alone, without other sources")
+    pictures = find_pictures(sources) if film is None else []
+    found = load_tier(tier, check_weights=False)
+    check_device(device)
+    request = Request(
+        tier=found,
+        sources=tuple(sources),
+        device=device,
+        flip=flip,
+        min_score=min_score,
+        overlays=overlays,
+        track=track,
+        smooth=smooth,
+        out=out,
+        force=force,
+    )
+    summary = (
+        predict_pictures(request, pictures)
+        if film is None
+        else predict_film(request, film, most=frames)
+    )
+    if as_json:
+        _console.emit_json(summary.document())
+    else:
+        _console.line(summary.text())
+    if summary.interrupted:
+        raise KeyboardInterrupt

@@ -1,0 +1,288 @@
+"""Looks a whole data set over: every fault is counted, and where it was found is kept."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ofa_pose.data.annotations import has_joints, load_document
+from ofa_pose.data.faults import (
+    Finding,
+    image_faults,
+    is_id,
+    number_list,
+    person_faults,
+    person_notes,
+)
+from ofa_pose.data.images import UnreadableImageError, quick_check, read_image
+from ofa_pose.data.scene import Scene, joint_boxes
+from ofa_pose.errors import UsageError
+from ofa_pose.skeleton import Skeleton, load_skeleton, plain_name, skeleton_names
+
+_ALIKE = 0.75  # share of the joints' names that tell a shipped skeleton; files differ in a few
+
+
+@dataclass
+class SetReport:
+    """What a look at a data set found.
+
+    Attributes:
+        counts: how many pictures, people, … there are, by what they are.
+        labelled: joint to the number of people it is labelled in.
+        faults: kind to where it was found, each once.
+        notes: likewise, of what is odd and does no harm.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)
+    labelled: dict[str, int] = field(default_factory=dict)
+    faults: dict[str, list[str]] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def num_faults(self) -> int:
+        """How many faults there are, of all kinds."""
+        return sum(map(len, self.faults.values()))
+
+    def add(self, *findings: Finding) -> None:
+        """Add faults."""
+        for kind, where in findings:
+            self.faults.setdefault(kind, []).append(where)
+
+    def note(self, *findings: Finding) -> None:
+        """Add oddities."""
+        for kind, where in findings:
+            self.notes.setdefault(kind, []).append(where)
+
+
+def recognise_skeleton(document: Mapping[str, Any]) -> Skeleton:
+    """Return the shipped skeleton that an annotation file names the joints of.
+
+    Raises:
+        UsageError: it names none, or other joints.
+    """
+    names: list[str] = []
+    for entry in document.get("categories") or ():
+        if isinstance(entry, dict) and isinstance(entry.get("keypoints"), list):
+            names = [str(name) for name in entry["keypoints"]]
+            break
+    for shipped in map(load_skeleton, skeleton_names()):
+        alike = [
+            plain_name(one) == plain_name(other)
+            for one, other in zip(shipped.joints, names, strict=False)
+        ]
+        if len(names) == shipped.num_joints and sum(alike) >= _ALIKE * len(alike):
+            return shipped
+    told = f"its joints are {', '.join(names)}" if names else "its categories name no joints"
+    raise UsageError(f"which skeleton is this? {told}; give --skeleton NAME|FILE")
+
+
+class SetCheck:
+    """One look at a data set.
+
+    Args:
+        annotations: COCO-keypoint JSON.
+        images: folder of the pictures; None leaves them alone.
+        skeleton: of the annotations; None: the one that the file names.
+        decode: read whole pictures; else only the ends of their files.
+
+    Raises:
+        DataError: the JSON cannot be read at all.
+        UsageError: the skeleton is not known.
+    """
+
+    def __init__(
+        self,
+        annotations: Path,
+        images: Path | None,
+        *,
+        skeleton: Skeleton | None = None,
+        decode: bool = True,
+    ) -> None:
+        self.images = images
+        self.decode = decode
+        document = load_document(annotations)
+        self.skeleton = skeleton or recognise_skeleton(document)
+        self.report = SetReport()
+        self._entries: list[Any] = document["images"]
+        self._annotations: list[Any] = document["annotations"]
+        self._sound: dict[int, dict[str, Any]] = {}
+        self._people: dict[int, list[dict[str, Any]]] = {}
+        self._readable: list[int] = []
+
+    def run(self, progress: Callable[[int, int], None] | None = None) -> SetReport:
+        """Check everything and return the report.
+
+        Args:
+            progress: called with pictures looked at and their number.
+        """
+        self._check_entries()
+        self._check_people()
+        for done, image in enumerate(self._sound.values(), start=1):
+            if self.images is None or self._check_picture(image, self.images):
+                self._readable.append(image["id"])
+            if progress is not None:
+                progress(done, len(self._sound))
+        self._count()
+        return self.report
+
+    def scenes(self, most: int) -> list[Scene]:
+        """Return scenes for the eye, spread over the pictures with people that can be read."""
+        if self.images is None:
+            return []
+        shown = [image for image in self._readable if self._people.get(image)]
+        shown = [shown[i * len(shown) // most] for i in range(most)] if len(shown) > most else shown
+        scenes = []
+        for image in shown:
+            try:
+                picture = read_image(self.images / self._sound[image]["file_name"])
+            except UnreadableImageError:
+                continue  # only its file's ends were looked at
+            scenes.append(self._scene(image, picture))
+        return scenes
+
+    def _check_entries(self) -> None:
+        files: Counter[str] = Counter()
+        with_index = 0
+        for image in self._entries:
+            findings = list(image_faults(image))
+            self.report.add(*findings)
+            if findings:
+                continue
+            name = f"image {image['id']} ({image['file_name']!a:.60})"
+            if image["id"] in self._sound:
+                self.report.add(("image ids used twice", name))
+                continue
+            files[image["file_name"]] += 1
+            with_index += "crowdIndex" in image
+            self._sound[image["id"]] = image
+        for file, uses in files.items():
+            if uses > 1:
+                self.report.add(
+                    ("pictures listed under several ids", f"{file!a:.60}: {uses} times")
+                )
+        if 0 < with_index < len(self._sound):
+            few = f"{with_index} of {len(self._sound)}"
+            self.report.note(("`crowdIndex` is not given for every image, so it is not used", few))
+
+    def _check_people(self) -> None:
+        ids: set[int] = set()
+        poses: dict[tuple[Any, ...], Any] = {}
+        for annotation in self._annotations:
+            if not isinstance(annotation, dict):
+                self.report.add(
+                    ("entries of `annotations` that are no objects", f"{annotation!a:.40}")
+                )
+                continue
+            number: Any = annotation.get("id")
+            image: Any = annotation.get("image_id")
+            name = f"annotation {number!a:.30}"
+            if not is_id(number):
+                self.report.add(("annotation ids that are no whole numbers", name))
+            elif number in ids:
+                self.report.add(("annotation ids used twice", name))
+            else:
+                ids.add(number)
+            if not is_id(image) or image not in self._sound:
+                where = f"{name}: image {image!a:.30}"
+                self.report.add(("annotations of images that are not listed", where))
+                continue
+            size = _stated_size(self._sound[image])
+            findings = list(person_faults(annotation, self.skeleton, size))
+            self.report.add(*findings)
+            self.report.note(*person_notes(annotation, self.skeleton))
+            person = self._person(annotation)
+            if person is None:
+                continue
+            self._people.setdefault(image, []).append(person)
+            pose = (image, *person["keypoints"])
+            if has_joints(person) and pose in poses:
+                self.report.add(("people annotated twice", f"{name} is {poses[pose]!a:.30}"))
+            poses.setdefault(pose, number)
+
+    def _person(self, annotation: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return what of an annotation can be drawn and counted; None if its joints cannot."""
+        given = annotation.get("keypoints") or [0] * (3 * self.skeleton.num_joints)
+        points = number_list(given, 3 * self.skeleton.num_joints)
+        if points is None:
+            return None
+        labelled = int((points[2::3] > 0).sum())
+        return {
+            "keypoints": points.tolist(),
+            "num_keypoints": labelled,
+            "iscrowd": int(annotation.get("iscrowd") == 1),
+        }
+
+    def _check_picture(self, image: Mapping[str, Any], folder: Path) -> bool:
+        path = folder / image["file_name"]
+        name = f"{image['file_name']!a:.60}"
+        try:
+            reason = quick_check(path)
+        except OSError as error:
+            self.report.add(("pictures that are not there", f"{name}: {error.strerror or error}"))
+            return False
+        size = _stated_size(image)
+        if reason is None and self.decode:
+            try:
+                # Sizes are compared here, so that they are told apart from damage.
+                picture = read_image(path)
+                if size is not None and picture.shape[:2] != size:
+                    read_image(path, size)  # turned as its EXIF says it may fit
+            except UnreadableImageError as error:
+                reason = str(error)
+                if reason.startswith("the picture is"):
+                    self.report.add(("sizes that are not the picture's", f"{name}: {reason}"))
+                    return False
+        if reason is not None:
+            self.report.add(("pictures that are damaged", f"{name}: {reason}"))
+        return reason is None
+
+    def _count(self) -> None:
+        everyone = [person for people in self._people.values() for person in people]
+        with_joints = [person for person in everyone if has_joints(person)]
+        points = np.array([person["keypoints"] for person in with_joints], np.float64)
+        labelled = (points.reshape(len(with_joints), -1, 3)[:, :, 2] > 0).sum(axis=0)
+        joints = labelled.tolist() if with_joints else [0] * self.skeleton.num_joints
+        self.report.labelled.update(zip(self.skeleton.joints, joints, strict=True))
+        self.report.counts.update(
+            {
+                "pictures": len(self._entries),
+                "with people": sum(
+                    any(map(has_joints, people)) for people in self._people.values()
+                ),
+                "annotations": len(self._annotations),
+                "people with keypoints": len(with_joints),
+                "people without keypoints": sum(
+                    not person["iscrowd"] and not person["num_keypoints"] for person in everyone
+                ),
+                "crowds": sum(person["iscrowd"] for person in everyone),
+                "labelled joints": int(sum(joints)),
+            }
+        )
+
+    def _scene(self, image: int, picture: np.ndarray) -> Scene:
+        people = [person["keypoints"] for person in self._people[image] if has_joints(person)]
+        keypoints = np.array(people, np.float32).reshape(-1, self.skeleton.num_joints, 3)
+        return Scene(
+            image=picture,
+            keypoints=keypoints,
+            valid=np.ones(picture.shape[:2], bool),
+            image_id=image,
+            boxes=joint_boxes(keypoints),
+            areas=np.zeros(len(keypoints), np.float32),
+        )
+
+
+def _stated_size(image: Mapping[str, Any]) -> tuple[int, int] | None:
+    height, width = image.get("height"), image.get("width")
+    return None if height is None or width is None else (height, width)
+
+
+def first_of(found: Sequence[str], most: int) -> str:
+    """Return the first few of what was found, in one line."""
+    more = f"; and {len(found) - most} more" if len(found) > most else ""
+    return "; ".join(found[:most]) + more

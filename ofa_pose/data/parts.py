@@ -1,0 +1,111 @@
+"""One annotation file cut into several whose pictures differ."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ofa_pose.data.faults import image_faults, is_id
+from ofa_pose.errors import DataError, UsageError
+
+_SEED = 501  # first word of the seeds: no other use of a user's seed shares this stream of numbers
+
+
+def split_document(
+    document: Mapping[str, Any],
+    shares: Mapping[str, float],
+    *,
+    seed: int,
+    same: Callable[[Mapping[str, Any]], str],
+) -> dict[str, dict[str, Any]]:
+    """Cut a COCO JSON into parts at random; a pure function of its images and the seed.
+
+    Whatever else the file holds is kept in every part. Annotations go with their image.
+
+    Args:
+        document: lists `images` and `annotations`.
+        shares: name of each part to its share; together at most 1, what is left is in no part.
+        seed: of the permutation that parts are cut from.
+        same: image to a text; images of one text show the same picture and stay together.
+
+    Raises:
+        UsageError: impossible shares.
+        DataError: there are too few pictures.
+    """
+    if not shares or any(not 0 < share <= 1 for share in shares.values()):
+        raise UsageError(f"shares must lie above 0 and at most at 1, got {dict(shares)}")
+    total = math.fsum(shares.values())
+    if total > 1 + 1e-9:
+        raise UsageError(f"shares must add up to at most 1, got {total:g}")
+    _refuse_doubtful(document)
+    pictures: dict[str, list[Any]] = {}
+    for image in document["images"]:
+        pictures.setdefault(same(image), []).append(image["id"])
+    groups = list(pictures.values())
+    order = np.random.default_rng([_SEED, seed]).permutation(len(groups))
+    part_of: dict[Any, str] = {}
+    start, reached = 0, 0.0
+    for name, share in shares.items():
+        reached += share
+        end = round(reached * len(groups))
+        if start == end:
+            raise DataError(f"{len(groups)} pictures are too few: part {name!r} would be empty")
+        for place in order[start:end].tolist():
+            part_of.update(dict.fromkeys(groups[place], name))
+        start = end
+    return {
+        name: {
+            **document,
+            "images": [each for each in document["images"] if part_of.get(each["id"]) == name],
+            "annotations": [
+                each for each in document["annotations"] if part_of.get(each["image_id"]) == name
+            ],
+        }
+        for name in shares
+    }
+
+
+def _refuse_doubtful(document: Mapping[str, Any]) -> None:
+    """Refuse a document of which it is not certain what belongs to which picture."""
+    for image in document["images"]:
+        for kind, where in image_faults(image):
+            raise DataError(f"{kind}: {where}; ofa-pose data check lists every fault")
+    ids = {image["id"] for image in document["images"]}
+    if len(ids) < len(document["images"]):
+        raise DataError(f"{len(document['images']) - len(ids)} image ids are used twice")
+    strays = sum(
+        not isinstance(each, dict) or not is_id(each.get("image_id")) or each["image_id"] not in ids
+        for each in document["annotations"]
+    )
+    if strays:
+        raise DataError(
+            f"{strays} annotations are of no image that is listed; "
+            "ofa-pose data check lists every fault"
+        )
+
+
+def same_content(document: Mapping[str, Any], folder: Path | None) -> dict[str, str]:
+    """Return file name to a text that is equal for files of equal content.
+
+    Only files of equal size are read. Without a folder, or where a file is not there, its name
+    alone tells.
+    """
+    names = list(dict.fromkeys(image["file_name"] for image in document["images"]))
+    sizes: dict[int, list[str]] = {}
+    found = {name: name for name in names}
+    if folder is None:
+        return found
+    for name in names:
+        try:
+            sizes.setdefault((folder / name).stat().st_size, []).append(name)
+        except OSError:
+            continue
+    for alike in sizes.values():
+        for name in alike if len(alike) > 1 else ():
+            found[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    return found

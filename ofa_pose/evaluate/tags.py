@@ -1,0 +1,289 @@
+"""How well a network's tags tell people apart, and how much AP is lost where they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ofa_pose.data import Scene, SceneSource, normalize
+from ofa_pose.evaluate.detections import Detections, results_of
+from ofa_pose.evaluate.oracle import Truth, group_by_truth
+from ofa_pose.evaluate.pictures import PictureBatch, picture_batches
+from ofa_pose.evaluate.predict import (
+    Progress,
+    check_joints,
+    device_of,
+    in_eval_mode,
+    labelled,
+    person_in_picture,
+)
+from ofa_pose.pose import (
+    DecodeSettings,
+    Person,
+    decode_outputs,
+    evaluate_predictions,
+    fuse_outputs,
+    person_to_result,
+)
+from ofa_pose.pose.candidates import find_candidates
+from ofa_pose.pose.refine import positions
+from ofa_pose.skeleton import Skeleton
+from ofa_pose.space import SearchSpace
+
+_DEFAULT = DecodeSettings()
+
+
+@dataclass(frozen=True)
+class TagDiagnostics:
+    """Distances of tags at the labelled joints, and AP with and without help in grouping.
+
+    Distances are NaN where there is nothing to measure.
+
+    Attributes:
+        within: mean distance of a joint's tag to the mean tag of its person, over people of two
+            or more labelled joints.
+        between: mean distance of the mean tags of two people in one picture, over all pairs.
+        nearest: mean distance of a person's mean tag to the nearest other's in the picture.
+        confused: share of the pairs whose mean tags are nearer than `DecodeSettings.tag_distance`,
+            below which decoding takes two joints for one person's.
+        people: how many people `within` is the mean of.
+        pairs: how many pairs `between` is the mean of.
+        ap: OKS-AP of the network as it is, a fraction.
+        oracle_ap: OKS-AP if the same candidates are grouped by the labels instead of the tags.
+    """
+
+    within: float
+    between: float
+    nearest: float
+    confused: float
+    people: int
+    pairs: int
+    ap: float
+    oracle_ap: float
+
+    @property
+    def lost_ap(self) -> float:
+        """How much AP the tags lose: what the labels' grouping gains."""
+        return self.oracle_ap - self.ap
+
+
+def tag_diagnostics(
+    network: nn.Module,
+    source: SceneSource,
+    *,
+    resolution: int,
+    space: SearchSpace,
+    flip: bool = False,
+    batch_size: int = 8,
+    fit: str = "short",
+    settings: DecodeSettings = _DEFAULT,
+    progress: Progress | None = None,
+) -> TagDiagnostics:
+    """Return tag distances and the AP with oracle grouping of a network over labelled scenes.
+
+    Distances are those of the network's plain pass, one tag a joint, read at the cell of the tag
+    map that the label lies in, as the tag loss does. One process measures all scenes.
+
+    Args:
+        network: as in `predict_scenes`.
+        source: labelled scenes.
+        resolution: pixels, usually the arch's.
+        space: its pixel mean and deviation are used.
+        flip: both APs with the flip test.
+        batch_size: most pictures a batch.
+        fit: as in `predict_scenes`.
+        settings: constants of decoding.
+        progress: called after every batch with the number of pictures done.
+
+    Raises:
+        DataError: nobody is labelled in the source, or pictures that cannot be used.
+        SkeletonError: the network predicts another number of joints.
+        WeightsError: the network gives NaN or infinite values.
+    """
+    scenes = _Remembered(source)
+    spread = _Spread(settings.tag_distance)
+    found: list[Detections] = []
+    grouped: list[Detections] = []
+    device = device_of(network)
+    with in_eval_mode(network), torch.inference_mode():
+        for batch in picture_batches(scenes, resolution=resolution, batch_size=batch_size, fit=fit):
+            images = normalize(batch.images.to(device), space.pixel_mean, space.pixel_std)
+            images = images.contiguous(memory_format=torch.channels_last)
+            outputs = network(images)
+            check_joints(outputs, source.skeleton)
+            mirrored = network(images.flip(3)) if flip else None
+            size = (images.shape[2], images.shape[3])
+            people = decode_outputs(
+                outputs,
+                source.skeleton,
+                size=size,
+                flipped_outputs=mirrored,
+                settings=settings,
+            )
+            truths = [
+                _truth(scenes.seen[image_id], matrix, source.skeleton)
+                for image_id, matrix in zip(batch.image_ids, batch.to_picture, strict=True)
+            ]
+            for maps, truth in zip(_tag_maps(outputs), truths, strict=True):
+                spread.add(maps, truth, size=size)
+            found += _detections(batch, people)
+            oracle = _oracle_people(
+                outputs, mirrored, truths, source.skeleton, size=size, settings=settings
+            )
+            grouped += _detections(batch, oracle)
+            if progress is not None:
+                progress(len(found))
+    truth = labelled(source)
+    ap, oracle_ap = (
+        evaluate_predictions(truth, results_of(people), source.skeleton)["AP"]
+        for people in (found, grouped)
+    )
+    return spread.diagnostics(ap=ap, oracle_ap=oracle_ap)
+
+
+class _Remembered:
+    """A source that keeps the labels of the scenes that were read, without their pictures."""
+
+    def __init__(self, source: SceneSource) -> None:
+        self.source = source
+        self.skeleton = source.skeleton
+        self.seen: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Scene:
+        scene = self.source[index]
+        self.seen[scene.image_id] = scene.keypoints, scene.areas
+        return scene
+
+    def ground_truth(self) -> dict[str, Any]:
+        return self.source.ground_truth()
+
+    def fingerprint(self) -> str:
+        return self.source.fingerprint()
+
+
+@dataclass
+class _Spread:
+    """Gathers distances, picture by picture."""
+
+    tag_distance: float
+    within: list[float] = field(default_factory=list)
+    between: list[float] = field(default_factory=list)
+    nearest: list[float] = field(default_factory=list)
+
+    def add(self, tags: np.ndarray, truth: Truth, *, size: tuple[int, int]) -> None:
+        """Add a picture: tags `(K, h, w)` of an input of `size` (H, W)."""
+        _, height, width = tags.shape
+        means = []
+        for person in truth.keypoints:
+            x, y = person[:, 0], person[:, 1]
+            inside = (x >= 0) & (y >= 0) & (x < size[1]) & (y < size[0])
+            joints = np.flatnonzero((person[:, 2] > 0) & inside)
+            if len(joints) == 0:
+                continue
+            rows = (y[joints] * height / size[0]).astype(np.int64)
+            columns = (x[joints] * width / size[1]).astype(np.int64)
+            own = tags[joints, rows, columns].astype(np.float64)
+            means.append(own.mean())
+            if len(joints) > 1:
+                self.within.append(float(np.abs(own - own.mean()).mean()))
+        if len(means) > 1:
+            apart = np.abs(np.subtract.outer(means, means))
+            self.between += apart[np.triu_indices(len(means), 1)].tolist()
+            np.fill_diagonal(apart, np.inf)
+            self.nearest += apart.min(axis=1).tolist()
+
+    def diagnostics(self, *, ap: float, oracle_ap: float) -> TagDiagnostics:
+        """Return the means, beside the two APs."""
+        return TagDiagnostics(
+            within=_mean(self.within),
+            between=_mean(self.between),
+            nearest=_mean(self.nearest),
+            confused=_mean([float(apart < self.tag_distance) for apart in self.between]),
+            people=len(self.within),
+            pairs=len(self.between),
+            ap=ap,
+            oracle_ap=oracle_ap,
+        )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _tag_maps(outputs: Sequence[Tensor]) -> np.ndarray:
+    """Return `(N, K, h, w)` tags of the first output."""
+    first = outputs[0]
+    return first[:, first.shape[1] // 2 :].float().cpu().numpy()
+
+
+def _truth(labels: tuple[np.ndarray, np.ndarray], matrix: np.ndarray, skeleton: Skeleton) -> Truth:
+    """Return a picture's labels in pixels of the network's input; `matrix` leads back."""
+    points, areas = labels
+    keypoints = points.astype(np.float64)
+    backward = np.linalg.inv(matrix[:, :2])
+    keypoints[..., :2] = (keypoints[..., :2] - matrix[:, 2]) @ backward.T
+    scales = np.sqrt(np.maximum(areas, 0) * abs(np.linalg.det(backward)))
+    return Truth(keypoints, 2 * scales[:, None] * np.array(skeleton.sigmas))
+
+
+def _oracle_people(
+    outputs: Sequence[Tensor],
+    mirrored: Sequence[Tensor] | None,
+    truths: Sequence[Truth],
+    skeleton: Skeleton,
+    *,
+    size: tuple[int, int],
+    settings: DecodeSettings,
+) -> list[list[Person]]:
+    """Return the people of each picture if its candidates are grouped by the labels."""
+    heatmaps, tags = fuse_outputs(
+        outputs, size=size, flipped_outputs=mirrored, skeleton=skeleton, project=True
+    )
+    pictures = []
+    for maps, picture_tags, truth in zip(
+        heatmaps.cpu().numpy(), tags.movedim(-1, 1).cpu().numpy(), truths, strict=True
+    ):
+        candidates = find_candidates(
+            maps,
+            picture_tags,
+            window=settings.window,
+            count=settings.max_people,
+            threshold=settings.threshold,
+        )
+        cells, scores, person_scores = group_by_truth(candidates, maps, truth)
+        keypoints = np.zeros((*scores.shape, 3))
+        people, joints = np.nonzero(scores > 0)
+        keypoints[people, joints, :2] = positions(
+            maps, joints, cells[people, joints], reference=False
+        )
+        keypoints[..., 2] = scores
+        pictures.append(
+            [
+                Person(keypoints=keypoints[person], score=float(score))
+                for person, score in enumerate(person_scores)
+            ]
+        )
+    return pictures
+
+
+def _detections(batch: PictureBatch, pictures: Sequence[Sequence[Person]]) -> list[Detections]:
+    return [
+        Detections(
+            place,
+            image_id,
+            tuple(
+                person_to_result(person_in_picture(person, matrix), image_id) for person in people
+            ),
+        )
+        for place, image_id, matrix, people in zip(
+            batch.places, batch.image_ids, batch.to_picture, pictures, strict=True
+        )
+    ]

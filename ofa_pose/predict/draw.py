@@ -1,0 +1,141 @@
+"""People drawn over their picture: a colour a person, left and right told apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from ofa_pose.errors import UsageError
+from ofa_pose.pose import Person
+from ofa_pose.predict.sides import Side, joint_sides, limb_sides
+from ofa_pose.skeleton import Skeleton
+
+Colour = tuple[int, int, int]
+
+COLOURS: tuple[Colour, ...] = (
+    (242, 84, 72), (66, 152, 246), (250, 196, 48), (88, 200, 96),
+    (214, 92, 224), (250, 138, 40), (48, 206, 198), (152, 118, 250),
+)  # fmt: skip
+"""RGB of the people, taken in turn."""
+_BLACK, _WHITE = (20, 20, 20), (255, 255, 255)
+_DOTS = {Side.LEFT: _WHITE, Side.RIGHT: _BLACK}
+_SHADES = {Side.LEFT: (_WHITE, 0.35), Side.RIGHT: (_BLACK, 0.35), Side.MIDDLE: (_WHITE, 0.0)}
+_PERSONS_PER_WIDTH = 50  # how much longer a person is than a limb is wide
+_WIDTHS = (2, 12)
+_SUBPIXEL_BITS = 4
+_FARTHEST = 2**24  # where drawing with fractions of a pixel would leave 32 bits
+
+
+def draw_people(
+    image: np.ndarray,
+    people: Sequence[Person],
+    skeleton: Skeleton,
+    *,
+    ids: Sequence[int] | None = None,
+    min_joint: float = 0.1,
+) -> np.ndarray:
+    """Return a copy of a picture with the people drawn in.
+
+    Every person has a colour; the left side is a light tint of it with white joints, the right
+    side a dark shade with black joints, what lies in the middle the colour itself.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        people: in the picture's pixels; the first is drawn last, on top.
+        skeleton: K joints.
+        ids: of the people, one each: the colour follows the id, which is written beside them.
+        min_joint: joints with a lower score are left out.
+
+    Raises:
+        UsageError: the number of ids or of joints does not fit.
+    """
+    if ids is not None and len(ids) != len(people):
+        raise UsageError(f"{len(ids)} ids were given for {len(people)} people")
+    canvas = np.ascontiguousarray(image).copy()
+    numbers = range(len(people)) if ids is None else ids
+    for number, person in reversed(list(zip(numbers, people, strict=True))):
+        if len(person.keypoints) != skeleton.num_joints:
+            raise UsageError(
+                f"a person has {len(person.keypoints)} joints, skeleton {skeleton.name!r} has "
+                f"{skeleton.num_joints}"
+            )
+        colour = COLOURS[number % len(COLOURS)]
+        shown = (person.keypoints[:, 2] > 0) & (person.keypoints[:, 2] >= min_joint)
+        if not shown.any():
+            continue
+        width = _limb_width(person.keypoints[shown, :2])
+        _draw_person(canvas, person.keypoints, shown, skeleton, colour=colour, width=width)
+        if ids is not None:
+            _write_id(canvas, str(number), person.keypoints[shown, :2], colour, width=width)
+    return canvas
+
+
+def _draw_person(
+    canvas: np.ndarray,
+    keypoints: np.ndarray,
+    shown: np.ndarray,
+    skeleton: Skeleton,
+    *,
+    colour: Colour,
+    width: int,
+) -> None:
+    # Drawing functions put pixel centres at whole numbers.
+    fixed = np.round((keypoints[:, :2] - 0.5) * 2**_SUBPIXEL_BITS)
+    places = np.clip(fixed, -_FARTHEST, _FARTHEST).astype(int).tolist()
+    limbs = [
+        (places[first], places[second], _shade(colour, side))
+        for (first, second), side in zip(skeleton.limbs, limb_sides(skeleton), strict=True)
+        if shown[first] and shown[second]
+    ]
+    for start, end, _ in limbs:
+        _line(canvas, start, end, _BLACK, width + 2)
+    for start, end, shade in limbs:
+        _line(canvas, start, end, shade, width)
+    for place, side, seen in zip(places, joint_sides(skeleton), shown, strict=True):
+        if seen:
+            _dot(canvas, place, _BLACK, 0.85 * width + 1)
+            _dot(canvas, place, colour, 0.85 * width)
+            if side in _DOTS:
+                _dot(canvas, place, _DOTS[side], 0.5 * width)
+
+
+def _line(canvas: np.ndarray, start: list[int], end: list[int], colour: Colour, width: int) -> None:
+    cv2.line(canvas, start, end, colour, width, cv2.LINE_AA, shift=_SUBPIXEL_BITS)
+
+
+def _dot(canvas: np.ndarray, place: list[int], colour: Colour, radius: float) -> None:
+    fixed = max(1, round(radius * 2**_SUBPIXEL_BITS))
+    cv2.circle(canvas, place, fixed, colour, cv2.FILLED, cv2.LINE_AA, shift=_SUBPIXEL_BITS)
+
+
+def _write_id(
+    canvas: np.ndarray, text: str, points: np.ndarray, colour: Colour, *, width: int
+) -> None:
+    """Write an id above a person's topmost joint, inside the picture."""
+    scale = 0.2 + 0.1 * width
+    (length, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    x, y = points[points[:, 1].argmin()]
+    left = int(np.clip(x - length / 2, 0, max(0, canvas.shape[1] - length)))
+    bottom = int(np.clip(y - 2 * width, height + 1, max(height + 1, canvas.shape[0] - 2)))
+    for ink, thickness in ((_BLACK, 1 + width), (colour, 1 + width // 4)):
+        cv2.putText(
+            canvas, text, (left, bottom), cv2.FONT_HERSHEY_SIMPLEX, scale, ink, thickness,
+            cv2.LINE_AA,
+        )  # fmt: skip
+
+
+def _limb_width(points: np.ndarray) -> int:
+    """Return the width of a person's limbs in pixels, by how large the person is."""
+    extent = math.hypot(*np.ptp(points, axis=0))
+    return int(np.clip(round(extent / _PERSONS_PER_WIDTH), *_WIDTHS))
+
+
+def _shade(colour: Colour, side: Side) -> Colour:
+    towards, share = _SHADES[side]
+    red, green, blue = (
+        round(own * (1 - share) + other * share) for own, other in zip(colour, towards, strict=True)
+    )
+    return red, green, blue

@@ -1,0 +1,67 @@
+"""What was found as JSON: COCO's results, and a form that a person can read."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ofa_pose.files import atomic_path
+from ofa_pose.pose import Person, person_to_result
+from ofa_pose.skeleton import Skeleton
+
+_PLACE_DIGITS, _SCORE_DIGITS = 2, 4
+
+
+def coco_result(person: Person, image_id: int, *, track_id: int | None = None) -> dict[str, Any]:
+    """Return a COCO keypoint result, rounded to hundredths of a pixel; `track_id` where given."""
+    result = person_to_result(person, image_id)
+    result["keypoints"] = [
+        round(value, _SCORE_DIGITS if place % 3 == 2 else _PLACE_DIGITS)
+        for place, value in enumerate(result["keypoints"])
+    ]
+    result["bbox"] = [round(value, _PLACE_DIGITS) for value in result["bbox"]]
+    result["area"] = round(result["area"], _PLACE_DIGITS)
+    result["score"] = round(result["score"], _SCORE_DIGITS)
+    return result if track_id is None else {**result, "track_id": track_id}
+
+
+def describe_person(
+    person: Person, skeleton: Skeleton, *, track_id: int | None = None
+) -> dict[str, Any]:
+    """Return a person as score, box (x, y, width, height) and joints by name: x, y, score.
+
+    Joints that were not found are left out.
+    """
+    result = coco_result(person, 0, track_id=track_id)
+    numbers = result["keypoints"]
+    joints = {
+        name: numbers[3 * joint : 3 * joint + 3]
+        for joint, name in enumerate(skeleton.joints)
+        if person.keypoints[joint, 2] > 0
+    }
+    track = {} if track_id is None else {"track_id": track_id}
+    return {**track, "score": result["score"], "bbox": result["bbox"], "joints": joints}
+
+
+@contextlib.contextmanager
+def json_list(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Yield what appends an entry, one a line, to a JSON list that need not fit into memory.
+
+    The file is there, whole, once the block has ended without an error.
+
+    Raises:
+        OfaPoseError: the file cannot be written.
+    """
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        separator = "[\n"
+
+        def append(entry: Mapping[str, Any]) -> None:
+            nonlocal separator
+            stream.write(separator + json.dumps(entry, allow_nan=False))
+            separator = ",\n"
+
+        yield append
+        stream.write("[]\n" if separator == "[\n" else "\n]\n")

@@ -1,0 +1,141 @@
+"""data check and data split as a user runs them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ofa_pose.data import open_scenes
+
+
+@pytest.fixture
+def people(command, tmp_path):
+    """A data set of synthetic people."""
+    folder = tmp_path / "people"
+    assert command("data", "synth", folder, "--count", 12, "--size", 96).code == 0
+    return folder
+
+
+def change(folder, edit):
+    path = folder / "annotations" / "train.json"
+    document = json.loads(path.read_text())
+    edit(document)
+    path.write_text(json.dumps(document))
+
+
+def test_check_of_a_sound_set(command, people, tmp_path):
+    sheet = tmp_path / "look.png"
+    outcome = command("data", "check", people, "--sheet", sheet)
+    assert outcome.code == 0, outcome.out
+    assert "skeleton 'crowdpose', 14 joints" in outcome.out
+    assert "no faults" in outcome.out
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    document = json.loads(command("data", "check", people, "--sheet", sheet, "--json").out)
+    assert document["counts"]["pictures"] == 12
+    assert document["faults"] == {}
+
+
+def test_check_names_what_it_finds(command, people, tmp_path):
+    def spoil(document):
+        labelled = [a for a in document["annotations"] if a["num_keypoints"]]
+        labelled[0]["keypoints"][2] = 5
+        labelled[1]["bbox"][2] = -4
+        document["images"][3]["file_name"] = "gone.jpg"
+
+    change(people, spoil)
+    outcome = command("data", "check", people, "--sheet", tmp_path / "look.png")
+    assert outcome.code == 1
+    assert outcome.err.count("error") == 0
+    assert "fault: visibility flags other than 0, 1 and 2: 1 (annotation" in outcome.out
+    assert "fault: boxes of negative or no width or height: 1" in outcome.out
+    assert "fault: pictures that are not there: 1 ('gone.jpg': No such file" in outcome.out
+    assert "3 faults" in outcome.out
+
+
+def test_annotations_without_their_pictures(command, people, tmp_path):
+    path = people / "annotations" / "train.json"
+    alone = tmp_path / "alone.json"
+    alone.write_bytes(path.read_bytes())
+    assert command("data", "check", alone, "--no-pictures").code == 0
+    outcome = command("data", "check", alone)
+    assert (outcome.code, outcome.err.count("\n")) == (1, 1)
+    assert "no images of split" in outcome.err
+    parts = command("data", "split", alone, "--out", tmp_path / "parts")
+    assert parts.code == 0
+    assert "give --images" in parts.out
+
+
+def test_split_gives_sets_that_every_verb_opens(command, people, tmp_path):
+    out = tmp_path / "parts"
+    line = ["data", "split", people, "--out", out, "--seed", 3]
+    outcome = command(*line, "--json")
+    assert outcome.code == 0, outcome.err
+    listed = json.loads(outcome.out)["parts"]
+    assert [part["part"] for part in listed] == ["train", "calibrate", "search", "report"]
+    assert sum(part["pictures"] for part in listed) == 12
+    for part in listed:
+        assert len(open_scenes(out, split=part["part"], skeleton="crowdpose")) == part["pictures"]
+        # By the file alone, whatever split a verb asks for.
+        scenes = open_scenes(part["file"], split="val", skeleton="crowdpose")
+        assert scenes[0].image.shape == (96, 96, 3)
+    before = {path: path.read_bytes() for path in (out / "annotations").iterdir()}
+    refused = command(*line)
+    assert refused.code == 2
+    assert "--force" in refused.err
+    assert command(*line, "--force").code == 0
+    assert {path: path.read_bytes() for path in (out / "annotations").iterdir()} == before
+
+
+def test_split_never_overwrites_what_it_splits(command, people):
+    before = (people / "annotations" / "train.json").read_bytes()
+    outcome = command("data", "split", people, "--out", people, "--force")
+    assert outcome.code == 2
+    assert "is what is split" in outcome.err
+    assert (people / "annotations" / "train.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (["train"], "has no share"),
+        (["=0.5"], "cannot read --part '=0.5'"),
+        (["../x=0.5"], "cannot read --part"),
+        (["a=0.5", "a=0.2"], "given twice"),
+        (["a=0.9", "b=0.9"], "add up to at most 1"),
+        (["a=nan"], "shares must lie"),
+    ],
+)
+def test_parts_that_cannot_be(command, people, tmp_path, parts, expected):
+    options = [option for part in parts for option in ("--part", part)]
+    outcome = command("data", "split", people, "--out", tmp_path / "parts", *options)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1), outcome.err
+    assert expected in outcome.err
+
+
+BROKEN = {
+    "empty": "",
+    "truncated": '{"images": [{"id": 1, "file_na',
+    "null": "null",
+    "digits": '{"images": [{"id": ' + "9" * 5000 + "}]}",
+    "deep": "[" * 100_000,
+    "lists": '{"images": [[1]], "annotations": [[2]], "categories": [3]}',
+    "words": '{"images": "all", "annotations": "none"}',
+    "categories": '{"images": [], "annotations": [], "categories": {"a": 1}}',
+    "half": '{"images": [{"id": 1, "file_name": "\\ud800.jpg"}], "annotations": []}',
+    "ids": '{"images": [{"id": 1e999, "file_name": "a"}], "annotations": [{"id": {}}]}',
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("verb", ["check", "split"])
+def test_broken_files_are_one_line_or_faults(command, tmp_path, verb, content):
+    (tmp_path / "images").mkdir()
+    path = tmp_path / "people.json"
+    path.write_text(content)
+    line = ["data", verb, path]
+    line += ["--skeleton", "coco"] if verb == "check" else ["--out", tmp_path / "parts"]
+    outcome = command(*line)
+    assert outcome.code in (1, 2) or "no faults" in outcome.out
+    assert "bug" not in outcome.err
+    assert outcome.err.count("error: ") <= 1
+    assert Path("check-people.png").exists() is False

@@ -1,0 +1,100 @@
+"""A skeleton of one's own, declared in YAML alone, goes through every verb."""
+
+import json
+
+import yaml
+
+FIVE = {
+    "format": 1,
+    "name": "five",
+    "joints": {"crown": 0.08, "chest": 0.1, "HandLeft": 0.09, "HandRight": 0.09, "feet": 0.12},
+    "limbs": [["crown", "chest"], ["chest", "HandLeft"], ["chest", "HandRight"], ["chest", "feet"]],
+    "aliases": {"crown": "top_head", "HandLeft": "left_wrist", "HandRight": "right_wrist"},
+    "synthetic": {
+        "chest": {"neck": 0.7, "pelvis": 0.3},
+        "feet": {"left_ankle": 0.5, "right_ankle": 0.5},
+    },
+}
+
+
+def test_five_joints_from_training_to_prediction(command, tmp_path):
+    own = tmp_path / "five.yaml"
+    own.write_text(yaml.safe_dump(FIVE, sort_keys=False))
+    learn = ["--synthetic", 4, "--batch-size", 2, "--workers", 0, "--steps", 1]
+    learn += ["--val-scenes", 2, "--validations", 1]
+    trained, searched, tuned = (tmp_path / name for name in ("train", "search", "tune"))
+
+    outcome = command("train", "--space", "toy", "--skeleton", own, *learn, "--out", trained)
+    assert outcome.code == 0, outcome.err
+    assert "by their names these mirror each other: HandLeft and HandRight" in outcome.err
+
+    # The weights carry the skeleton: its file is not needed any more.
+    own.rename(tmp_path / "elsewhere.yaml")
+    line = ["search", "--supernet", trained, "--budget", "1M", "--evaluations", 2]
+    line += ["--scenes", 2, "--calibration-scenes", 2, "--out", searched]
+    outcome = command(*line)
+    assert outcome.code == 0, outcome.err
+    tier = searched / "1M.yaml"
+    assert yaml.safe_load(tier.read_text())["skeleton"]["joints"] == list(FIVE["joints"])
+
+    outcome = command("finetune", tier, *learn, "--out", tuned)
+    assert outcome.code == 0, outcome.err
+
+    results = tmp_path / "results.json"
+    line = ["eval", tuned / "1M.yaml", "--synthetic", 3, "--results", results]
+    outcome = command(*line, "--tags", "--json")
+    assert outcome.code == 0, outcome.err
+    document = json.loads(outcome.out)
+    assert len(document["scores"]) == 10
+    assert document["joints_not_scored"] == []
+    assert "oracle_ap" in document["tags"]
+    assert isinstance(json.loads(results.read_text()), list)
+    refused = command(*line)
+    assert (refused.code, "use --force" in refused.err) == (2, True)
+
+    photos = tmp_path / "photos"
+    line = ["data", "synth", photos, "--count", 2, "--skeleton", tmp_path / "elsewhere.yaml"]
+    assert command(*line).code == 0
+    picture = photos / "images" / "train" / "000000.jpg"
+    outcome = command("predict", tuned / "1M.yaml", picture, "--out", tmp_path / "seen")
+    assert outcome.code == 0, outcome.err
+
+
+def test_data_of_other_joints_trains_and_scores(command, tmp_path):
+    photos = tmp_path / "photos"
+    for split in ("train", "val"):
+        line = ["data", "synth", photos, "--skeleton", "mpii", "--split", split]
+        assert command(*line, "--count", 4, "--size", 64).code == 0
+    line = ["train", "--space", "toy", "--arch", "smallest", "--data", photos, "--steps", 1]
+    line += ["--batch-size", 2, "--workers", 0, "--validations", 1, "--out", tmp_path / "run"]
+    refused = command(*line, "--skeleton", "coco")
+    assert refused.code == 1
+    assert "16 joints, skeleton 'coco' has 17" in refused.err
+    assert "--data-skeleton" in refused.err
+    outcome = command(*line, "--skeleton", "coco", "--data-skeleton", "mpii")
+    assert outcome.code == 0, outcome.err
+
+    tier = tmp_path / "run" / "smallest.yaml"
+    line = ["eval", tier, "--data", photos, "--data-skeleton", "mpii"]
+    outcome = command(*line)
+    assert outcome.code == 0, outcome.err
+    missing = "not scored, as the network has no such joint: pelvis, thorax, upper_neck, head_top"
+    assert missing in outcome.out
+    assert (
+        " Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets= 20 ] = " in outcome.out
+    )
+    assert "| smallest | " in outcome.out
+    for evaluator in ("pycocotools", "auto"):
+        document = json.loads(command(*line, "--evaluator", evaluator, "--json").out)
+        assert document["evaluator"] in ("pycocotools", "hotcoco")
+
+    for wrong, expected in (
+        (["--evaluator", "coco"], "unknown evaluator 'coco'"),
+        (["--crowd-cuts", "0.8,0.2"], "must rise"),
+        (["--crowd-cuts", "low"], "cannot read --crowd-cuts"),
+    ):
+        outcome = command(*line, *wrong)
+        assert (outcome.code, outcome.err.count("\n")) == (2, 1), outcome.err
+        assert expected in outcome.err
+    outcome = command("eval", tier, "--synthetic", 1, "--data-skeleton", "mpii")
+    assert (outcome.code, "needs photographs" in outcome.err) == (2, True)

@@ -1,0 +1,193 @@
+"""A look over a data set counts every fault and says where it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ofa_pose.data.check import SetCheck, SetReport, first_of, recognise_skeleton
+from ofa_pose.errors import DataError, UsageError
+from ofa_pose.skeleton import load_skeleton
+
+JOINTS = [10, 20, 2, 0, 0, 0, 30, 12, 1]
+Look = Callable[..., SetReport]
+
+
+def person(number: Any, image: Any = 70, **changes: Any) -> dict[str, Any]:
+    return {
+        "id": number,
+        "image_id": image,
+        "category_id": 1,
+        "iscrowd": 0,
+        "keypoints": JOINTS,
+        "num_keypoints": 2,
+        "bbox": [8, 10, 24, 20],
+        "area": 300,
+        **changes,
+    }
+
+
+@pytest.fixture
+def look(write_set, three) -> Look:
+    """Write two pictures of 60x40 and these annotations, change what is wanted, and look."""
+
+    def check(
+        annotations: list[Any], change: Callable[[dict, Path], None] | None = None, **options: Any
+    ) -> SetReport:
+        grey = np.full((40, 60, 3), 99, np.uint8)
+        path, folder = write_set({"a.png": grey, "b.png": grey}, annotations)
+        if change is not None:
+            document = json.loads(path.read_text())
+            change(document, folder)
+            path.write_text(json.dumps(document))
+        return SetCheck(path, folder, skeleton=three, **options).run()
+
+    return check
+
+
+def test_a_sound_set(look: Look) -> None:
+    report = look(
+        [person(1), person(2, 71, keypoints=[0] * 9, num_keypoints=0), person(3, iscrowd=1)]
+    )
+    assert report.faults == {}
+    assert report.notes == {}
+    assert report.counts == {
+        "pictures": 2,
+        "with people": 1,
+        "annotations": 3,
+        "people with keypoints": 1,
+        "people without keypoints": 1,
+        "crowds": 1,
+        "labelled joints": 2,
+    }
+    assert report.labelled == {"left_hand": 1, "right_hand": 0, "head": 1}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "kind"),
+    [
+        (7, "entries of `annotations` that are no objects"),
+        (person(None), "annotation ids that are no whole numbers"),
+        (person(1), "annotation ids used twice"),
+        (person(2, 99), "annotations of images that are not listed"),
+        (person(2, [70]), "annotations of images that are not listed"),
+        (person(2, keypoints=[1, 2, 2]), "keypoints that are not 3 times x, y, v"),
+        (person(2, keypoints=[float("nan"), *JOINTS[1:]]), "keypoints that are not 3 times"),
+        (person(2, keypoints=[10**400, *JOINTS[1:]]), "keypoints that are not 3 times"),
+        (person(2, keypoints="none"), "keypoints that are not 3 times"),
+        (person(2, keypoints=[9, 9, 3, *JOINTS[3:]]), "visibility flags other than 0, 1 and 2"),
+        (person(2, keypoints=[70, 9, 2, *JOINTS[3:]]), "labelled joints outside of their picture"),
+        (person(2, keypoints=[9, 9, 2] * 3, bbox=[1, 2, -3, 4]), "boxes of negative or no width"),
+        (person(2, keypoints=[9, 9, 2] * 3, bbox=[1, 2, 3]), "boxes that are not x, y, width"),
+        (person(2, keypoints=[9, 9, 2] * 3, area=-5), "areas that are no numbers of 0 or more"),
+        (person(2, keypoints=[9, 9, 2] * 3, area="x"), "areas that are no numbers of 0 or more"),
+        (person(2, keypoints=[9, 9, 2] * 3, iscrowd=7), "values of `iscrowd` other than 0 and 1"),
+        (person(2), "people annotated twice"),
+    ],
+)
+def test_a_fault_of_an_annotation(look: Look, annotation: Any, kind: str) -> None:
+    faults = look([person(1), annotation]).faults
+    if isinstance(annotation, dict) and annotation["id"] != 2:
+        faults.pop("people annotated twice")
+    (found,) = faults
+    assert found.startswith(kind)
+    assert len(faults[found]) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"id": "1"}, "image ids that are no whole numbers"),
+        ({"id": 70}, "image ids used twice"),
+        ({"file_name": ""}, "images without a file name"),
+        ({"file_name": "a.png"}, "pictures listed under several ids"),
+        ({"file_name": "c.png"}, "pictures that are not there"),
+        ({"width": -60}, "widths and heights that are no numbers of pixels"),
+        ({"width": 61}, "sizes that are not the picture's"),
+        ({"crowdIndex": float("nan")}, "values of `crowdIndex` that are no numbers"),
+    ],
+)
+def test_a_fault_of_an_image(look: Look, changes: dict[str, Any], kind: str) -> None:
+    def change(document: dict, folder: Path) -> None:
+        document["images"][1].update(changes)
+
+    faults = look([person(1)], change).faults
+    assert list(faults) == [kind]
+
+
+def test_an_entry_that_is_no_image(look: Look) -> None:
+    def change(document: dict, folder: Path) -> None:
+        document["images"].append(3)
+
+    assert list(look([person(1)], change).faults) == ["entries of `images` that are no objects"]
+
+
+@pytest.mark.parametrize(("content", "quick"), [(b"", True), (b"no picture", False)])
+def test_a_damaged_picture(look: Look, content: bytes, quick: bool) -> None:
+    def change(document: dict, folder: Path) -> None:
+        (folder / "b.png").write_bytes(content)
+
+    faults = look([person(1)], change).faults
+    assert list(faults) == ["pictures that are damaged"]
+    assert faults["pictures that are damaged"][0].startswith("'b.png': ")
+    # Rubbish inside is seen by reading it alone.
+    assert bool(look([person(1)], change, decode=False).faults) == quick
+
+
+def test_notes_are_no_faults(look: Look) -> None:
+    odd = person(2, keypoints=[59, 39, 2, 5, 5, 0, 0, 0, 0], num_keypoints=3)
+    none = person(3, 71, num_keypoints=0)
+    del none["bbox"]
+    report = look([person(1), odd, none])
+    assert report.faults == {}
+    assert {kind: len(where) for kind, where in report.notes.items()} == {
+        "`num_keypoints` is not how many are labelled": 1,
+        "joints have a place and v = 0, so they are not used": 1,
+        "joints lie far from their box": 1,
+        "`num_keypoints` is 0 though joints are labelled: learnt from, not scored": 1,
+        "people have no box; the bounds of their joints serve": 1,
+    }
+
+
+def test_scenes_for_the_eye(write_set, three) -> None:
+    grey = np.full((40, 60, 3), 99, np.uint8)
+    names = {f"{n}.png": grey for n in range(5)}
+    people = [person(n, 70 + n) for n in (0, 2, 4)]
+    path, folder = write_set(names, people)
+    (folder / "4.png").unlink()
+    looked = SetCheck(path, folder, skeleton=three)
+    looked.run()
+    assert [scene.image_id for scene in looked.scenes(9)] == [70, 72]
+    (scene,) = looked.scenes(1)
+    np.testing.assert_array_equal(scene.keypoints.ravel(), np.float32(JOINTS))
+
+
+def test_a_file_that_cannot_be_read_at_all(tmp_path: Path, three) -> None:
+    path = tmp_path / "people.json"
+    path.write_text('{"images": [')
+    with pytest.raises(DataError, match="broken JSON"):
+        SetCheck(path, None, skeleton=three)
+
+
+def test_the_skeleton_is_known_by_its_joints_names() -> None:
+    for name in ("coco", "crowdpose", "mpii", "aic"):
+        joints = list(load_skeleton(name).joints)
+        document = {"categories": [{"name": "person", "keypoints": joints}]}
+        assert recognise_skeleton(document).name == name
+    # CrowdPose's own files call the top of the head otherwise.
+    joints = [*load_skeleton("crowdpose").joints[:12], "head", "neck"]
+    assert recognise_skeleton({"categories": [{"keypoints": joints}]}).name == "crowdpose"
+    with pytest.raises(UsageError, match="its joints are a, b; give --skeleton"):
+        recognise_skeleton({"categories": [{"keypoints": ["a", "b"]}]})
+    with pytest.raises(UsageError, match="categories name no joints"):
+        recognise_skeleton({})
+
+
+def test_the_first_few_are_named() -> None:
+    assert first_of(["a", "b"], 2) == "a; b"
+    assert first_of(["a", "b", "c"], 2) == "a; b; and 1 more"
