@@ -1,15 +1,17 @@
 """What the network predicts: targets, losses, decoding into people, OKS-AP."""
 
-from ofa_pose.pose.decode import DecodeSettings, Person, decode, decode_outputs
+from ofa_pose.pose.decode import Person, decode, decode_outputs
 from ofa_pose.pose.distill import DistillationLoss, distillation_loss
 from ofa_pose.pose.fuse import fuse_outputs
 from ofa_pose.pose.losses import PoseLoss, pose_loss
 from ofa_pose.pose.oks import BOX_AREA_FACTOR, evaluate_predictions, person_to_result
+from ofa_pose.pose.settings import PUBLISHED, DecodeSettings
 from ofa_pose.pose.targets import Targets, make_targets
 
 __all__ = [
     "BOX_AREA_FACTOR",
     "DecodeSettings",
+    "PUBLISHED",
     "DistillationLoss",
     "Person",
     "PoseLoss",
