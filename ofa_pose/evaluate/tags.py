@@ -27,10 +27,10 @@ from ofa_pose.pose import (
     Person,
     decode_outputs,
     evaluate_predictions,
-    fuse_outputs,
     person_to_result,
 )
 from ofa_pose.pose.candidates import find_candidates
+from ofa_pose.pose.fuse import zoomed_maps
 from ofa_pose.pose.refine import positions
 from ofa_pose.skeleton import Skeleton
 from ofa_pose.space import SearchSpace
@@ -244,26 +244,20 @@ def _oracle_people(
     settings: DecodeSettings,
 ) -> list[list[Person]]:
     """Return the people of each picture if its candidates are grouped by the labels."""
-    heatmaps, tags = fuse_outputs(
-        outputs, size=size, flipped_outputs=mirrored, skeleton=skeleton, project=True
-    )
     pictures = []
-    for maps, picture_tags, truth in zip(
-        heatmaps.cpu().numpy(), tags.movedim(-1, 1).cpu().numpy(), truths, strict=True
-    ):
+    zoomed = zoomed_maps(outputs, mirrored, skeleton, size=size)
+    for (heatmaps, tags), truth in zip(zoomed, truths, strict=True):
         candidates = find_candidates(
-            maps,
-            picture_tags,
+            heatmaps,
+            tags,
             window=settings.window,
             count=settings.max_people,
             threshold=settings.threshold,
         )
-        cells, scores, person_scores = group_by_truth(candidates, maps, truth)
+        cells, scores, person_scores = group_by_truth(candidates, heatmaps.whole(), truth)
         keypoints = np.zeros((*scores.shape, 3))
         people, joints = np.nonzero(scores > 0)
-        keypoints[people, joints, :2] = positions(
-            maps, joints, cells[people, joints], reference=False
-        )
+        keypoints[people, joints, :2] = positions(heatmaps, joints, cells[people, joints])
         keypoints[..., 2] = scores
         pictures.append(
             [

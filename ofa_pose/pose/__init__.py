@@ -1,6 +1,6 @@
 """What the network predicts: targets, losses, decoding into people, OKS-AP."""
 
-from ofa_pose.pose.decode import DecodeSettings, Person, decode, decode_outputs
+from ofa_pose.pose.decode import Person, decode, decode_outputs
 from ofa_pose.pose.distill import DistillationLoss, distillation_loss
 from ofa_pose.pose.evaluators import EvaluatorName, evaluator_name
 from ofa_pose.pose.fuse import fuse_outputs
@@ -12,12 +12,14 @@ from ofa_pose.pose.oks import (
     has_crowd_index,
     person_to_result,
 )
+from ofa_pose.pose.settings import PUBLISHED, DecodeSettings
 from ofa_pose.pose.targets import Targets, make_targets
 
 __all__ = [
     "BOX_AREA_FACTOR",
     "CROWD_CUTS",
     "DecodeSettings",
+    "PUBLISHED",
     "DistillationLoss",
     "EvaluatorName",
     "Person",

@@ -10,10 +10,16 @@ from torch import Tensor
 
 from ofa_pose.errors import UsageError, WeightsError
 from ofa_pose.pose.candidates import find_candidates
-from ofa_pose.pose.fuse import fuse_outputs
+from ofa_pose.pose.fuse import fuse_outputs, zoomed_maps
 from ofa_pose.pose.grouping import best_groups, group
+from ofa_pose.pose.reference import decode_reference
 from ofa_pose.pose.refine import add_missing, positions
+from ofa_pose.pose.settings import DecodeSettings
+from ofa_pose.pose.zoom import Zoomed
 from ofa_pose.skeleton import Skeleton
+
+Pass = tuple[Sequence[Tensor], Sequence[Tensor] | None]
+"""What a network gave for a batch, and for the mirrored batch or None."""
 
 
 @dataclass(frozen=True)
@@ -28,49 +34,6 @@ class Person:
 
     keypoints: np.ndarray
     score: float
-
-
-@dataclass(frozen=True)
-class DecodeSettings:
-    """Constants of decoding; the defaults are those of HigherHRNet, which LitePose follows.
-
-    Attributes:
-        window: odd side in cells of the square in which only one candidate may stand
-            (`NMS_KERNEL`).
-        max_people: candidates a joint, people that joints are matched with
-            (`MAX_NUM_PEOPLE`), and people returned, the best; as published there is no such
-            end, and a poor network's many false people take most of the time (AP counts 20).
-        threshold: heatmap value that a candidate must exceed (`DETECTION_THRESHOLD`).
-        tag_distance: joints this far from a person's mean tag are not theirs (`TAG_THRESHOLD`).
-        refine: look for the joints that grouping missed.
-        tie_break: weight of the tag distance before rounding in the cost, so that among
-            assignments of equal rounded cost the nearest tags win. Ours: the published cost
-            leaves it to the solver.
-        reference: decode as published: no tie-break, a joint moves a quarter of a cell within
-            its cell instead of to the top of a parabola, and everybody is returned.
-        project: resize the maps to the network's input before decoding, as published. Decoding
-            them as they are is about five times faster and, with parabolas, as exact.
-
-    Raises:
-        UsageError: a value that cannot work.
-    """
-
-    window: int = 5
-    max_people: int = 30
-    threshold: float = 0.1
-    tag_distance: float = 1.0
-    refine: bool = True
-    tie_break: float = 1e-3
-    reference: bool = False
-    project: bool = False
-
-    def __post_init__(self) -> None:
-        if self.window < 1 or self.window % 2 == 0:
-            raise UsageError(f"decoding window must be odd and positive, got {self.window}")
-        if self.max_people < 1:
-            raise UsageError(f"max_people must be at least 1, got {self.max_people}")
-        if self.threshold < 0:
-            raise UsageError(f"threshold must not be negative, got {self.threshold}")
 
 
 _DEFAULT = DecodeSettings()
@@ -90,13 +53,83 @@ def decode(
         heatmaps: `(K, H, W)`.
         tags: `(K, H, W)`, or `(K, H, W, T)` with T tags a joint (flip test).
         skeleton: its `matching_order` is the order of grouping.
-        settings: constants; `project` plays no part here.
+        settings: mode and constants.
 
     Raises:
         UsageError: shapes do not fit each other or the skeleton.
         WeightsError: a map holds NaN or infinite values.
     """
-    heatmaps, tags = _checked_maps(heatmaps, tags, skeleton)
+    heatmaps, tags = _array(heatmaps), _array(tags)
+    if tags.ndim == 3:
+        tags = tags[..., None]
+    if heatmaps.ndim != 3 or tags.ndim != 4 or tags.shape[:3] != heatmaps.shape:
+        raise UsageError(
+            f"expected heatmaps (K, H, W) and tags (K, H, W) or (K, H, W, T), "
+            f"got {heatmaps.shape} and {tags.shape}"
+        )
+    _check_joints(len(heatmaps), skeleton)
+    _check_finite("heatmaps", heatmaps)
+    _check_finite("tags", tags)
+    if settings.mode == "reference":
+        return _reference(heatmaps, tags, skeleton, settings)
+    stacks = [Zoomed(np.ascontiguousarray(maps), 0) for maps in np.moveaxis(tags, -1, 0)]
+    return _fast(Zoomed(np.ascontiguousarray(heatmaps), 0), stacks, skeleton, settings)
+
+
+def decode_outputs(
+    outputs: Sequence[Tensor],
+    skeleton: Skeleton,
+    *,
+    size: tuple[int, int],
+    flipped_outputs: Sequence[Tensor] | None = None,
+    other_scales: Sequence[Pass] = (),
+    settings: DecodeSettings = _DEFAULT,
+) -> list[list[Person]]:
+    """Return the people of each picture of a batch, in pixels of the network's input.
+
+    Args:
+        outputs: the network's: `(N, 2K, h', w')` heatmaps then tags, `(N, K, h, w)` heatmaps.
+        skeleton: K joints.
+        size: (H, W) of the network's input.
+        flipped_outputs: what the network gave for the mirrored batch, for the flip test.
+        other_scales: the same of the batch at other sizes, for testing at several scales: their
+            heatmaps are averaged with these, their tags are left out.
+        settings: mode and constants of decoding.
+
+    Raises:
+        UsageError: shapes do not fit each other or the skeleton.
+        WeightsError: a map holds NaN or infinite values.
+    """
+    passes: list[Pass] = [(outputs, flipped_outputs), *other_scales]
+    for own, mirrored in passes:
+        _check_joints(own[0].shape[1] // 2, skeleton)
+        for output in [*own, *(mirrored or ())]:
+            _check_finite("outputs", output)
+    if settings.mode == "fast" and not other_scales:
+        return [
+            _fast(heatmaps, tags, skeleton, settings)
+            for heatmaps, tags in zoomed_maps(outputs, flipped_outputs, skeleton, size=size)
+        ]
+    heatmaps, tags = fuse_outputs(
+        outputs, size=size, flipped_outputs=flipped_outputs, skeleton=skeleton, project=True
+    )
+    for own, mirrored in other_scales:
+        heatmaps = (
+            heatmaps
+            + fuse_outputs(
+                own, size=size, flipped_outputs=mirrored, skeleton=skeleton, project=True
+            )[0]
+        )
+    heatmaps = heatmaps / len(passes)
+    return [
+        decode(picture, picture_tags, skeleton, settings)
+        for picture, picture_tags in zip(heatmaps.cpu(), tags.cpu(), strict=True)
+    ]
+
+
+def _fast(
+    heatmaps: Zoomed, tags: Sequence[Zoomed], skeleton: Skeleton, settings: DecodeSettings
+) -> list[Person]:
     candidates = find_candidates(
         heatmaps,
         tags,
@@ -109,18 +142,15 @@ def decode(
         skeleton.matching_order,
         max_people=settings.max_people,
         tag_distance=settings.tag_distance,
-        tie_break=0.0 if settings.reference else settings.tie_break,
     )
-    if not settings.reference:
-        groups = best_groups(groups, settings.max_people)
+    if settings.best is not None:
+        groups = best_groups(groups, settings.best)
     cells, scores = groups.cells, groups.scores
     if settings.refine:
         cells, scores = add_missing(heatmaps, tags, groups)
     keypoints = np.zeros((*scores.shape, 3))
     people, joints = np.nonzero(scores > 0)
-    keypoints[people, joints, :2] = positions(
-        heatmaps, joints, cells[people, joints], reference=settings.reference
-    )
+    keypoints[people, joints, :2] = positions(heatmaps, joints, cells[people, joints])
     keypoints[..., 2] = scores
     return [
         Person(keypoints=keypoints[person], score=float(score))
@@ -128,69 +158,31 @@ def decode(
     ]
 
 
-def decode_outputs(
-    outputs: Sequence[Tensor],
-    skeleton: Skeleton,
-    *,
-    size: tuple[int, int],
-    flipped_outputs: Sequence[Tensor] | None = None,
-    settings: DecodeSettings = _DEFAULT,
-) -> list[list[Person]]:
-    """Return the people of each picture of a batch, in pixels of the network's input.
-
-    Args:
-        outputs: the network's: `(N, 2K, h', w')` heatmaps then tags, `(N, K, h, w)` heatmaps.
-        skeleton: K joints.
-        size: (H, W) of the network's input.
-        flipped_outputs: what the network gave for the mirrored batch, for the flip test.
-        settings: constants of decoding.
-
-    Raises:
-        UsageError: shapes do not fit each other or the skeleton.
-        WeightsError: a map holds NaN or infinite values.
-    """
-    heatmaps, tags = fuse_outputs(
-        outputs,
-        size=size,
-        flipped_outputs=flipped_outputs,
-        skeleton=skeleton,
-        project=settings.project,
-    )
-    scale = np.array([size[1] / heatmaps.shape[3], size[0] / heatmaps.shape[2], 1.0])
-    return [
-        [
-            Person(keypoints=person.keypoints * scale, score=person.score)
-            for person in decode(picture, picture_tags, skeleton, settings)
-        ]
-        for picture, picture_tags in zip(heatmaps.cpu(), tags.cpu(), strict=True)
-    ]
+def _reference(
+    heatmaps: np.ndarray, tags: np.ndarray, skeleton: Skeleton, settings: DecodeSettings
+) -> list[Person]:
+    found = decode_reference(heatmaps, tags, skeleton.matching_order, settings=settings)
+    people = [Person(keypoints=keypoints, score=score) for keypoints, score in found]
+    if settings.best is None:
+        return people
+    kept = sorted(range(len(people)), key=lambda index: -people[index].score)[: settings.best]
+    return [people[index] for index in sorted(kept)]
 
 
-def _checked_maps(
-    heatmaps: np.ndarray | Tensor, tags: np.ndarray | Tensor, skeleton: Skeleton
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return both as contiguous float32 arrays, tags as `(T, K, H, W)`."""
-    heatmaps, tags = _array(heatmaps), _array(tags)
-    if tags.ndim == 3:
-        tags = tags[..., None]
-    if heatmaps.ndim != 3 or tags.ndim != 4 or tags.shape[:3] != heatmaps.shape:
+def _check_joints(joints: int, skeleton: Skeleton) -> None:
+    if joints != skeleton.num_joints:
         raise UsageError(
-            f"expected heatmaps (K, H, W) and tags (K, H, W) or (K, H, W, T), "
-            f"got {heatmaps.shape} and {tags.shape}"
+            f"the maps have {joints} joints, skeleton {skeleton.name!r} has {skeleton.num_joints}"
         )
-    if heatmaps.shape[0] != skeleton.num_joints:
-        raise UsageError(
-            f"the maps have {heatmaps.shape[0]} joints, "
-            f"skeleton {skeleton.name!r} has {skeleton.num_joints}"
+
+
+def _check_finite(name: str, maps: np.ndarray | Tensor) -> None:
+    # A sum is one fast pass, and not finite as soon as one term is not.
+    if not np.isfinite(float(maps.sum(dtype=np.float64 if isinstance(maps, np.ndarray) else None))):
+        raise WeightsError(
+            f"the network's {name} hold NaN or infinite values: its weights are damaged, "
+            "or its input was"
         )
-    for name, maps in (("heatmaps", heatmaps), ("tags", tags)):
-        # A sum is one fast pass, and not finite as soon as one term is not.
-        if not np.isfinite(maps.sum(dtype=np.float64)):
-            raise WeightsError(
-                f"the network's {name} hold NaN or infinite values: its weights are damaged, "
-                "or its input was"
-            )
-    return np.ascontiguousarray(heatmaps), np.ascontiguousarray(np.moveaxis(tags, -1, 0))
 
 
 def _array(maps: np.ndarray | Tensor) -> np.ndarray:

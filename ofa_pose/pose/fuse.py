@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ofa_pose.errors import UsageError
+from ofa_pose.pose.compiled import kernels
+from ofa_pose.pose.zoom import Zoomed, doubled
 from ofa_pose.skeleton import Skeleton
 
 
@@ -60,13 +63,106 @@ def fuse_outputs(
     return heatmaps, stacked.movedim(1, -1)
 
 
-def _fuse_scales(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return heatmaps and tags, both `(N, K, h, w)` at the last output's size."""
+def zoomed_maps(
+    outputs: Sequence[Tensor],
+    flipped_outputs: Sequence[Tensor] | None,
+    skeleton: Skeleton,
+    *,
+    size: tuple[int, int],
+) -> list[tuple[Zoomed, list[Zoomed]]]:
+    """Return what `fuse_outputs` projects, as maps that wait to be looked at.
+
+    The heatmaps are averaged at the last output's size, the tags stay as the network gave them.
+    Where an output is neither of the next one's size nor half of it, all is projected.
+
+    Args:
+        outputs: as in `fuse_outputs`.
+        flipped_outputs: as in `fuse_outputs`.
+        skeleton: K joints.
+        size: (H, W) of the network's input.
+
+    Returns:
+        The heatmaps and the T stacks of tags of each picture.
+
+    Raises:
+        UsageError: channels that do not fit.
+    """
+    _check_channels(outputs)
+    last = outputs[-1].shape[2:]
+    steps = [_doublings(output.shape[2:], last) for output in outputs]
+    final = _doublings(last, size)
+    if final is None or None in steps:
+        heatmaps, tags = fuse_outputs(
+            outputs, size=size, flipped_outputs=flipped_outputs, skeleton=skeleton, project=True
+        )
+        return [
+            (Zoomed(_numpy(maps), 0), [Zoomed(_numpy(part), 0) for part in own.movedim(-1, 0)])
+            for maps, own in zip(heatmaps, tags, strict=True)
+        ]
+    joints = outputs[0].shape[1] // 2
+    flip = list(skeleton.flip)
+    plain = [_numpy(output) for output in outputs]
+    mirrored = None
+    if flipped_outputs is not None:
+        _check_channels(flipped_outputs)
+        mirrored = [_numpy(output) for output in flipped_outputs]
+    passes = 1 if mirrored is None else 2
+    factor = np.float32(1 / (len(outputs) * passes))
+    pictures = []
+    for row in range(len(plain[0])):
+        sums = [output[row, :joints] for output in plain]
+        if mirrored is not None:
+            sums = [
+                own + output[row, :joints][flip, :, ::-1]
+                for own, output in zip(sums, mirrored, strict=True)
+            ]
+        heatmaps = Zoomed(_blended(sums, steps, factor), final)
+        tags = [np.ascontiguousarray(plain[0][row, joints:])]
+        if mirrored is not None:
+            tags.append(np.ascontiguousarray(mirrored[0][row, joints:][flip, :, ::-1]))
+        pictures.append((heatmaps, [Zoomed(maps, (steps[0] or 0) + final) for maps in tags]))
+    return pictures
+
+
+def _blended(
+    sums: Sequence[np.ndarray], steps: Sequence[int | None], factor: np.float32
+) -> np.ndarray:
+    """Return `factor` times the sum of `(K, h, w)` maps, of which those with a step are doubled."""
+    compiled = kernels()
+    if compiled is not None and list(steps) == [1, 0]:
+        return compiled.blend(sums[0], sums[1], factor)
+    total, *others = (
+        doubled(maps) if step else maps for maps, step in zip(sums, steps, strict=True)
+    )
+    for maps in others:
+        total = total + maps
+    return total * factor
+
+
+def _doublings(side: Sequence[int], larger: Sequence[int]) -> int | None:
+    """Return how often a map is doubled to be `larger`: 0, 1, or None for another factor."""
+    for doublings in (0, 1):
+        if [length << doublings for length in side] == list(larger):
+            return doublings
+    return None
+
+
+def _numpy(output: Tensor) -> np.ndarray:
+    return output.detach().float().cpu().contiguous().numpy()
+
+
+def _check_channels(outputs: Sequence[Tensor]) -> None:
     joints = outputs[-1].shape[1] if len(outputs) > 1 else outputs[0].shape[1] // 2
     expected = [2 * joints] + [joints] * (len(outputs) - 1)
     channels = [output.shape[1] for output in outputs]
     if channels != expected:
         raise UsageError(f"outputs have {channels} channels, expected {expected}")
+
+
+def _fuse_scales(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return heatmaps and tags, both `(N, K, h, w)` at the last output's size."""
+    _check_channels(outputs)
+    joints = outputs[0].shape[1] // 2
     size = (outputs[-1].shape[2], outputs[-1].shape[3])
     # A channels_last network's maps are laid out map by map first, while they are small.
     plain = [output.detach().float().contiguous() for output in outputs]

@@ -9,6 +9,13 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from ofa_pose.pose.candidates import Candidates
+from ofa_pose.pose.settings import PUBLISHED
+
+TAG_WEIGHT = PUBLISHED["tag_weight"].value
+NEARNESS = 1e-6
+"""Weight of the distance before rounding: too little to outweigh a difference of the rounded."""
+PRECEDENCE = 1e-11
+"""Weight of coming first, which decides what is equal even then."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +23,7 @@ class Groups:
     """People as they were grouped (P of them).
 
     Attributes:
-        cells: `(P, K, 2)` int64 x, y of each joint's cell, 0 where it is missing.
+        cells: `(P, K, 2)` int64 x, y of each joint's pixel, 0 where it is missing.
         scores: `(P, K)` float64, 0 where the joint is missing.
         tags: `(P, T)` float64, the mean of each person's tags.
     """
@@ -32,23 +39,24 @@ def group(
     *,
     max_people: int,
     tag_distance: float,
-    tie_break: float,
 ) -> Groups:
     """Assign candidates to people, joint after joint in `order`.
 
-    The cost of giving candidate i to person j is `round(d) * 100 - score_i + tie_break * d` with
-    d the Euclidean distance of its tags to the mean tags of the person's joints so far. The
-    assignment of least total cost is found; a pair stands if d is below `tag_distance`, any other
-    candidate starts a new person. Source: Newell et al., "Associative Embedding" (2017), as in
-    HigherHRNet's code, where `tie_break` is 0: rounding makes many costs equal there, and which
-    of the equal assignments results depends on the solver.
+    The published cost of giving candidate i to person j is `100 round(d) - score_i`, with d the
+    Euclidean distance of its tags to the mean tags of the person's joints so far. The assignment
+    of least total cost is found; a pair stands if d is below `tag_distance`, any other candidate
+    starts a new person. Source: Newell et al., "Associative Embedding" (2017), as in
+    HigherHRNet's code.
+
+    Rounding makes many costs equal, and published is then whatever the solver comes across. Here
+    the assignment of least total distance wins among those of equal cost, and of those that are
+    still equal the one that pairs the higher candidates with the earlier people.
 
     Args:
         candidates: K of them.
         order: joint indices, the most reliable first.
         max_people: people that candidates are matched with; further ones may only begin.
         tag_distance: a candidate this far from a person's mean tag is not theirs.
-        tie_break: weight of the distance before rounding.
     """
     joints = len(candidates)
     tag_size = candidates[0].tags.shape[1]
@@ -60,15 +68,23 @@ def group(
     people = 0
     for joint in order:
         found = candidates[joint]
-        if len(found.scores) == 0:
+        size = len(found.scores)
+        if size == 0:
             continue
         known = min(people, max_people)
-        owners = _match(
-            found, sums[:known] / counts[:known], tag_distance=tag_distance, tie_break=tie_break
-        )
-        new = owners < 0
-        owners[new] = people + np.arange(np.count_nonzero(new))
-        people += int(np.count_nonzero(new))
+        owners = np.arange(people, people + size)
+        if known:
+            distance = _distances(found.tags, sums[:known] / counts[:known])
+            rows, columns = linear_sum_assignment(_costs(distance, found.scores))
+            accepted = distance[rows, columns] < tag_distance
+            own = rows[accepted]
+            owners[own] = -1
+            new = owners >= 0
+            owners[new] = np.arange(people, people + size - len(own))
+            owners[own] = columns[accepted]
+            people += size - len(own)
+        else:
+            people += size
         cells[owners, joint] = found.cells
         scores[owners, joint] = found.scores
         sums[owners] += found.tags
@@ -84,16 +100,19 @@ def best_groups(groups: Groups, count: int) -> Groups:
     return Groups(cells=groups.cells[kept], scores=groups.scores[kept], tags=groups.tags[kept])
 
 
-def _match(
-    found: Candidates, means: np.ndarray, *, tag_distance: float, tie_break: float
-) -> np.ndarray:
-    """Return for each candidate the index of its person, or -1 for a new one."""
-    owners = np.full(len(found.scores), -1, dtype=np.int64)
-    if len(means) == 0:
-        return owners
-    distance = np.linalg.norm(found.tags[:, None] - means[None], axis=2)
-    cost = np.rint(distance) * 100 - found.scores[:, None] + tie_break * distance
-    rows, columns = linear_sum_assignment(cost)
-    accepted = distance[rows, columns] < tag_distance
-    owners[rows[accepted]] = columns[accepted]
-    return owners
+def _distances(tags: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Return `(M, P)` Euclidean distances, summed in the order of the tags."""
+    squares = 0.0
+    for tag in range(tags.shape[1]):
+        squares = squares + np.square(tags[:, tag, None] - means[None, :, tag])
+    return np.sqrt(squares)
+
+
+def _costs(distance: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    rows, columns = distance.shape
+    first = np.arange(rows, 0, -1)[:, None] * np.arange(columns, 0, -1)
+    return (
+        np.rint(distance) * TAG_WEIGHT
+        - scores[:, None]
+        + (NEARNESS * distance - PRECEDENCE * first)
+    )

@@ -1,104 +1,180 @@
-"""Where exactly a joint is within its cell, and the search for joints that were missed."""
+"""Where exactly a joint is within its pixel, and the search for joints that were missed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from ofa_pose.pose.compiled import kernels
 from ofa_pose.pose.grouping import Groups
+from ofa_pose.pose.zoom import BLOCK, SLACK, Zoomed
 
-_QUARTER = 0.25
-"""Cells that a joint moves towards the higher neighbour, since Newell et al. (ECCV 2016)."""
+_AT_ONCE = 256
+"""Blocks computed together: enough to be fast, few enough to stay in the processor's cache."""
 
 
-def positions(
-    heatmaps: np.ndarray, joints: np.ndarray, cells: np.ndarray, *, reference: bool
-) -> np.ndarray:
-    """Return continuous x, y `(M, 2)` of cells; the centre of cell (0, 0) is (0.5, 0.5).
+def positions(heatmaps: Zoomed, joints: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Return continuous x, y `(M, 2)` of pixels; the centre of pixel (0, 0) is (0.5, 0.5).
 
-    In x and in y a joint moves to the top of the parabola through its cell and the two
-    neighbours, by half a cell at most; at the border it stays at the centre. With `reference`
-    it moves, as published, a quarter of a cell towards the higher neighbour, and left or up if
-    both are equal; beyond the border lies a copy of the cell.
+    In x and in y a joint moves to the top of the parabola through the map's cells along the
+    pixel's row or column, but stays in its pixel; at the border it stays at the pixel's centre.
 
     Args:
-        heatmaps: `(K, H, W)`.
-        joints: `(M,)` which map each cell lies in.
-        cells: `(M, 2)` int x, y.
-        reference: see above.
+        heatmaps: K maps.
+        joints: `(M,)` which map each pixel lies in.
+        cells: `(M, 2)` int x, y of the pixels.
     """
-    _, height, width = heatmaps.shape
-    x, y = cells[:, 0], cells[:, 1]
-    middle = heatmaps[joints, y, x]
-    before = np.stack(
-        [
-            heatmaps[joints, y, np.maximum(x - 1, 0)],
-            heatmaps[joints, np.maximum(y - 1, 0), x],
-        ],
-        axis=1,
-    )
-    after = np.stack(
-        [
-            heatmaps[joints, y, np.minimum(x + 1, width - 1)],
-            heatmaps[joints, np.minimum(y + 1, height - 1), x],
-        ],
-        axis=1,
-    )
-    if reference:
-        return cells + 0.5 + np.where(after > before, _QUARTER, -_QUARTER)
-    curvature = 2 * middle[:, None] - before - after
-    offset = (after - before) / np.maximum(2 * curvature, 1e-12)
-    inside = (cells > 0) & (cells < [width - 1, height - 1])
-    return cells + 0.5 + np.where(inside, np.clip(offset, -0.5, 0.5), 0.0)
+    shift = heatmaps.doublings
+    own = cells >> shift
+    tiles = heatmaps.tiles(joints, own[:, 1] - 1, own[:, 0] - 1, side=3)
+    if shift:
+        # Along a row of pixels the values of a cell's columns are mixed of two of its rows.
+        x_side, y_side = (2 * (cells & 1)).T
+        pick = np.arange(len(cells))
+        along_x = 0.75 * tiles[:, 1] + 0.25 * tiles[pick, y_side]
+        along_y = 0.75 * tiles[:, :, 1] + 0.25 * tiles[pick, :, x_side]
+    else:
+        along_x, along_y = tiles[:, 1], tiles[:, :, 1]
+    profiles = np.stack([along_x, along_y], axis=1)
+    before, middle, after = np.moveaxis(profiles, 2, 0)
+    curvature = 2 * middle - before - after
+    slope = (after - before) / 2
+    # Where the profile has no top within the cell, its end on the higher side is nearest to it.
+    offset = 0.5 * np.sign(slope)
+    has_top = curvature > 2 * np.abs(slope)
+    offset[has_top] = slope[has_top] / curvature[has_top]
+    top = (own + 0.5 + offset) * (1 << shift)
+    _, height, width = heatmaps.maps.shape
+    inside = (own > 0) & (own < [width - 1, height - 1])
+    return np.where(inside, np.clip(top, cells, cells + 1), cells + 0.5)
 
 
 def add_missing(
-    heatmaps: np.ndarray, tags: np.ndarray, groups: Groups
+    heatmaps: Zoomed, tags: Sequence[Zoomed], groups: Groups
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return `groups`' cells and scores with the joints that grouping missed.
 
-    A missing joint is taken from the arg max of `heatmap - round(distance of the tags there to
-    the person's mean tags)`, if the heatmap there is positive. Source: HigherHRNet's code.
+    A missing joint is taken from the first arg max over all pixels of `heatmap - round(distance
+    of the tags there to the person's mean tags)`, if the heatmap there is positive. Source:
+    HigherHRNet's code. Blocks of pixels that cannot hold it are not computed.
 
     Args:
-        heatmaps: `(K, H, W)`.
-        tags: `(T, K, H, W)`.
+        heatmaps: K maps.
+        tags: T stacks of K maps.
         groups: P people.
 
     Returns:
         cells `(P, K, 2)` int64 and scores `(P, K)`.
     """
     cells, scores = groups.cells.copy(), groups.scores.copy()
-    width = heatmaps.shape[2]
-    buffers = np.empty((2, *heatmaps.shape[1:]), dtype=heatmaps.dtype)
-    for person, joint in np.argwhere(groups.scores == 0):
-        best = _best_cell(heatmaps[joint], tags[:, joint], groups.tags[person], buffers=buffers)
-        y, x = divmod(best, width)
-        score = heatmaps[joint, y, x]
-        if score > 0:
-            cells[person, joint] = x, y
-            scores[person, joint] = score
+    people, joints = np.nonzero(groups.scores == 0)
+    if len(people) == 0:
+        return cells, scores
+    means = groups.tags[people]
+    compiled = kernels()
+    if compiled is None:
+        pixels, found = _Search(heatmaps, tags, joints, means).run()
+    else:
+        pixels, found = compiled.search(
+            heatmaps.maps,
+            heatmaps.doublings,
+            np.stack([maps.maps for maps in tags]),
+            tags[0].doublings,
+            heatmaps.block_bounds(upper=True),
+            np.stack([maps.block_bounds(upper=False) for maps in tags]),
+            np.stack([maps.block_bounds(upper=True) for maps in tags]),
+            joints,
+            means,
+        )
+    positive = found > 0
+    people, joints = people[positive], joints[positive]
+    y, x = np.divmod(pixels[positive], heatmaps.size[1])
+    cells[people, joints] = np.stack([x, y], axis=1)
+    scores[people, joints] = found[positive]
     return cells, scores
 
 
-def _best_cell(
-    heatmap: np.ndarray, tags: np.ndarray, mean: np.ndarray, *, buffers: np.ndarray
-) -> int:
-    """Return the flat index of the arg max of `heatmap - round(|tags - mean|)`.
+class _Search:
+    """The arg max of `heatmap - round(tag distance)` for n pairs of a joint and mean tags.
 
-    It runs for each missing joint of each person over the whole map, hence the `buffers`.
+    For each pair every block has a bound that none of its pixels exceeds. The block of highest
+    bound is computed first, then all those whose bound reaches the best pixel so far.
+
+    Attributes:
+        pixels: `(n,)` flat index of the best pixel in its map.
+        scores: `(n,)` the heatmap there.
+        best: `(n,)` what is highest there.
     """
-    distance, part = buffers
-    mean = mean.astype(tags.dtype)
-    np.subtract(tags[0], mean[0], out=distance)
-    if len(tags) == 1:
-        np.abs(distance, out=distance)
-    else:
-        np.square(distance, out=distance)
-        for other, centre in zip(tags[1:], mean[1:], strict=True):
-            np.subtract(other, centre, out=part)
-            np.square(part, out=part)
-            np.add(distance, part, out=distance)
-        np.sqrt(distance, out=distance)
-    np.rint(distance, out=distance)
-    np.subtract(heatmap, distance, out=distance)
-    return int(distance.argmax())
+
+    def __init__(
+        self, heatmaps: Zoomed, tags: Sequence[Zoomed], joints: np.ndarray, means: np.ndarray
+    ) -> None:
+        self.heatmaps, self.tags = heatmaps, tags
+        self.joints, self.means = joints, means
+        self.pixels = np.zeros(len(joints), dtype=np.int64)
+        self.scores = np.zeros(len(joints))
+        self.best = np.full(len(joints), -np.inf)
+
+    def run(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return `pixels` and `scores`."""
+        bounds = self._bounds()
+        pairs = np.arange(len(bounds))
+        first = bounds.argmax(axis=1)
+        self._look(pairs, first)
+        bounds[pairs, first] = -np.inf
+        while True:
+            pairs, blocks = np.nonzero(bounds >= self.best[:, None])
+            if len(pairs) == 0:
+                return self.pixels, self.scores
+            order = np.argsort(-bounds[pairs, blocks], kind="stable")[:_AT_ONCE]
+            pairs, blocks = pairs[order], blocks[order]
+            self._look(pairs, blocks)
+            bounds[pairs, blocks] = -np.inf
+
+    def _bounds(self) -> np.ndarray:
+        """Return `(n, blocks)` what no pixel of a block exceeds."""
+        highest = self.heatmaps.block_bounds(upper=True)
+        squares = np.zeros((len(self.joints), highest[0].size))
+        for maps, mean in zip(self.tags, self.means.T, strict=True):
+            low = maps.block_bounds(upper=False).reshape(len(highest), -1)[self.joints]
+            high = maps.block_bounds(upper=True).reshape(len(highest), -1)[self.joints]
+            outside = np.maximum(low - mean[:, None], mean[:, None] - high)
+            squares += np.square(np.maximum(outside - SLACK, 0.0))
+        highest = highest.reshape(len(highest), -1)[self.joints]
+        return highest - np.rint(np.sqrt(squares)) + SLACK
+
+    def _look(self, pairs: np.ndarray, blocks: np.ndarray) -> None:
+        """Compute blocks, one for each entry of `pairs`, and keep what is better."""
+        for start in range(0, len(pairs), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            self._look_at_once(pairs[part], blocks[part])
+
+    def _look_at_once(self, pairs: np.ndarray, blocks: np.ndarray) -> None:
+        height, width = self.heatmaps.size
+        rows, columns = np.divmod(blocks, -(-width // BLOCK))
+        joints = self.joints[pairs]
+        heat = self.heatmaps.blocks(joints, rows, columns)
+        squares = np.zeros_like(heat)
+        for maps, mean in zip(self.tags, self.means[pairs].T, strict=True):
+            squares += np.square(maps.blocks(joints, rows, columns) - mean[:, None, None])
+        values = heat - np.rint(np.sqrt(squares))
+        reach = np.arange(BLOCK)
+        y, x = rows[:, None] * BLOCK + reach, columns[:, None] * BLOCK + reach
+        values[(y >= height)[:, :, None] | (x >= width)[:, None, :]] = -np.inf
+        flat = values.reshape(len(pairs), -1)
+        within = flat.argmax(axis=1)
+        pick = np.arange(len(pairs))
+        highest, scores = flat[pick, within], heat.reshape(len(pairs), -1)[pick, within]
+        pixels = y[pick, within // BLOCK] * width + x[pick, within % BLOCK]
+        # Best first, and of equals the first in reading order; so each pair's first entry counts.
+        order = np.lexsort((pixels, -highest, pairs))
+        _, firsts = np.unique(pairs[order], return_index=True)
+        kept = order[firsts]
+        own = pairs[kept]
+        better = (highest[kept] > self.best[own]) | (
+            (highest[kept] == self.best[own]) & (pixels[kept] < self.pixels[own])
+        )
+        kept, own = kept[better], own[better]
+        self.best[own], self.pixels[own] = highest[kept], pixels[kept]
+        self.scores[own] = scores[kept]
