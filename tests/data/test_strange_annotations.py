@@ -229,10 +229,7 @@ def test_eval_tells_it_in_one_line(photos, tmp_path, capfd):
         json.dumps(document()): 0,
         changed("annotations", "keypoints", [NAN, *JOINTS[1:]]): 1,
         changed("annotations", "bbox", [5, 5, -30, 30]): 1,
-        changed("images", "id", 1): 1,
-        "[" * 100_000: 1,
         "9" * 5000: 1,
-        json.dumps(document())[:700]: 1,
     }
     for text, code in texts.items():
         write(photos, text)
