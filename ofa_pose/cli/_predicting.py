@@ -206,19 +206,13 @@ def predict_pictures(request: Request, pictures: Sequence[Path]) -> Summary:
         )
 
 
-def predict_film(
-    request: Request,
-    source: Path | int,
-    *,
-    most: int | None = None,
-    open_film: Callable[[Path | int], Film] = Film,
-) -> Summary:
+def predict_film(request: Request, source: Path | int, *, most: int | None = None) -> Summary:
     """Look at the frames of a video or a camera, until it ends, `most` are done, or Ctrl-C.
 
     Raises:
         DataError: the source cannot be opened, or gives no frame.
     """
-    film = open_film(source)
+    film = Film(source)
     predictor, watch = request.predictor(), _Watch()
     follower = _Follower(predictor, track=request.track, smooth=request.smooth)
     total = most if film.total is None else min(film.total, most or film.total)

@@ -1,0 +1,202 @@
+"""`ofa-pose predict` as a user types it."""
+
+import json
+import os
+import signal
+
+import cv2
+import numpy as np
+import pytest
+
+from ofa_pose.catalog import load_space
+from ofa_pose.cli.main import run
+from ofa_pose.data import SyntheticScenes
+from ofa_pose.export import make_tier, save_tier
+from ofa_pose.models import build
+from ofa_pose.predict import Film, film_writer, read_picture, write_picture
+
+
+@pytest.fixture(scope="module")
+def tier(tmp_path_factory):
+    space = load_space("toy")
+    made = make_tier("tiny", space, space.smallest)
+    network = build(space, space.smallest, skeleton=made.skeleton, seed=0)
+    return save_tier(tmp_path_factory.mktemp("tier"), made, network).path
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A working folder with three pictures, two of one name, a damaged one and a video."""
+    monkeypatch.chdir(tmp_path)
+    scenes = SyntheticScenes(0, 3, size=96, skeleton="crowdpose")
+    write_picture("album/a.png", scenes[0].image)
+    write_picture("album/b.jpg", scenes[1].image)
+    write_picture("album/more/a.jpg", scenes[2].image)
+    (tmp_path / "album" / "c.jpg").write_bytes(b"<html>404</html>")
+    with film_writer(tmp_path / "clip.mp4", fps=10) as write:
+        for _ in range(6):
+            write(scenes[0].image)
+    return tmp_path
+
+
+def read_json(path):
+    return json.loads(path.read_text())
+
+
+def test_a_folder(command, tier, here):
+    outcome = command("predict", tier, "album", "--min-score", 0)
+    assert outcome.code == 0, outcome.err
+    assert "3 pictures, 1 skipped" in outcome.out
+    assert "pictures a second" in outcome.out
+    assert "warning: skipped album/c.jpg: is not a picture" in outcome.err
+    out = here / "runs" / "predict-tiny-album"
+    assert sorted(file.name for file in (out / "overlays").iterdir()) == [
+        *("a-2.jpg", "a.jpg", "b.jpg")
+    ]
+    assert read_picture(out / "overlays" / "a.jpg").shape == (96, 96, 3)
+    people = read_json(out / "people.json")
+    assert [entry["file"] for entry in people] == [
+        *("album/a.png", "album/b.jpg", "album/more/a.jpg")
+    ]
+    results = read_json(out / "results.json")
+    assert len(results) == sum(len(entry["people"]) for entry in people)
+    assert {result["image_id"] for result in results} <= {entry["image_id"] for entry in people}
+    config = (out / "config.yaml").read_text()
+    assert "verb: predict" in config
+
+
+def test_one_picture_and_json(command, tier, here):
+    outcome = command("predict", tier, "album/a.png", "--no-overlays", "--json", "--out", "found")
+    assert outcome.code == 0, outcome.err
+    summary = json.loads(outcome.out)
+    assert (summary["pictures"], summary["skipped"], summary["tracked"]) == (1, {}, None)
+    assert set(summary["ms_each"]) == {"read", "find", "draw", "write"}
+    assert sorted(file.name for file in (here / "found").glob("[a-z]*")) == [
+        *("config.yaml", "log.txt", "people.json", "results.json")
+    ]
+
+
+def test_a_taken_folder_is_replaced_only_by_force(command, tier, here):
+    line = ("predict", tier, "album/a.png", "--out", "found")
+    assert command(*line).code == 0
+    assert "--force" in command(*line).err
+    (here / "found" / "mine.doc").write_text("kept")
+    assert command("predict", tier, "album/b.jpg", "--out", "found", "--force").code == 0
+    assert [file.name for file in (here / "found" / "overlays").iterdir()] == ["b.jpg"]
+    assert (here / "found" / "mine.doc").exists()
+
+
+def test_a_video(command, tier, here):
+    outcome = command(
+        "predict", tier, "clip.mp4", "--track", "--smooth", "--min-score", 0, "--json"
+    )
+    assert outcome.code == 0, outcome.err
+    summary = json.loads(outcome.out)
+    out = here / "runs" / "predict-tiny-clip"
+    assert summary["frames"] == 6
+    assert summary["frames_per_second"] > 0
+    frames = read_json(out / "people.json")
+    assert [frame["time_s"] for frame in frames] == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+    tracks = {person["track_id"] for frame in frames for person in frame["people"]}
+    assert summary["tracked"] == len(tracks)
+    # The same picture six times: whoever is found in it is found again.
+    assert {result["track_id"] for result in read_json(out / "results.json")} == tracks
+    film = Film(out / "overlay.mp4")
+    assert (film.total, film.fps) == (6, 10)
+
+
+def test_a_part_of_a_video_without_overlays(command, tier, here):
+    outcome = command("predict", tier, "clip.mp4", "--frames", 2, "--no-overlays", "--out", "part")
+    assert outcome.code == 0, outcome.err
+    assert "2 frames" in outcome.out
+    assert len(read_json(here / "part" / "people.json")) == 2
+    assert not (here / "part" / "overlay.mp4").exists()
+
+
+class Camera:
+    """Gives frames without an end; the fourth comes with a Ctrl-C if it is to be interrupted."""
+
+    interrupted = False
+
+    def __init__(self, source):
+        assert source == 0
+        self.given = 0
+
+    def isOpened(self):  # noqa: N802
+        return True
+
+    def read(self):
+        self.given += 1
+        if self.interrupted and self.given == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return True, np.full((48, 64, 3), 90, np.uint8)
+
+    def get(self, propId, /):  # noqa: N803
+        return 0.0
+
+    def release(self):
+        pass
+
+
+def test_a_camera(command, tier, here, monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    outcome = command("predict", tier, "0", "--frames", 3)
+    assert outcome.code == 0, outcome.err
+    assert "3 frames" in outcome.out
+    assert len(read_json(here / "runs" / "predict-tiny-0" / "people.json")) == 3
+
+
+def test_a_camera_ends_with_ctrl_c_and_what_was_seen_is_kept(command, tier, here, monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    monkeypatch.setattr(Camera, "interrupted", True)
+    outcome = command("predict", tier, "0")
+    assert outcome.code == 130
+    assert outcome.err.splitlines()[-1] == "ofa-pose: error: interrupted"
+    monkeypatch.undo()
+    out = here / "runs" / "predict-tiny-0"
+    assert len(read_json(out / "people.json")) == 4
+    assert Film(out / "overlay.mp4").total == 4
+
+
+WRONG_USE = [
+    ([], "ofa-pose search --budget"),
+    (["photo.jpg"], "photo.jpg is not the YAML of a tier"),
+    (["absent.yaml"], "nothing to look at"),
+    (["absent.yaml", "album"], "no tier file at absent.yaml"),
+    (["TIER", "album", "--track"], "--track is for a video"),
+    (["TIER", "album/a.png", "album/b.jpg", "--frames", "3"], "--frames is for a video"),
+    (["TIER", "album", "clip.mp4"], "clip.mp4 is a video"),
+    (["TIER", "0", "album"], "a camera is given alone"),
+    (["TIER", "album", "--out", "album"], "lies in the folder of the results"),
+    (["TIER", "album", "--device", "gpu"], "--device gpu"),
+    (["TIER", "album", "--min-score", "2"], "--min-score"),
+]
+FAILED = [
+    (["TIER", "nowhere"], "nowhere: there is no such file or folder"),
+    (["TIER", "nowhere.mp4"], "nowhere.mp4: there is no such file"),
+    (["TIER", "album/c.jpg"], "album/c.jpg: is not a picture"),
+    (["TIER", "album/c.jpg", "clip.txt"], "none of 2 pictures can be read"),
+    (["TIER", "empty"], "empty: holds no picture"),
+    (["TIER", "broken.mp4"], "broken.mp4: is not a video"),
+    (["TIER", "17"], "camera 17 cannot be opened"),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments", "expected"),
+    [*((2, *case) for case in WRONG_USE), *((1, *case) for case in FAILED)],
+)
+def test_mistakes_are_one_line(tier, here, capfd, code, arguments, expected):
+    (here / "empty").mkdir()
+    (here / "clip.txt").write_text("x")
+    (here / "broken.mp4").write_bytes(b"\0" * 999)
+    capfd.readouterr()
+    line = ["predict", *(str(tier) if argument == "TIER" else argument for argument in arguments)]
+    assert run(line) == code
+    printed = capfd.readouterr()  # what libraries write to the process's own stderr, too
+    assert printed.out == ""
+    lines = printed.err.splitlines()
+    assert lines[-1].startswith("ofa-pose: error: ")
+    assert expected in lines[-1]
+    assert all(line.startswith("ofa-pose: ") for line in lines)
+    assert not any((here / "runs").glob("*/results.json"))

@@ -1,0 +1,117 @@
+"""Videos that OpenCV wrote, cameras that are none."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from ofa_pose.errors import DataError, OfaPoseError
+from ofa_pose.predict import Film, film_writer
+
+
+class FakeCamera:
+    """Gives so many frames of one colour, blue, green, red."""
+
+    def __init__(self, frames, *, fps=25.0, opened=True):
+        self.left, self.fps, self.opened, self.released = frames, fps, opened, False
+
+    def isOpened(self):  # noqa: N802
+        return self.opened
+
+    def read(self):
+        self.left -= 1
+        return (
+            (True, np.full((4, 6, 3), (200, 100, 0), np.uint8)) if self.left >= 0 else (False, None)
+        )
+
+    def get(self, propId, /):  # noqa: N803
+        return self.fps if propId == cv2.CAP_PROP_FPS else -1.0
+
+    def release(self):
+        self.released = True
+
+
+@pytest.fixture
+def video(tmp_path):
+    path = tmp_path / "video.mp4"
+    with film_writer(path, fps=12.5) as write:
+        for level in range(0, 200, 20):
+            write(np.full((64, 96, 3), (level, 30, 255 - level), np.uint8))
+    return path
+
+
+def test_what_is_written_is_read(video):
+    film = Film(video)
+    assert (film.fps, film.total, film.is_live) == (12.5, 10, False)
+    frames = list(film.frames())
+    assert [frame.number for frame in frames] == list(range(10))
+    assert [frame.time_s for frame in frames] == pytest.approx([n / 12.5 for n in range(10)])
+    for level, frame in zip(range(0, 200, 20), frames, strict=True):
+        assert frame.image.shape == (64, 96, 3)
+        assert frame.image.mean(axis=(0, 1)) == pytest.approx([level, 30, 255 - level], abs=8)
+
+
+def test_a_part_of_it(video):
+    assert len(list(Film(video).frames(3))) == 3
+
+
+def test_odd_sides_lose_a_pixel_and_other_sizes_fit_in(tmp_path):
+    path = tmp_path / "a.mp4"
+    with film_writer(path, fps=10) as write:
+        write(np.zeros((33, 47, 3), np.uint8))
+        write(np.zeros((100, 20, 3), np.uint8))
+    assert [frame.image.shape for frame in Film(path).frames()] == [(32, 46, 3)] * 2
+
+
+def test_a_writer_that_is_given_up_leaves_nothing(tmp_path):
+    with pytest.raises(cv2.error), film_writer(tmp_path / "a.mp4", fps=10) as write:
+        write(np.zeros((8, 8, 9), np.uint8))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_no_encoder_takes(tmp_path, capfd):
+    refused = pytest.raises(OfaPoseError, match="no encoder for 70000x2")
+    with refused, film_writer(tmp_path / "a.mp4", fps=10) as write:
+        write(np.zeros((2, 70000, 3), np.uint8))
+    assert capfd.readouterr().err == ""
+
+
+def test_a_camera_counts_time_by_the_clock():
+    camera, ticks = FakeCamera(5), iter([10.0, 10.0, 10.5, 11.25, 12.0, 13.0])
+    film = Film(0, open_capture=lambda source: camera, clock=lambda: next(ticks))
+    assert (film.total, film.is_live) == (None, True)
+    frames = list(film.frames(3))
+    assert [frame.time_s for frame in frames] == [0.0, 0.5, 1.25]
+    assert frames[0].image[0, 0].tolist() == [0, 100, 200]  # RGB
+    assert camera.released
+
+
+def test_a_camera_that_stops_is_told(caplog):
+    film = Film(2, open_capture=lambda source: FakeCamera(2))
+    assert len(list(film.frames())) == 2
+    assert "camera 2 gives no more frames after 2" in caplog.text
+
+
+@pytest.mark.parametrize("fps", [0.0, -1.0, math.nan, math.inf, 1e9])
+def test_a_speed_that_is_none(fps):
+    assert Film(0, open_capture=lambda source: FakeCamera(1, fps=fps)).fps == 30.0
+
+
+def test_a_camera_that_is_not_there():
+    with pytest.raises(DataError, match="camera 7 cannot be opened"):
+        Film(7, open_capture=lambda source: FakeCamera(0, opened=False))
+    camera = FakeCamera(0)
+    with pytest.raises(DataError, match="camera 0: not one frame"):
+        next(Film(0, open_capture=lambda source: camera).frames())
+    assert camera.released
+
+
+def test_files_that_are_no_videos(tmp_path, capfd):
+    with pytest.raises(DataError, match="there is no such file"):
+        Film(tmp_path / "absent.mp4")
+    for content in (b"", b"\0" * 5000, b"<html>404</html>" * 99):
+        (tmp_path / "a.mp4").write_bytes(content)
+        with pytest.raises(DataError, match="is not a video that OpenCV can read"):
+            Film(tmp_path / "a.mp4")
+    assert capfd.readouterr().err == ""

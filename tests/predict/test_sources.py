@@ -1,0 +1,47 @@
+"""What a name on the command line means."""
+
+from pathlib import Path
+
+import pytest
+
+from ofa_pose.errors import DataError, UsageError
+from ofa_pose.predict import film_source, find_pictures
+
+
+@pytest.fixture
+def album(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.jpg", "a.PNG", "notes.txt", ".hidden.jpg", "more/c.webp", ".git/d.png", "odd"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    return tmp_path
+
+
+def test_a_folder_by_name_and_what_is_named_as_it_comes(album):
+    assert find_pictures(["."]) == [Path("a.PNG"), Path("b.jpg"), Path("more/c.webp")]
+    named = ["odd", "more", "b.jpg", "b.jpg"]
+    assert find_pictures(named) == [Path("odd"), Path("more/c.webp"), Path("b.jpg")]
+
+
+def test_what_holds_nothing(album):
+    (album / "empty").mkdir()
+    with pytest.raises(DataError, match="empty: holds no picture"):
+        find_pictures(["empty"])
+    with pytest.raises(DataError, match="absent: there is no such file or folder"):
+        find_pictures(["b.jpg", "absent"])
+    with pytest.raises(DataError, match="no such file"):
+        find_pictures(["x" * 5000])
+
+
+def test_videos_and_cameras(album):
+    assert film_source("clip.MP4") == Path("clip.MP4")
+    assert film_source("0") == 0
+    assert film_source("b.jpg") is None
+    (album / "1").mkdir()
+    assert film_source("1") is None
+    with pytest.raises(DataError, match="cameras count from 0"):
+        film_source("20240131")
+    (album / "clip.mp4").write_bytes(b"")
+    with pytest.raises(UsageError, match="clip.mp4 is a video"):
+        find_pictures(["b.jpg", "clip.mp4"])
