@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -224,7 +224,7 @@ def split_(
             advice = "" if target.samefile(file) else "; use --force to overwrite it"
             raise RunFolderError(f"{target} exists{advice or ' and is what is split'}")
     document = load_document(file)
-    parts = split_document(document, shares, seed=seed, same=_shown_by(document, folder))
+    parts = split_document(document, shares, seed=seed, folder=folder)
     for name, target in targets.items():
         atomic_write(target, json.dumps(parts[name]))
     linked = folder is not None and all([_link(out / "images" / name, folder) for name in shares])
@@ -256,14 +256,6 @@ def _parse_shares(texts: Sequence[str]) -> dict[str, float]:
         except ValueError:
             raise UsageError(f"--part {text!r} has no share; write {name}=0.8") from None
     return shares
-
-
-def _shown_by(document: dict[str, Any], folder: Path | None) -> Callable[[Mapping[str, Any]], str]:
-    """Return image to a text that is equal for images that show the same picture."""
-    from ofa_pose.data.parts import same_content
-
-    contents = same_content(document, folder)
-    return lambda image: contents[image["file_name"]]
 
 
 def _link(link: Path, folder: Path) -> bool:

@@ -118,7 +118,7 @@ def _check_image(image: Any, path: Path) -> None:
     if not _is_whole(image["id"]) or abs(image["id"]) > _LARGEST_ID:
         raise DataError(f"{path}: an image's `id` must be a whole number, got {image['id']!r:.60}")
     name = image["file_name"]
-    if not isinstance(name, str) or not name or "\0" in name or not _is_encodable(name):
+    if not isinstance(name, str) or not name or "\0" in name or not is_encodable(name):
         raise DataError(f"{path}: image {image['id']}: {name!a:.60} is no `file_name`")
     for key in ("width", "height"):
         side = image.get(key)
@@ -136,7 +136,7 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_encodable(text: str) -> bool:
+def is_encodable(text: str) -> bool:
     """Say whether a text can name a file; half a surrogate pair cannot."""
     try:
         return bool(text.encode())

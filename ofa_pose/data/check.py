@@ -66,7 +66,8 @@ def recognise_skeleton(document: Mapping[str, Any]) -> Skeleton:
         UsageError: it names none, or other joints.
     """
     names: list[str] = []
-    for entry in document.get("categories") or ():
+    categories = document.get("categories")
+    for entry in categories if isinstance(categories, list) else ():
         if isinstance(entry, dict) and isinstance(entry.get("keypoints"), list):
             names = [str(name) for name in entry["keypoints"]]
             break
@@ -146,6 +147,8 @@ class SetCheck:
         return scenes
 
     def _check_entries(self) -> None:
+        if not self._entries:
+            self.report.add(("no images are listed", "`images` is empty"))
         files: Counter[str] = Counter()
         with_index = 0
         for image in self._entries:
@@ -245,8 +248,8 @@ class SetCheck:
         everyone = [person for people in self._people.values() for person in people]
         with_joints = [person for person in everyone if has_joints(person)]
         points = np.array([person["keypoints"] for person in with_joints], np.float64)
-        labelled = (points.reshape(len(with_joints), -1, 3)[:, :, 2] > 0).sum(axis=0)
-        joints = labelled.tolist() if with_joints else [0] * self.skeleton.num_joints
+        points = points.reshape(-1, self.skeleton.num_joints, 3)
+        joints = (points[:, :, 2] > 0).sum(axis=0).tolist()
         self.report.labelled.update(zip(self.skeleton.joints, joints, strict=True))
         self.report.counts.update(
             {

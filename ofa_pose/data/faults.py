@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ofa_pose.data.annotations import is_encodable
 from ofa_pose.skeleton import Skeleton
 
 Finding = tuple[str, str]
@@ -44,7 +45,7 @@ def image_faults(image: Any) -> Iterator[Finding]:
     if not is_id(image.get("id")):
         yield "image ids that are no whole numbers", name
     file_name = image.get("file_name")
-    if not isinstance(file_name, str) or not file_name or "\0" in file_name:
+    if not isinstance(file_name, str) or "\0" in file_name or not is_encodable(file_name):
         yield "images without a file name", name
     for key in ("width", "height"):
         side = image.get(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ def split_document(
     shares: Mapping[str, float],
     *,
     seed: int,
-    same: Callable[[Mapping[str, Any]], str],
+    folder: Path | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Cut a COCO JSON into parts at random; a pure function of its images and the seed.
 
@@ -31,7 +31,8 @@ def split_document(
         document: lists `images` and `annotations`.
         shares: name of each part to its share; together at most 1, what is left is in no part.
         seed: of the permutation that parts are cut from.
-        same: image to a text; images of one text show the same picture and stay together.
+        folder: of the pictures; files of equal content stay together. Without it, those of
+            equal names do.
 
     Raises:
         UsageError: impossible shares.
@@ -43,9 +44,10 @@ def split_document(
     if total > 1 + 1e-9:
         raise UsageError(f"shares must add up to at most 1, got {total:g}")
     _refuse_doubtful(document)
+    contents = same_content(document, folder)
     pictures: dict[str, list[Any]] = {}
     for image in document["images"]:
-        pictures.setdefault(same(image), []).append(image["id"])
+        pictures.setdefault(contents[image["file_name"]], []).append(image["id"])
     groups = list(pictures.values())
     order = np.random.default_rng([_SEED, seed]).permutation(len(groups))
     part_of: dict[Any, str] = {}

@@ -164,7 +164,7 @@ def test_scenes_for_the_eye(write_set, three) -> None:
     looked.run()
     assert [scene.image_id for scene in looked.scenes(9)] == [70, 72]
     (scene,) = looked.scenes(1)
-    np.testing.assert_array_equal(scene.keypoints.ravel(), np.float32(JOINTS))
+    np.testing.assert_array_equal(scene.keypoints.ravel(), np.array(JOINTS, np.float32))
 
 
 def test_a_file_that_cannot_be_read_at_all(tmp_path: Path, three) -> None:

@@ -115,6 +115,16 @@ def test_ground_truth_keeps_ids_and_ignored_people(write_set, three):
     assert truth["annotations"][1]["iscrowd"] == 1
 
 
+def test_who_has_no_keypoints_by_the_files_count_is_not_scored(write_set, three):
+    # As in CrowdPose, whose counts leave out head and neck; such people are learnt from.
+    paths = write_set({"a.png": picture()}, [person(1, 70, num_keypoints=0), person(2, 70)])
+    scenes = CocoScenes(*paths, skeleton=three)
+    assert len(scenes[0].keypoints) == 2
+    truth = scenes.ground_truth()["annotations"]
+    assert [entry["num_keypoints"] for entry in truth] == [0, 2]
+    assert "scored" not in truth[0]
+
+
 def test_only_people_leaves_the_others_out(write_set, three):
     paths = write_set({"a.png": picture(), "b.png": picture()}, [person(1, 71)])
     scenes = CocoScenes(*paths, skeleton=three, only_people=True)

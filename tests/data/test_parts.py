@@ -25,14 +25,10 @@ def document(images: int, files: int | None = None) -> dict[str, Any]:
     }
 
 
-def name_of(image: Any) -> str:
-    return image["file_name"]
-
-
 @given(files=st.integers(4, 60), copies=st.integers(1, 3), seed=st.integers(0, 99))
 def test_parts_share_nothing_and_lose_nothing(files: int, copies: int, seed: int) -> None:
     whole = document(files * copies, files)
-    parts = split_document(whole, {"a": 0.5, "b": 0.25, "c": 0.25}, seed=seed, same=name_of)
+    parts = split_document(whole, {"a": 0.5, "b": 0.25, "c": 0.25}, seed=seed)
     names = [{image["file_name"] for image in part["images"]} for part in parts.values()]
     assert not names[0] & names[1]
     assert not names[0] & names[2]
@@ -48,9 +44,7 @@ def test_parts_share_nothing_and_lose_nothing(files: int, copies: int, seed: int
 
 
 def test_a_seed_is_a_split() -> None:
-    splits = [
-        split_document(document(30), {"a": 0.5}, seed=seed, same=name_of) for seed in (1, 1, 2)
-    ]
+    splits = [split_document(document(30), {"a": 0.5}, seed=seed) for seed in (1, 1, 2)]
     assert splits[0] == splits[1]
     assert splits[0] != splits[2]
 
@@ -61,18 +55,21 @@ def test_copies_of_a_picture_stay_together(tmp_path: Path) -> None:
     texts = same_content(document(4), tmp_path)
     assert texts["0.jpg"] == texts["2.jpg"] != texts["1.jpg"]
     assert texts["3.jpg"] == "3.jpg"  # it is not there
+    parts = split_document(document(4), {"a": 0.34, "b": 0.66}, seed=0, folder=tmp_path)
+    together = [{image["id"] for image in part["images"]} & {0, 2} for part in parts.values()]
+    assert {0, 2} in together
     assert same_content(document(2), None) == {"0.jpg": "0.jpg", "1.jpg": "1.jpg"}
 
 
 @pytest.mark.parametrize("shares", [{}, {"a": 0.0}, {"a": 0.7, "b": 0.4}, {"a": float("nan")}])
 def test_impossible_shares(shares: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="shares must"):
-        split_document(document(9), shares, seed=0, same=name_of)
+        split_document(document(9), shares, seed=0)
 
 
 def test_too_few_pictures() -> None:
     with pytest.raises(DataError, match="2 pictures are too few: part 'b' would be empty"):
-        split_document(document(2), {"a": 0.9, "b": 0.1}, seed=0, same=name_of)
+        split_document(document(2), {"a": 0.9, "b": 0.1}, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -86,4 +83,4 @@ def test_too_few_pictures() -> None:
 )
 def test_what_is_doubtful_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        split_document({**document(9), **change}, {"a": 0.5}, seed=0, same=name_of)
+        split_document({**document(9), **change}, {"a": 0.5}, seed=0)

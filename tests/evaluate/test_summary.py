@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from typing import Any
 
 import numpy as np
 from pycocotools.cocoeval import COCOeval
@@ -18,7 +19,7 @@ NAMES = (
 
 def test_it_is_what_pycocotools_prints() -> None:
     rng = np.random.default_rng(0)
-    evaluation = COCOeval(iouType="keypoints")
+    evaluation: Any = COCOeval(iouType="keypoints")
     evaluation.eval = {
         "precision": rng.random((10, 101, 1, 3, 1)),
         "recall": rng.random((10, 1, 3, 1)),
