@@ -65,8 +65,8 @@ def command(
 ) -> None:
     """Find people: skeletons drawn over pictures or frames, and their joints as JSON.
 
-    Writes overlays/ (or overlay.mp4), results.json in COCO's form, and people.json with joints by
-    name. Left limbs are light with white joints, right limbs dark with black joints.
+    Writes overlays/ or overlay.mp4, results.json (COCO's form) and people.json.
+    Left limbs are light with white joints, right limbs dark with black joints.
     """
     if tier is None:
         raise UsageError(f"a tier's YAML and something to look at are needed; {_HOW}")

@@ -24,6 +24,7 @@ ROWS, COLUMNS = np.mgrid[:48, :64]
 # A slope in each channel; red shades of multiples of 4, so that 16 bits and palettes are exact.
 RGB = np.stack([COLUMNS * 4, ROWS * 5, np.full_like(ROWS, 120)], axis=2).astype(np.uint8)
 GREY = np.repeat(RGB[..., :1], 3, axis=2)
+BEHIND = np.array(BORDER_RGB, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def unusual() -> Iterator[Strange]:
     grey = Image.fromarray(RGB[..., 0])
     deep = RGB.astype(np.uint16) * 256 + 77
     alpha = np.where(COLUMNS < 32, 0, 255).astype(np.uint8)
-    seen = np.where(alpha[..., None] > 0, RGB, np.uint8(BORDER_RGB))
+    seen = np.where(alpha[..., None] > 0, RGB, BEHIND)
     yield Strange("plain.png", encoded(base, "PNG"), RGB)
     yield Strange("jpeg.jpg", encoded(base, "JPEG", quality=95), RGB, 2)
     yield Strange("progressive.jpg", encoded(base, "JPEG", quality=95, progressive=True), RGB, 2)
@@ -75,10 +76,10 @@ def unusual() -> Iterator[Strange]:
     yield Strange("16-bit.pgm", by_opencv(".pgm", deep[..., 0]), GREY)
     yield Strange("rgba.png", encoded(Image.fromarray(np.dstack([RGB, alpha])), "PNG"), seen)
     pale = Image.fromarray(np.dstack([RGB[..., 0], alpha]))
-    grey_seen = np.where(alpha[..., None] > 0, GREY, np.uint8(BORDER_RGB))
+    grey_seen = np.where(alpha[..., None] > 0, GREY, BEHIND)
     yield Strange("grey-alpha.png", encoded(pale, "PNG"), grey_seen)
     yield Strange("palette.png", encoded(grey.convert("P"), "PNG"), GREY)
-    holes = np.where(RGB[..., :1] == 40, np.uint8(BORDER_RGB), GREY)
+    holes = np.where(RGB[..., :1] == 40, BEHIND, GREY)
     yield Strange("palette-hole.png", encoded(grey.convert("P"), "PNG", transparency=40), holes)
     ink = np.where(COLUMNS[..., None] < 32, 0, 255).astype(np.uint8).repeat(3, axis=2)
     yield Strange("1-bit.png", encoded(Image.fromarray(ink).convert("1"), "PNG"), ink)
