@@ -59,7 +59,7 @@ class TwoJoints:
 
     def __getitem__(self, index: int):
         scene = self.source[index]
-        tail = np.broadcast_to(np.float32([3, 3, 2]), scene.keypoints.shape)
+        tail = np.broadcast_to(np.array([3, 3, 2], np.float32), scene.keypoints.shape)
         return dataclasses.replace(scene, keypoints=np.concatenate([tail, scene.keypoints], axis=1))
 
     def ground_truth(self) -> dict[str, Any]:
