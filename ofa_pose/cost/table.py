@@ -62,6 +62,16 @@ class CostTable:
             raise CostError(f"unknown cost {cost!r}{suggest(cost, (*_SUMMED, 'peak_memory'))}")
         return self._sums[_SUMMED.index(cost)]
 
+    def unit_macs(self, indices: np.ndarray) -> np.ndarray:
+        """Return the exact MACs (n, unit places) int64 of archs (n,), by index; 0 for no unit."""
+        genes = self.space.genes_of(indices)
+        columns = []
+        for place in self._places:
+            macs = place.grid[_SUMMED.index("macs_exact")]
+            spread = [genes[:, i] if count > 1 else 0 for i, count in enumerate(macs.shape)]
+            columns.append(np.broadcast_to(macs[tuple(spread)], len(genes)))
+        return np.stack(columns, axis=1)
+
     @cached_property
     def _sums(self) -> np.ndarray:
         """(summed costs, archs): what `_SUMMED` names."""

@@ -11,14 +11,15 @@ import json
 import math
 import warnings
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.stats import kendalltau
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from ofa_pose.errors import RunFolderError
 from ofa_pose.files import atomic_write
@@ -31,7 +32,7 @@ TRUSTED_TAU = 0.3
 """Below this rank correlation a predictor is no help."""
 
 _FORMAT = 1
-_MOST_FITTED = 128  # rows that the kernel's numbers are found with
+_MOST_FITTED = 96  # rows that the kernel's numbers are found with
 _JITTER = 1e-8
 
 
@@ -68,7 +69,7 @@ class AccuracyPredictor:
         scores = np.array([row.score(objective) for row in rows], dtype=np.float64)
         if len(rows) < FEWEST or scores.std() <= 1e-12 * max(1.0, abs(scores).max()):
             return None
-        with threadpool_limits(1):
+        with _one_thread():
             numbers = _kernel_numbers(features(indices), _standard(scores))
         return cls(features, indices, scores, *numbers)
 
@@ -107,7 +108,7 @@ class AccuracyPredictor:
 
         Rasmussen and Williams 2006, equation 5.12.
         """
-        with threadpool_limits(1):
+        with _one_thread():
             inverse = cho_solve((self._root, True), np.eye(len(self.scores)))
             errors = inverse @ _standard(self.scores) / np.diag(inverse)
         return self.scores - errors * self.scores.std()
@@ -197,7 +198,7 @@ class Beliefs:
         self.indices = indices
         self._scale = float(predictor.scores.std())
         self._predictor = predictor
-        with threadpool_limits(1):
+        with _one_thread():
             self._inputs = predictor.features(indices)
             cross = predictor.variance * _matern(
                 predictor._inputs, self._inputs, predictor.length
@@ -218,7 +219,7 @@ class Beliefs:
         That leaves all means as they are and makes its neighbours less uncertain.
         """
         predictor = self._predictor
-        with threadpool_limits(1):
+        with _one_thread():
             kernel = _matern(self._inputs[[place]], self._inputs, predictor.length)[0]
             shared = predictor.variance * kernel - self._whitened[:, place] @ self._whitened
         pivot = math.sqrt(max(self._variance[place], 0) + predictor.noise + _JITTER)
@@ -260,6 +261,16 @@ def _matern(one: np.ndarray, other: np.ndarray, length: float) -> np.ndarray:
     squares = (one**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * one @ other.T
     distance = np.sqrt(5 * np.maximum(squares, 0)) / length
     return (1 + distance + distance**2 / 3) * np.exp(-distance)
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """Return a context with one thread: how sums are split over threads moves the last digits."""
+    return _controller().limit(limits=1)
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()  # looking for the libraries takes a while
 
 
 def _standard(scores: np.ndarray) -> np.ndarray:

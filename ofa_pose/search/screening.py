@@ -9,7 +9,7 @@ from ofa_pose.search.predictor import AccuracyPredictor, Beliefs, expected_impro
 from ofa_pose.search.strategy import Strategy
 from ofa_pose.space import SearchSpace
 
-CHILDREN = 256
+CHILDREN = 128
 """Children of the strategy in a pool; those that are not free are left out."""
 DRAWN = 1024
 """Archs drawn evenly from all that are free, and as many from those near the budget."""

@@ -41,7 +41,7 @@ class SearchSettings:
     predictor: bool = True
     population: int = 16
     parents: int = 12
-    offspring: int = 4
+    offspring: int = 8
     crossover: float = 0.5
     tournament: int = 3
     neighbour_step: float = 0.25
