@@ -120,9 +120,7 @@ def published_runs(
 def searches(settings: Mapping[str, object], *, together: bool) -> Run:
     """Return a run of this project's search, for all budgets at once or for one at a time."""
 
-    def run(
-        truth: Truth, scores: np.ndarray, seed: int, evaluations: int
-    ) -> dict[str, list[int]]:
+    def run(truth: Truth, scores: np.ndarray, seed: int, evaluations: int) -> dict[str, list[int]]:
         if together:
             asked = search(truth, truth.sets, scores, seed, evaluations, settings)
             return {feasible.tier: asked for feasible in truth.sets}

@@ -9,6 +9,8 @@ the children by mutation with probability 0.1 a gene: 1,640 evaluations.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ofa_pose.space import SearchSpace, make_divisible
@@ -37,7 +39,7 @@ def published(
     tables = [_drawn(space, position) for position in range(len(space.choices))]
     fixed = np.array([choice.name in INHERITED for choice in space.choices])
 
-    def fitting(make):  # the published loop: draw until it fits
+    def fitting(make: Callable[[], np.ndarray]) -> int:
         while True:
             index = int(space.indices_of(make()[None])[0])
             if mask[index]:
@@ -58,12 +60,11 @@ def published(
         parents = sorted(population, key=lambda index: -scores[index])[:PARENTS]
         best = max(best, parents[0], key=lambda index: scores[index])
         genes = space.genes_of(np.array(parents))
-        picks = [
-            (genes[rng.integers(PARENTS)], genes[rng.integers(PARENTS)]) for _ in range(POPULATION)
-        ]
-        children = [fitting(lambda one=one: mutant(one)) for one, _ in picks[:MUTANTS]]
+        drawn = [int(rng.integers(PARENTS)) for _ in range(2 * POPULATION)]
+        pairs = genes[drawn].reshape(POPULATION, 2, -1)
+        children = [fitting(lambda one=one: mutant(one)) for one, _ in pairs[:MUTANTS]]
         children += [
-            fitting(lambda one=one, other=other: child(one, other)) for one, other in picks[MUTANTS:]
+            fitting(lambda one=one, two=two: child(one, two)) for one, two in pairs[MUTANTS:]
         ]
         asked += children
         population = parents + children

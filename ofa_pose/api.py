@@ -36,7 +36,7 @@ def search(
             `Limit`, or several that hold together; by default the space's tiers.
         costs: cost name → (archs,) the cost of every arch; or a table of them, which a skeleton
             other than the space's own needs; by default every cost that is known is counted.
-        **options: seed, evaluations, archive_path, … of `ofa_pose.search.run.search`.
+        **options: seed, strategy, evaluations, archive_path, … of `ofa_pose.search.run.search`.
 
     Raises:
         BudgetError: a text is no budget.
@@ -47,8 +47,9 @@ def search(
     named = budgets if isinstance(budgets, Mapping) else name_budgets(space, budgets)
     _refuse_run_files(named)
     if costs is None or isinstance(costs, CostTable):
-        costs = all_costs(costs or CostTable(space))
-        options = {"format_cost": format_cost, **options}
+        table = costs or CostTable(space)
+        costs = all_costs(table)
+        options = {"format_cost": format_cost, "unit_costs": table.unit_macs, **options}
     return search_numbers(
         space,
         evaluate,

@@ -30,6 +30,7 @@ from ofa_pose.cli._progress import Meter
 from ofa_pose.cli._searching import (
     SearchScenes,
     Target,
+    check_strategy,
     painted_scenes,
     photographed_scenes,
     tell_defaults,
@@ -48,10 +49,11 @@ if TYPE_CHECKING:
 EPILOG = (
     "Example: ofa-pose search --budget 1.2G\n\n"
     "Example: ofa-pose search --supernet runs/train-litepose-lite0 --data photos "
-    "--budget 150M --budget 1.2G:paper --budget '0.9M params'"
+    "--budget 150M --budget 1.2G:paper --budget '0.9M params'\n\n"
+    "Example: ofa-pose search --resume --out runs/search-litepose-lite0 --budget 900M"
 )
 # What a search may be resumed with other values of.
-_FREE = ("supernet", "device", "batch_size", "evaluations")
+_FREE = ("supernet", "device", "batch_size", "evaluations", "budgets")
 _HIDDEN = ("budget", "space", "skeleton", "out", "resume", "force", "as_json")
 
 
@@ -63,7 +65,7 @@ def command(
             "--budget",
             metavar="BUDGET",
             help="1.2G (exact MACs), 900M, 1.2G:paper, '1.7M params', '64MB peak'; may be "
-            "repeated; default: the space's tiers.",
+            "repeated; default: the space's tiers. With --resume, further tiers.",
         ),
     ] = None,
     supernet: Annotated[
@@ -86,9 +88,26 @@ def command(
     evaluations: Annotated[
         int, typer.Option("--evaluations", min=1, help="How many archs to score, in all.")
     ] = 60,
+    strategy: Annotated[
+        str,
+        typer.Option(
+            "--strategy", help="Who proposes: steady, elitist (the paper's), aging, nsga2, random."
+        ),
+    ] = "steady",
+    predictor: Annotated[
+        bool,
+        typer.Option(
+            "--predictor/--no-predictor",
+            help="Let a predictor of AP, learnt on the way, choose among thousands of archs "
+            "while its errors are small.",
+        ),
+    ] = True,
     population: Annotated[
-        int, typer.Option("--population", min=2, help="Archs of the first generation.")
-    ] = 16,
+        int | None,
+        typer.Option(
+            "--population", min=2, help="Archs of the first generation; default: the strategy's."
+        ),
+    ] = None,
     scenes: Annotated[
         int, typer.Option("--scenes", min=1, help="Score archs on at most so many scenes.")
     ] = 64,
@@ -111,20 +130,28 @@ def command(
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the best network within every budget, by evolution over a trained supernet.
+    """Find the best network within every budget, by a search over a trained supernet.
 
     Archs compete on one part of the scenes; winners are reported on another. Without --data the
     scenes are synthetic; without --supernet the weights are the starter in the box.
     """
     from ofa_pose.train import keep_freed_memory
 
-    target = Target.resolve(budget or [], supernet=supernet, space=space, skeleton=skeleton)
+    target = Target.resolve(
+        budget or [],
+        supernet=supernet,
+        space=space,
+        skeleton=skeleton,
+        out=out,
+        resume=resume,
+    )
     check_device(device)
+    check_strategy(strategy)
     keep_freed_memory()
     making = Making(target.skeleton, seed, mosaic, canvas)
     people = _scenes(Pictures(data, annotations, images), making, options=context.params)
     evaluator = _evaluator(target, people, options=context.params)
-    run = _open_run(target, out, options=context.params)
+    run = _open_run(target, options=context.params)
     with run:
         tell_defaults(target, people)
         result = _search(target, evaluator, run, options=context.params)
@@ -169,7 +196,7 @@ def _evaluator(
     )
 
 
-def _open_run(target: Target, out: Path | None, *, options: Mapping[str, Any]) -> RunFolder:
+def _open_run(target: Target, *, options: Mapping[str, Any]) -> RunFolder:
     from ofa_pose.runs import RunFolder
 
     identity = {
@@ -184,7 +211,7 @@ def _open_run(target: Target, out: Path | None, *, options: Mapping[str, Any]) -
     given = {key: value for key, value in options.items() if key not in _HIDDEN}
     files = [Path(options[key]) for key in ("space", "skeleton") if options[key]]
     return RunFolder.open(
-        out or Path("runs") / f"search-{target.space.name}",
+        target.folder,
         config=described({**given, **identity}),
         resume=options["resume"],
         force=options["force"],
@@ -211,6 +238,8 @@ def _search(
             costs=target.table,
             seed=options["seed"],
             evaluations=options["evaluations"],
+            strategy=options["strategy"],
+            predictor=options["predictor"],
             population=options["population"],
             archive_path=run.file("archive.csv"),
             resume=run.resumed,

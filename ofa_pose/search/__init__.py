@@ -17,7 +17,13 @@ from ofa_pose.search.limits import FeasibleSet, Limit, plain_cost, resolve_budge
 from ofa_pose.search.predictor import AccuracyPredictor
 from ofa_pose.search.run import Progress, SearchResult, TierResult, search
 from ofa_pose.search.settings import SearchSettings, describe
-from ofa_pose.search.strategy import STRATEGIES, Strategy, make_settings, register
+from ofa_pose.search.strategy import (
+    STRATEGIES,
+    Strategy,
+    find_strategy,
+    make_settings,
+    register,
+)
 from ofa_pose.search.table import to_csv
 
 __all__ = [
@@ -35,6 +41,7 @@ __all__ = [
     "Strategy",
     "TierResult",
     "describe",
+    "find_strategy",
     "make_settings",
     "plain_cost",
     "register",

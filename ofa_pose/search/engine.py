@@ -205,10 +205,7 @@ class Evolution:
 
     def _check_archived(self) -> None:
         """Refuse evaluations that no recorded generation proposed."""
-        known = {
-            (proposal.order, proposal.index)
-            for proposal in self.archive.all_proposals()
-        }
+        known = {(proposal.order, proposal.index) for proposal in self.archive.all_proposals()}
         if any((row.order, row.index) not in known for row in self.archive):
             raise RunFolderError(
                 f"{self.archive.path or 'the archive'} was not made by this search: it holds "
@@ -322,9 +319,7 @@ class Evolution:
         place = self._place(child, allowed, rng)
         return None if place is None else (place, math.inf)
 
-    def _spread(
-        self, feasible: FeasibleSet, count: int, rng: np.random.Generator
-    ) -> np.ndarray:
+    def _spread(self, feasible: FeasibleSet, count: int, rng: np.random.Generator) -> np.ndarray:
         """Return `count` archs spread evenly over a tier by cost, half of them near its budget."""
         near = -(-count // 2)
         parts = (self._bands[feasible.tier], near), (feasible.mask, count - near)

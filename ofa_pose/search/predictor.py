@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
-from scipy.stats import kendalltau
 from threadpoolctl import ThreadpoolController
 
 from ofa_pose.errors import RunFolderError
@@ -86,6 +85,8 @@ class AccuracyPredictor:
     @property
     def tau(self) -> float:
         """Kendall's rank correlation of leaving each evaluation out."""
+        from scipy.stats import kendalltau  # slow to import, and not every search gets here
+
         return float(kendalltau(self.left_out, self.scores).statistic)
 
     @property
@@ -200,9 +201,7 @@ class Beliefs:
         self._predictor = predictor
         with _one_thread():
             self._inputs = predictor.features(indices)
-            cross = predictor.variance * _matern(
-                predictor._inputs, self._inputs, predictor.length
-            )
+            cross = predictor.variance * _matern(predictor._inputs, self._inputs, predictor.length)
             self._whitened = solve_triangular(predictor._root, cross, lower=True)
             known = solve_triangular(predictor._root, _standard(predictor.scores), lower=True)
             self.mean = self._whitened.T @ known * self._scale + predictor.scores.mean()

@@ -114,17 +114,12 @@ class Steady(Strategy):
     """Small generations; children of a tournament among the best so far, one or two parents."""
 
     def parents(self, feasible: FeasibleSet) -> Sequence[Evaluation]:
-        settings = self.settings
-        past = self.situation.past
-        return rank(past, feasible, objective=settings.objective, count=settings.parents)
+        """Return the best so far."""
+        return _best(self.situation.past, feasible, self.settings)
 
     def breed(self, parents: Sequence[Evaluation], rng: np.random.Generator) -> np.ndarray:
-        settings = self.settings
-        genes = np.array(tournament(parents, rng, size=settings.tournament).genes)
-        if rng.random() < settings.crossover:
-            other = tournament(parents, rng, size=settings.tournament)
-            genes = crossover(genes, np.array(other.genes), rng)
-        return mutate(genes, self.situation.gene_counts, rng, step=settings.neighbour_step)
+        """Return a mutant of one winner of a tournament or of two that are crossed."""
+        return _crossed_mutant(parents, self.situation, rng)
 
 
 @register("elitist")
@@ -137,11 +132,11 @@ class Elitist(Strategy):
     defaults: ClassVar[Mapping[str, Any]] = {"population": 40, "parents": 10, "offspring": 40}
 
     def parents(self, feasible: FeasibleSet) -> Sequence[Evaluation]:
-        settings = self.settings
-        past = self.situation.past
-        return rank(past, feasible, objective=settings.objective, count=settings.parents)
+        """Return the best so far."""
+        return _best(self.situation.past, feasible, self.settings)
 
     def breed(self, parents: Sequence[Evaluation], rng: np.random.Generator) -> np.ndarray:
+        """Return a mutant, or a cross of two parents."""
         genes = np.array(tournament(parents, rng, size=1).genes)
         if rng.random() < self.settings.crossover:
             return crossover(genes, np.array(tournament(parents, rng, size=1).genes), rng)
@@ -159,11 +154,12 @@ class Aging(Strategy):
     defaults: ClassVar[Mapping[str, Any]] = {"population": 32, "parents": 32, "tournament": 8}
 
     def parents(self, feasible: FeasibleSet) -> Sequence[Evaluation]:
-        settings = self.settings
-        living = self.situation.within(feasible)[-settings.parents :]
-        return rank(living, feasible, objective=settings.objective, count=len(living))
+        """Return the latest, best first."""
+        living = self.situation.within(feasible)[-self.settings.parents :]
+        return _best(living, feasible, self.settings)
 
     def breed(self, parents: Sequence[Evaluation], rng: np.random.Generator) -> np.ndarray:
+        """Return a mutant of the winner of a tournament."""
         genes = np.array(tournament(parents, rng, size=self.settings.tournament).genes)
         step = self.settings.neighbour_step
         return mutate(genes, self.situation.gene_counts, rng, step=step)
@@ -197,15 +193,12 @@ class NSGA2(Strategy):
         super().__init__(situation)
 
     def parents(self, feasible: FeasibleSet) -> Sequence[Evaluation]:
+        """Return the survivors within the budget."""
         return [row for row in self._survivors if feasible.mask[row.index]]
 
     def breed(self, parents: Sequence[Evaluation], rng: np.random.Generator) -> np.ndarray:
-        settings = self.settings
-        genes = np.array(tournament(parents, rng, size=settings.tournament).genes)
-        if rng.random() < settings.crossover:
-            other = tournament(parents, rng, size=settings.tournament)
-            genes = crossover(genes, np.array(other.genes), rng)
-        return mutate(genes, self.situation.gene_counts, rng, step=settings.neighbour_step)
+        """Return a mutant of one winner of a tournament or of two that are crossed."""
+        return _crossed_mutant(parents, self.situation, rng)
 
 
 @register("random")
@@ -213,7 +206,26 @@ class Random(Strategy):
     """Archs drawn evenly, whatever was evaluated before."""
 
     def parents(self, feasible: FeasibleSet) -> Sequence[Evaluation]:
+        """Return none."""
         return ()
 
     def breed(self, parents: Sequence[Evaluation], rng: np.random.Generator) -> np.ndarray:
+        """Return any arch."""
         return rng.integers(self.situation.gene_counts)
+
+
+def _best(
+    evaluations: Sequence[Evaluation], feasible: FeasibleSet, settings: SearchSettings
+) -> list[Evaluation]:
+    return rank(evaluations, feasible, objective=settings.objective, count=settings.parents)
+
+
+def _crossed_mutant(
+    parents: Sequence[Evaluation], situation: Situation, rng: np.random.Generator
+) -> np.ndarray:
+    settings = situation.settings
+    genes = np.array(tournament(parents, rng, size=settings.tournament).genes)
+    if rng.random() < settings.crossover:
+        other = tournament(parents, rng, size=settings.tournament)
+        genes = crossover(genes, np.array(other.genes), rng)
+    return mutate(genes, situation.gene_counts, rng, step=settings.neighbour_step)

@@ -85,7 +85,7 @@ def test_search_writes_a_run_folder(searched):
     # 0.25M is a tier of the space and takes its name, S; the other is named as it was written.
     assert names == {
         "config.yaml", "log.txt", "metrics.csv",
-        "archive.csv", "archive.json", "front.csv", "front.png",
+        "archive.csv", "archive.jsonl", "front.csv", "front.png",
         "S.yaml", "S.safetensors", "9k-params.yaml", "9k-params.safetensors",
     }  # fmt: skip
     archive = rows(searched / "archive.csv")
