@@ -142,8 +142,9 @@ def test_it_does_not_trust_itself_on_noise(
 ) -> None:
     space = make_space(4, 4, 4)
     for seed in range(5):
-        noise = np.random.default_rng(seed).normal(size=64)
-        rows = [make_evaluation(space, i, scores={"AP": float(noise[i])}) for i in range(40)]
+        rng = np.random.default_rng(seed)
+        drawn = rng.choice(len(space), 40, replace=False)
+        rows = [make_evaluation(space, int(i), scores={"AP": rng.normal()}) for i in drawn]
         found = AccuracyPredictor.fit(rows, Features(space), objective="AP")
         assert found is not None
         assert not found.trusted
