@@ -47,7 +47,7 @@ def search(
         costs: cost name → (archs,) the cost of every arch; or a table of them, which a skeleton
             other than the space's own needs; by default every cost that is known is counted, and
             the latencies that budgets bound are predicted.
-        **options: seed, evaluations, archive_path, … of `ofa_pose.search.run.search`.
+        **options: seed, strategy, evaluations, archive_path, … of `ofa_pose.search.run.search`.
 
     Raises:
         BudgetError: a text is no budget.
@@ -62,10 +62,10 @@ def search(
     bounds = {name: _bounds(given) for name, given in named.items()}
     limits = {name: tuple(map(_limit, given)) for name, given in bounds.items()}
     if costs is None or isinstance(costs, CostTable):
-        costs = costs or CostTable(space)
-        use_tables(costs, bounds)
-        costs = all_costs(costs, limits)
-        options = {"format_cost": format_cost, **options}
+        table = costs or CostTable(space)
+        use_tables(table, bounds)
+        costs = all_costs(table, limits)
+        options = {"format_cost": format_cost, "unit_costs": table.unit_macs, **options}
     return search_numbers(
         space,
         evaluate,

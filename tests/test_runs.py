@@ -119,7 +119,7 @@ def test_force_removes_what_the_run_left(tmp_path: Path):
     RunFolder.open(tmp_path, config=CONFIG).close()
     left = (
         "checkpoint.pt", "checkpoint.previous.pt", "best.safetensors", "S.yaml", "front.png",
-        "archive.csv", "archive.json", ".checkpoint~a1b2c3_d.pt",
+        "archive.csv", "archive.jsonl", ".checkpoint~a1b2c3_d.pt",
     )  # fmt: skip
     for name in left:
         (tmp_path / name).touch()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ofa_pose.cost import Budget, CostTable
+    from ofa_pose.space import SearchSpace
 
 _LATENCY = "latency:"
 
@@ -35,6 +37,37 @@ def latencies_of(costs: Mapping[str, float]) -> dict[str, float]:
         for name, value in costs.items()
         if name.startswith(_LATENCY)
     }
+
+
+def all_budgets(
+    space: SearchSpace, texts: Sequence[str], *, earlier: Mapping[str, tuple[Budget, ...]]
+) -> dict[str, tuple[Budget, ...]]:
+    """Return tier name -> what holds in it: a resumed run's tiers, then what is given now.
+
+    Without either they are the space's tiers; see `ofa_pose.api.name_budgets`.
+    """
+    from ofa_pose.api import name_budgets
+
+    given = name_budgets(space, texts) if texts or not earlier else {}
+    known = set(earlier.values())
+    return {**earlier, **{name: bounds for name, bounds in given.items() if bounds not in known}}
+
+
+def earlier_budgets(folder: Path) -> dict[str, tuple[Budget, ...]]:
+    """Return the tiers' budgets of the search in `folder`; nothing where there is none to read.
+
+    What is wrong with the folder is said when the run is opened.
+    """
+    import yaml
+
+    from ofa_pose.cost import parse_budgets
+    from ofa_pose.runs import CONFIG
+
+    try:
+        config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+        return {str(name): parse_budgets(text) for name, text in config["budgets"].items()}
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def costs_document(costs: Mapping[str, float]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ofa_pose.catalog import load_space
-from ofa_pose.cli._budgets import refuse_infeasible
+from ofa_pose.cli._budgets import all_budgets, earlier_budgets, refuse_infeasible
 from ofa_pose.cli._sources import Making, Pictures, Use, limited
 from ofa_pose.cli._weights import origin_of, starter_path, supernet_path
 from ofa_pose.errors import UnknownNameError, UsageError
@@ -38,6 +38,7 @@ class Target:
         table: costs of every arch; it predicts the latencies that were asked for.
         weights: the supernet's file.
         starter: whether that is the one in the box.
+        folder: the run's.
     """
 
     space: SearchSpace
@@ -46,6 +47,7 @@ class Target:
     table: CostTable
     weights: Path
     starter: bool
+    folder: Path
 
     @classmethod
     def resolve(
@@ -55,16 +57,20 @@ class Target:
         supernet: Path | None,
         space: str | None,
         skeleton: str | None,
-        latencies: Sequence[str] = (),
+        latencies: Sequence[str],
+        out: Path | None,
+        resume: bool,
     ) -> Target:
         """Find space, skeleton and weights, and refuse budgets that no arch can meet.
 
         Args:
-            budgets: as given; none means the space's tiers.
+            budgets: as given; none means the space's tiers. Those of a run that is resumed stay.
             supernet: a file or a run's folder; None means the starter in the box.
             space: name or file; None means what the weights say.
             skeleton: name or file; None means what the weights say.
             latencies: names or files of latency tables.
+            out: the run's folder; None means one named after the space.
+            resume: whether to go on with the run in the folder.
 
         Raises:
             UnknownNameError: there is no such space, skeleton or latency table.
@@ -72,7 +78,6 @@ class Target:
             WeightsError: the weights are missing, damaged, or no supernet's.
             UsageError: no starter is in the box for the space.
         """
-        from ofa_pose.api import name_budgets
         from ofa_pose.cost import CostTable, LatencyTable
         from ofa_pose.skeleton import load_skeleton
 
@@ -80,13 +85,15 @@ class Target:
         origin = {} if path is None else origin_of(path)
         declared = load_space(space or origin.get("space", STARTER_SPACE))
         joints = load_skeleton(skeleton or origin.get("skeleton", declared.skeleton))
-        named = name_budgets(declared, budgets)
+        folder = out or Path("runs") / f"search-{declared.name}"
+        named = all_budgets(declared, budgets, earlier=earlier_budgets(folder) if resume else {})
         tables = [LatencyTable.load(name) for name in latencies]
         table = CostTable(declared, latencies=tables, skeleton=joints)
         refuse_infeasible(table, named)
         if path is None:
             path = starter_path(declared.name)
-        return cls(declared, joints, named, table, path, starter=supernet is None)
+        starter = supernet is None
+        return cls(declared, joints, named, table, path, starter=starter, folder=folder)
 
     def axis(self, cost: str | None) -> str:
         """Return the cost that the front is drawn over; by default the first budget's.
@@ -103,6 +110,17 @@ class Target:
         if cost is not None and cost not in known:
             raise UnknownNameError("cost in --axis", cost, known, list_all=True)
         return cost or limited[0]
+
+
+def check_strategy(name: str) -> None:
+    """Refuse a strategy that does not exist before anything is loaded.
+
+    Raises:
+        UnknownNameError: the message names those that do.
+    """
+    from ofa_pose.search import find_strategy
+
+    find_strategy(name)
 
 
 def tell_defaults(target: Target, scenes: SearchScenes) -> None:

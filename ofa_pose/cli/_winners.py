@@ -84,13 +84,15 @@ def _check_extraction(supernet: Supernet, arch: Arch) -> None:
 
 
 def write_front(run: RunFolder, result: SearchResult, *, cost: str) -> None:
-    """Write `metrics.csv`, `front.csv`, and `front.png` over `cost`."""
+    """Write `metrics.csv`, `front.csv`, `front.png` over `cost`, and the predictor if any."""
     from ofa_pose.search.plot import plot_front
     from ofa_pose.search.ranking import log_to_csv
     from ofa_pose.search.table import to_csv
 
     atomic_write(run.file("metrics.csv"), log_to_csv(result.logbook, objective=result.objective))
     atomic_write(run.file("front.csv"), to_csv(result.front, result.archive.space))
+    if result.predictor is not None:
+        result.predictor.save(run.file("predictor.json"))
     label, unit = _axis(cost)
     plot_front(
         run.file("front.png"),
@@ -145,6 +147,8 @@ def tell_search(
         f"report, on {len(scenes.report)} others"
     )
     _console.line(f"{result.message}; every arch is in {run.file('archive.csv')}")
+    if result.predictor is not None:
+        _console.line(result.predictor.summary)
     _console.line(f"front: {run.file('front.png')}")
     if tiers:
         _console.line(f"next: ofa-pose finetune {tiers[0].path} --data FOLDER")

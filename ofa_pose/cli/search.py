@@ -31,6 +31,7 @@ from ofa_pose.cli._progress import Meter
 from ofa_pose.cli._searching import (
     SearchScenes,
     Target,
+    check_strategy,
     painted_scenes,
     photographed_scenes,
     tell_defaults,
@@ -50,10 +51,11 @@ EPILOG = (
     "Example: ofa-pose search --budget 1.2G\n\n"
     "Example: ofa-pose search --supernet runs/train-litepose-lite0 --data photos "
     "--budget 150M --budget 1.2G:paper --budget '0.9M params'\n\n"
-    "Example: ofa-pose search --budget 30ms@x86-onnxruntime,1.7M --latency x86-ncnn"
+    "Example: ofa-pose search --budget 30ms@x86-onnxruntime,1.7M --latency x86-ncnn\n\n"
+    "Example: ofa-pose search --resume --out runs/search-litepose-lite0 --budget 900M"
 )
 # What a search may be resumed with other values of.
-_FREE = ("supernet", "device", "batch_size", "evaluations", "axis")
+_FREE = ("supernet", "device", "batch_size", "evaluations", "axis", "budgets")
 _HIDDEN = ("budget", "space", "skeleton", "out", "resume", "force", "as_json")
 
 
@@ -66,7 +68,8 @@ def command(
             metavar="BUDGET",
             help="1.2G (exact MACs), 900M, 1.2G:paper, '1.7M params', '64MB peak', "
             "30ms@x86-onnxruntime; commas join what holds together: '30ms@x86-ncnn,1.7M params'; "
-            "may be repeated, a tier each; default: the space's tiers.",
+            "may be repeated, a tier each; default: the space's tiers. With --resume, further "
+            "tiers.",
         ),
     ] = None,
     supernet: Annotated[
@@ -107,9 +110,26 @@ def command(
     evaluations: Annotated[
         int, typer.Option("--evaluations", min=1, help="How many archs to score, in all.")
     ] = 60,
+    strategy: Annotated[
+        str,
+        typer.Option(
+            "--strategy", help="Who proposes: steady, elitist (the paper's), aging, nsga2, random."
+        ),
+    ] = "steady",
+    predictor: Annotated[
+        bool,
+        typer.Option(
+            "--predictor/--no-predictor",
+            help="Let a predictor of AP, learnt on the way, choose among thousands of archs "
+            "while its errors are small.",
+        ),
+    ] = True,
     population: Annotated[
-        int, typer.Option("--population", min=2, help="Archs of the first generation.")
-    ] = 16,
+        int | None,
+        typer.Option(
+            "--population", min=2, help="Archs of the first generation; default: the strategy's."
+        ),
+    ] = None,
     scenes: Annotated[
         int, typer.Option("--scenes", min=1, help="Score archs on at most so many scenes.")
     ] = 64,
@@ -133,7 +153,7 @@ def command(
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the best network within every budget, by evolution over a trained supernet.
+    """Find the best network within every budget, by a search over a trained supernet.
 
     Archs compete on one part of the scenes; winners are reported on another. Without --data the
     scenes are synthetic; without --supernet the weights are the starter in the box.
@@ -146,15 +166,18 @@ def command(
         space=space,
         skeleton=skeleton,
         latencies=latency or [],
+        out=out,
+        resume=resume,
     )
     over = target.axis(axis)
     check_device(device)
+    check_strategy(strategy)
     keep_freed_memory()
     making = Making(target.skeleton, seed, mosaic, canvas)
     pictures = Pictures(data, annotations, images, data_skeleton)
     people = _scenes(pictures, making, options=context.params)
     evaluator = _evaluator(target, people, options=context.params)
-    run = _open_run(target, out, options=context.params)
+    run = _open_run(target, options=context.params)
     with run:
         tell_defaults(target, people)
         result = _search(target, evaluator, run, options=context.params)
@@ -203,7 +226,7 @@ def _evaluator(
     )
 
 
-def _open_run(target: Target, out: Path | None, *, options: Mapping[str, Any]) -> RunFolder:
+def _open_run(target: Target, *, options: Mapping[str, Any]) -> RunFolder:
     from ofa_pose.cost import spell_budgets
     from ofa_pose.runs import RunFolder
 
@@ -220,7 +243,7 @@ def _open_run(target: Target, out: Path | None, *, options: Mapping[str, Any]) -
     keys = ("space", "skeleton", "data_skeleton")
     files = [Path(options[key]) for key in keys if options[key]]
     return RunFolder.open(
-        out or Path("runs") / f"search-{target.space.name}",
+        target.folder,
         config=described({**given, **identity}),
         resume=options["resume"],
         force=options["force"],
@@ -248,6 +271,8 @@ def _search(
             front_costs=[f"latency:{name}" for name in target.table.latencies],
             seed=options["seed"],
             evaluations=options["evaluations"],
+            strategy=options["strategy"],
+            predictor=options["predictor"],
             population=options["population"],
             archive_path=run.file("archive.csv"),
             resume=run.resumed,

@@ -150,6 +150,16 @@ class CostTable:
             grid += np.array(values, dtype=np.float64).reshape(place.shape)
         return grid.reshape(-1)
 
+    def unit_macs(self, indices: np.ndarray) -> np.ndarray:
+        """Return the exact MACs (n, unit places) int64 of archs (n,), by index; 0 for no unit."""
+        genes = self.space.genes_of(indices)
+        columns = []
+        for place in self._places:
+            macs = place.grid[_SUMMED.index("macs_exact")]
+            spread = [genes[:, i] if count > 1 else 0 for i, count in enumerate(macs.shape)]
+            columns.append(np.broadcast_to(macs[tuple(spread)], len(genes)))
+        return np.stack(columns, axis=1)
+
     @cached_property
     def _sums(self) -> np.ndarray:
         """(summed costs, archs): what `_SUMMED` names."""

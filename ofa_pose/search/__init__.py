@@ -10,24 +10,41 @@ from types import ModuleType
 from typing import Any
 
 from ofa_pose.search.archive import Archive
-from ofa_pose.search.engine import Evolution, SearchSettings, describe
+from ofa_pose.search.engine import Evolution
 from ofa_pose.search.evaluation import Evaluation
+from ofa_pose.search.features import Features
 from ofa_pose.search.limits import FeasibleSet, Limit, plain_cost, resolve_budgets
+from ofa_pose.search.predictor import AccuracyPredictor
 from ofa_pose.search.run import Progress, SearchResult, TierResult, search
+from ofa_pose.search.settings import SearchSettings, describe
+from ofa_pose.search.strategy import (
+    STRATEGIES,
+    Strategy,
+    find_strategy,
+    make_settings,
+    register,
+)
 from ofa_pose.search.table import to_csv
 
 __all__ = [
+    "STRATEGIES",
+    "AccuracyPredictor",
     "Archive",
     "Evaluation",
     "Evolution",
     "FeasibleSet",
+    "Features",
     "Limit",
     "Progress",
     "SearchResult",
     "SearchSettings",
+    "Strategy",
     "TierResult",
     "describe",
+    "find_strategy",
+    "make_settings",
     "plain_cost",
+    "register",
     "resolve_budgets",
     "search",
     "to_csv",

@@ -1,31 +1,40 @@
-"""The archive: every evaluated arch, on disk after each evaluation, and read back exactly."""
+"""The archive: every evaluated arch, on disk when its evaluation ends, and read back exactly."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ofa_pose.errors import RunFolderError
-from ofa_pose.files import atomic_write
-from ofa_pose.search.evaluation import Evaluation
-from ofa_pose.search.ranking import front
-from ofa_pose.search.table import from_csv, to_csv
-from ofa_pose.space import SearchSpace
+import numpy as np
 
-_FORMAT = 1
+from ofa_pose.errors import ArchError, RunFolderError
+from ofa_pose.files import atomic_write
+from ofa_pose.search import journal
+from ofa_pose.search.evaluation import Evaluation
+from ofa_pose.search.proposal import Phase, Proposal
+from ofa_pose.search.ranking import front
+from ofa_pose.search.table import to_csv
+from ofa_pose.space import SearchSpace
+from ofa_pose.space.frozen import FrozenDict
+
+_FORMAT = 2
+_CHANGEABLE = ("budgets", "costs")
 
 
 class Archive:
-    """Evaluations in the order they were proposed; each arch at most once.
+    """Evaluations in the order they were proposed (each arch at most once), and the proposals.
 
-    With a `path`, two files are kept: `path` (CSV) is replaced atomically after every `add`, and
-    beside it `path` with suffix `.json` holds the space's name and hash and the settings.
+    With a `path`, a journal is kept beside it (`path` with suffix `.jsonl`): one JSON line for
+    every phase, generation and evaluation, appended and synced when it happens. The journal is
+    the state that a search resumes from. `path` itself is a CSV of the evaluations for people
+    and pandas, in the order of proposals; `save` replaces it atomically.
 
     Attributes:
         space: the space the archs belong to.
-        settings: what the search was run with, as JSON values; kept, compared on resume.
+        phases: what the search was run with; the last one is now.
         path: of the CSV, or None to keep nothing on disk.
     """
 
@@ -33,9 +42,10 @@ class Archive:
         self, space: SearchSpace, *, settings: Mapping[str, Any], path: str | Path | None = None
     ) -> None:
         self.space = space
-        self.settings = dict(settings)
+        self.phases = [Phase(dict(settings))]
         self.path = None if path is None else Path(path)
         self._by_index: dict[int, Evaluation] = {}
+        self._generations: dict[int, tuple[Proposal, ...]] = {}
 
     @classmethod
     def create(
@@ -48,77 +58,113 @@ class Archive:
             OfaPoseError: the folder cannot be written.
         """
         archive = cls(space, settings=settings, path=path)
-        if Path(path) == header_path(path):
+        if Path(path) == journal_path(path):
             raise RunFolderError(f"an archive is a CSV file, so {path} cannot be one; use .csv")
-        if Path(path).exists():
-            raise RunFolderError(f"{path} exists; resume that search or choose another folder")
-        header = {
-            "format": _FORMAT,
-            "space": space.name,
-            "space_hash": space.hash,
-            "settings": archive.settings,
-        }
-        atomic_write(header_path(path), json.dumps(header, indent=2) + "\n")
+        for file in (Path(path), journal_path(path)):
+            if file.exists():
+                raise RunFolderError(f"{file} exists; resume that search or choose another folder")
+        journal.create(journal_path(path), archive._header(archive.phase))
         archive.save()
         return archive
 
     @classmethod
     def load(cls, path: str | Path, space: SearchSpace) -> Archive:
-        """Return the archive that was saved at `path`.
+        """Return the archive whose CSV is `path`, read from its journal; nothing is written.
 
         Raises:
-            RunFolderError: a file is missing or damaged, or belongs to another space.
+            RunFolderError: the journal is missing or damaged, or belongs to another space.
         """
-        header = _read_header(path)
-        if header["space_hash"] != space.hash:
-            raise RunFolderError(
-                f"{path} belongs to space {header['space']!r} ({header['space_hash']}), "
-                f"not to {space.name!r} ({space.hash})"
-            )
-        archive = cls(space, settings=header["settings"], path=path)
-        try:
-            for evaluation in from_csv(_read(Path(path)), space, source=str(path)):
-                archive._put(evaluation)
-        except ValueError as error:
-            raise RunFolderError(f"{path} is damaged: {error}") from error
-        return archive
+        return cls._load(path, space)[0]
 
     @classmethod
     def resume(
-        cls, path: str | Path, space: SearchSpace, *, settings: Mapping[str, Any]
+        cls,
+        path: str | Path,
+        space: SearchSpace,
+        *,
+        settings: Mapping[str, Any],
+        evaluations: int = 0,
     ) -> Archive:
-        """Return the archive at `path` if it was made with these settings, to go on with it.
+        """Return the archive at `path`, to go on with it.
+
+        Other budgets than those it was made with begin a new phase. A tier that is new gets a
+        fair share of `evaluations` to itself, beyond those already made.
+
+        Args:
+            path: of the CSV.
+            space: the archive's.
+            settings: as `describe` returns them.
+            evaluations: how many the search may make in all.
 
         Raises:
-            RunFolderError: as `load`; or another setting, all of which the message names.
+            RunFolderError: as `load`; or another setting, all of which the message names; or a
+                cost that has changed.
         """
-        archive = cls.load(path, space)
+        archive, size = cls._load(path, space)
         now = json.loads(json.dumps(dict(settings)))
+        before = archive.phase.settings
         differing = [
-            f"{name} was {archive.settings.get(name)!r}, is {now.get(name)!r}"
-            for name in {**archive.settings, **now}
-            if archive.settings.get(name) != now.get(name)
+            f"{name} was {before.get(name)!r}, is {now.get(name)!r}"
+            for name in {**before, **now}
+            if name not in _CHANGEABLE and before.get(name) != now.get(name)
         ]
+        for phase in archive.phases:
+            differing += _changed_costs(phase.settings, now)
         if differing:
             raise RunFolderError(
-                f"cannot resume {path}: {'; '.join(differing)}; use the same settings or "
-                "another folder"
+                f"cannot resume {path}: {'; '.join(dict.fromkeys(differing))}; use the same "
+                "settings or another folder"
             )
+        journal.cut(journal_path(path), size)
+        if before.get("budgets") != now.get("budgets"):
+            archive._begin(now, evaluations=evaluations)
         return archive
 
+    @property
+    def phase(self) -> Phase:
+        """The phase that the search is in."""
+        return self.phases[-1]
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What the search is run with, as JSON values."""
+        return self.phase.settings
+
     def add(self, evaluation: Evaluation) -> None:
-        """Keep an evaluation, and save.
+        """Keep an evaluation; it is on disk when this returns.
 
         Raises:
-            ValueError: its arch or its order is already there.
+            ValueError: its arch is already there.
         """
         self._put(evaluation)
-        self.save()
+        self._append({"evaluation": _plain(evaluation)})
+
+    def propose(self, generation: int, proposals: Sequence[Proposal]) -> None:
+        """Keep what a generation is made of; a resumed search does not make it again."""
+        self._generations[generation] = tuple(proposals)
+        rows = [[proposal.order, proposal.tier, proposal.index] for proposal in proposals]
+        self._append({"generation": generation, "proposals": rows})
+
+    def proposals(self, generation: int) -> tuple[Proposal, ...] | None:
+        """Return what a generation is made of, or None where it was not made yet."""
+        return self._generations.get(generation)
+
+    def all_proposals(self) -> Iterator[Proposal]:
+        """Yield the proposals of every generation that was made."""
+        for proposals in self._generations.values():
+            yield from proposals
 
     def save(self) -> None:
         """Write the CSV; nothing happens without a `path`."""
         if self.path is not None:
             atomic_write(self.path, to_csv(self, self.space))
+
+    def add_costs(self, costs: Mapping[str, np.ndarray]) -> None:
+        """Give every evaluation the costs (archs,) that it lacks: new budgets may bring them."""
+        for index, row in self._by_index.items():
+            found = {name: values[index].item() for name, values in costs.items()}
+            if row.costs != found:
+                self._by_index[index] = replace(row, costs=FrozenDict({**found, **row.costs}))
 
     def front(self, *, objective: str, costs: Sequence[str]) -> tuple[Evaluation, ...]:
         """Return the Pareto front over `costs` (lower) and `objective` (higher); see `ranking`."""
@@ -139,31 +185,131 @@ class Archive:
             raise ValueError(f"arch {evaluation.arch.key} is in the archive already")
         self._by_index[evaluation.index] = evaluation
 
+    def _append(self, record: Mapping[str, Any]) -> None:
+        if self.path is not None:
+            journal.append(journal_path(self.path), record)
 
-def header_path(path: str | Path) -> Path:
-    """Return where the space and the settings of an archive are kept."""
-    return Path(path).with_suffix(".json")
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise RunFolderError(f"cannot read {path}: {reason}") from error
-
-
-def _read_header(path: str | Path) -> dict[str, Any]:
-    beside = header_path(path)
-    try:
-        header = json.loads(_read(beside))
-    except json.JSONDecodeError as error:
-        raise RunFolderError(f"{beside} is not JSON: {error}") from error
-    expected = {"format", "space", "space_hash", "settings"}
-    if not isinstance(header, dict) or not expected <= header.keys():
-        raise RunFolderError(f"{beside} does not describe an archive")
-    if header["format"] != _FORMAT:
-        raise RunFolderError(
-            f"{beside} has format {header['format']}; this version reads {_FORMAT}"
+    def _begin(self, settings: Mapping[str, Any], *, evaluations: int) -> None:
+        """Begin a phase with other budgets."""
+        known = {_limits(budget) for phase in self.phases for budget in phase.settings["budgets"]}
+        budgets = settings["budgets"]
+        added = tuple(budget[0] for budget in budgets if _limits(budget) not in known)
+        share = -(-evaluations // len({_limits(b) for b in budgets} | known))
+        made = [row.order for row in self]
+        phase = Phase(
+            settings,
+            generation=max(self._generations, default=-1) + 1,
+            order=max(made, default=-1) + 1,
+            done=len(self),
+            added=added,
+            extra=share * len(added),
         )
-    return header
+        self.phases.append(phase)
+        self._append(self._header(phase))
+
+    def _header(self, phase: Phase) -> dict[str, Any]:
+        return {
+            "format": _FORMAT,
+            "space": self.space.name,
+            "space_hash": self.space.hash,
+            "phase": asdict(phase),
+        }
+
+    @classmethod
+    def _load(cls, path: str | Path, space: SearchSpace) -> tuple[Archive, int]:
+        source = journal_path(path)
+        records, size = journal.read(source)
+        head = records[0]
+        if not {"format", "space", "space_hash", "phase"} <= head.keys():
+            raise RunFolderError(f"{source} is no archive's journal")
+        if head["format"] != _FORMAT:
+            raise RunFolderError(
+                f"{source} has format {head['format']}; this version reads {_FORMAT}"
+            )
+        if head["space_hash"] != space.hash:
+            raise RunFolderError(
+                f"{source} belongs to space {head['space']!r} ({head['space_hash']}), "
+                f"not to {space.name!r} ({space.hash})"
+            )
+        archive = cls(space, settings={}, path=path)
+        archive.phases.clear()
+        for number, record in enumerate(records, 1):
+            try:
+                archive._replay(record)
+            except (KeyError, TypeError, ValueError, IndexError, ArchError) as error:
+                reason = f"{type(error).__name__}: {error}"
+                message = f"{source}, line {number}, is damaged: {reason}"
+                raise RunFolderError(message) from error
+        return archive, size
+
+    def _replay(self, record: Mapping[str, Any]) -> None:
+        if "phase" in record:
+            fields = {**record["phase"], "added": tuple(record["phase"]["added"])}
+            self.phases.append(Phase(**fields))
+        elif "proposals" in record:
+            generation = int(record["generation"])
+            self._generations[generation] = tuple(
+                Proposal(int(order), generation, str(tier), int(index))
+                for order, tier, index in record["proposals"]
+            )
+        else:
+            self._put(_parse(record["evaluation"], self.space))
+
+
+def journal_path(path: str | Path) -> Path:
+    """Return where the journal of an archive is kept."""
+    return Path(path).with_suffix(".jsonl")
+
+
+def _plain(row: Evaluation) -> dict[str, Any]:
+    return {
+        "order": row.order,
+        "generation": row.generation,
+        "tier": row.tier,
+        "index": row.index,
+        "arch": row.arch.key,
+        "costs": dict(row.costs),
+        "scores": dict(row.scores),
+        "error": row.error,
+    }
+
+
+def _parse(record: Mapping[str, Any], space: SearchSpace) -> Evaluation:
+    index = int(record["index"])
+    if not 0 <= index < len(space):
+        raise ValueError(f"there is no arch {index} in {space.name!r}")
+    arch = space[index]
+    if arch.key != record["arch"]:
+        raise ValueError(f"{record['arch']} is not arch {index}, {arch.key}")
+    scores = {str(name): float(score) for name, score in record["scores"].items()}
+    costs = {str(name): _number(cost) for name, cost in record["costs"].items()}
+    return Evaluation(
+        order=int(record["order"]),
+        generation=int(record["generation"]),
+        tier=str(record["tier"]),
+        index=index,
+        arch=arch,
+        genes=tuple(space.genes_of(np.array([index]))[0].tolist()),
+        costs=FrozenDict(costs),
+        scores=FrozenDict(scores),
+        error=str(record["error"]),
+    )
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{value!r} is no number")
+    return value
+
+
+def _limits(budget: Sequence[Any]) -> tuple[tuple[str, float], ...]:
+    return tuple((str(cost), float(value)) for cost, value in budget[1:])
+
+
+def _changed_costs(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    old, new = before.get("costs", {}), now.get("costs", {})
+    return [
+        f"the costs called {name} were others"
+        for name in old
+        if name in new and old[name] != new[name]
+    ]

@@ -2,83 +2,56 @@
 
 from __future__ import annotations
 
-import hashlib
+import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
 from ofa_pose.errors import RunFolderError, UnknownNameError, UsageError
 from ofa_pose.search.archive import Archive
 from ofa_pose.search.evaluation import Evaluation
-from ofa_pose.search.limits import FeasibleSet
-from ofa_pose.search.operators import GeneTable, crossover, mutate, tournament
-from ofa_pose.search.ranking import rank
+from ofa_pose.search.features import Features, UnitCosts
+from ofa_pose.search.limits import FeasibleSet, bands
+from ofa_pose.search.operators import GeneTable
+from ofa_pose.search.predictor import AccuracyPredictor
+from ofa_pose.search.proposal import Proposal
+from ofa_pose.search.screening import Screen
+from ofa_pose.search.settings import SearchSettings
+from ofa_pose.search.strategy import Situation, Strategy, find_strategy
 from ofa_pose.space.frozen import FrozenDict
 
+logger = logging.getLogger(__name__)
 
-@dataclass(frozen=True, kw_only=True)
-class SearchSettings:
-    """What, beside space, budgets and costs, decides which archs a search proposes.
-
-    Attributes:
-        seed: of every draw.
-        population: archs in the first generation (at least two a tier are taken).
-        parents: a tier's children descend from its best `parents` so far.
-        offspring: archs in every later generation; this many can be evaluated in parallel.
-        crossover: share of children with two parents.
-        tournament: draws in a tournament between parents.
-        neighbour_step: share of mutations that go to a neighbouring value.
-        objective: the score that is maximised.
-
-    Raises:
-        UsageError: a value out of its range.
-    """
-
-    seed: int = 0
-    population: int = 16
-    parents: int = 12
-    offspring: int = 4
-    crossover: float = 0.5
-    tournament: int = 3
-    neighbour_step: float = 0.25
-    objective: str = "AP"
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise UsageError(f"seed is 0 or more, not {self.seed}")
-        for name in ("population", "parents", "offspring", "tournament"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is at least 1, not {getattr(self, name)}")
-        for name in ("crossover", "neighbour_step"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} lies in 0..1, not {getattr(self, name)}")
-
-
-@dataclass(frozen=True)
-class _Proposal:
-    order: int
-    generation: int
-    tier: str
-    index: int
+_SHARE_TO_LOOK_ROUND = 3  # of an added tier's evaluations, one in so many is spread over its band
 
 
 class Evolution:
     """Feasible-first evolution with one archive for all tiers; ask for archs, tell their scores.
 
     The first generation holds the largest and smallest arch of every tier, then archs spread
-    evenly over each tier's range of cost. Later generations give the tiers turns: a child of
-    the tier's best archs so far, wherever in the archive they came from. A generation is a pure
-    function of the seed, the settings and the generations before it. So a search that stopped
-    anywhere goes on to the same archive, more `evaluations` only continue a search, and the
-    archs of one `ask` may be told in any order.
+    evenly over each tier's range of cost. In later generations the tiers take turns: a child that
+    the strategy makes of archs from anywhere in the archive, or, while the predictor can be
+    trusted, the most promising of many. Every other turn of a tier goes to archs near its
+    budget, so that a large tier has its share of large archs.
+
+    A generation is a pure function of the seed, the settings and the generations before it, and
+    is kept in the archive when it is made. So a search that stopped anywhere goes on to the same
+    archive, more `evaluations` only continue a search, and the archs of one `ask` may be told in
+    any order.
 
     No arch is proposed twice. A tier with nothing left passes its turn on.
 
+    Args:
+        archive: with the evaluations so far, if any.
+        sets: the budgets' archs.
+        costs: cost name → (archs,) the cost of every arch, by index.
+        settings: what else decides the proposals.
+        evaluations: how many archs to evaluate in all.
+        units: costs of the units, for the predictor.
+
     Raises:
-        RunFolderError: the archive holds archs that this search would not have proposed.
+        RunFolderError: the archive holds archs that were not proposed.
     """
 
     def __init__(
@@ -89,21 +62,28 @@ class Evolution:
         costs: Mapping[str, np.ndarray],
         settings: SearchSettings,
         evaluations: int,
+        units: UnitCosts | None = None,
     ) -> None:
         if evaluations < 1:
             raise UsageError(f"evaluations is at least 1, not {evaluations}")
         self.archive = archive
         self.sets = tuple(sets)
         self.settings = settings
-        self.evaluations = evaluations
+        self._phase = archive.phase
+        self.evaluations = max(evaluations, self._phase.done + self._phase.extra)
         self._space = archive.space
+        self._strategy = find_strategy(settings.strategy)
         self._costs = costs
         self._table = GeneTable(archive.space)
+        self._features = Features(archive.space, units)
+        self._bands = dict(zip((s.tier for s in self.sets), bands(self.sets), strict=True))
+        self._added = tuple(s for s in self.sets if s.tier in self._phase.added)
         self._free = np.ones(len(archive.space), dtype=bool)
-        self._generation = 0
-        self._proposals = self._first_generation()
-        self._check_archived()
+        self._free[[row.index for row in archive]] = False
+        self._generation = self._phase.generation
+        self._proposals = self._recorded_or_made(self._phase.order)
         self._advance()
+        self._check_archived()
 
     @property
     def generation(self) -> int:
@@ -126,11 +106,17 @@ class Evolution:
         done = len(self.archive)
         if not self.finished:
             return f"not finished: {done} of {self.evaluations} evaluations made"
-        if not self._proposals:
-            within = np.logical_or.reduce([feasible.mask for feasible in self.sets]).sum()
+        allowed = np.logical_or.reduce([feasible.mask for feasible in self.sets])
+        if sum(bool(allowed[row.index]) for row in self.archive) == allowed.sum():
             return (
                 f"stopped because every arch within the budgets was evaluated "
-                f"({within:,} of the {len(self._space):,} in {self._space.name!r})"
+                f"({allowed.sum():,} of the {len(self._space):,} in {self._space.name!r})"
+            )
+        if not self._proposals:
+            tiers = ", ".join(feasible.tier for feasible in self._added)
+            return (
+                f"stopped because no arch left is expected to improve {tiers} by "
+                f"{self.settings.worth:g} ({done:,} evaluations made)"
             )
         return f"stopped because all {self.evaluations:,} evaluations were made"
 
@@ -139,11 +125,7 @@ class Evolution:
 
         They stay the same until they are told, and more follow when all of them are.
         """
-        return [
-            proposal.index
-            for proposal in self._proposals
-            if not self.archive.has(proposal.index) and proposal.order < self.evaluations
-        ]
+        return [p.index for p in self._proposals if self._waits(p)]
 
     def tell(self, index: int, scores: Mapping[str, float], *, error: str = "") -> Evaluation:
         """Record the scores of an arch that was asked for, and return its evaluation.
@@ -159,8 +141,8 @@ class Evolution:
             ValueError: the arch was not asked for.
             UnknownNameError: the objective is not among the scores.
         """
-        waiting = {p.index: p for p in self._proposals if p.order < self.evaluations}
-        if index not in waiting or self.archive.has(index):
+        waiting = {p.index: p for p in self._proposals if self._waits(p)}
+        if index not in waiting:
             raise ValueError(f"arch {index} was not asked for")
         objective = self.settings.objective
         values = {name: float(value) for name, value in scores.items()}
@@ -185,110 +167,183 @@ class Evolution:
         self._advance()
         return evaluation
 
+    def predictor(self) -> AccuracyPredictor | None:
+        """Return a predictor learnt from the whole archive; None if off or if little is known."""
+        if not self.settings.predictor:
+            return None
+        objective = self.settings.objective
+        return AccuracyPredictor.fit(self.archive, self._features, objective=objective)
+
+    def _waits(self, proposal: Proposal) -> bool:
+        made = proposal.order - self._phase.order + self._phase.done
+        return made < self.evaluations and not self.archive.has(proposal.index)
+
     def _advance(self) -> None:
         """Go on to the first generation that is not all in the archive."""
         while self._proposals and all(self.archive.has(p.index) for p in self._proposals):
             start = self._proposals[-1].order + 1
+            if start - self._phase.order + self._phase.done >= self.evaluations:
+                return  # the next generation is made when it may be evaluated
             self._generation += 1
-            self._proposals = self._next_generation(start)
-            self._check_archived()
+            self._proposals = self._recorded_or_made(start)
+
+    def _recorded_or_made(self, start: int) -> tuple[Proposal, ...]:
+        """Return the proposals of this generation, from the archive if they are there."""
+        recorded = self.archive.proposals(self._generation)
+        if recorded is None:
+            recorded = self._make(start)
+            self.archive.propose(self._generation, recorded)
+        self._free[[proposal.index for proposal in recorded]] = False
+        return recorded
+
+    def _make(self, start: int) -> tuple[Proposal, ...]:
+        if self._generation > self._phase.generation:
+            return self._next_generation(start)
+        if self._phase.generation == 0:
+            return self._first_generation()
+        return self._look_round(start) or self._next_generation(start)
 
     def _check_archived(self) -> None:
-        """Compare what is proposed with what the archive holds of this generation."""
-        proposed = [(p.order, p.index) for p in self._proposals]
-        archived = [(e.order, e.index) for e in self.archive if e.generation == self._generation]
-        complete = len(archived) == len(proposed)
-        later = any(e.generation > self._generation for e in self.archive)
-        if not set(archived) <= set(proposed) or (later and not (proposed and complete)):
+        """Refuse evaluations that no recorded generation proposed."""
+        known = {(proposal.order, proposal.index) for proposal in self.archive.all_proposals()}
+        if any((row.order, row.index) not in known for row in self.archive):
             raise RunFolderError(
-                f"{self.archive.path or 'the archive'} was not made by this search (generation "
-                f"{self._generation} differs: another version, or edited); use another folder"
+                f"{self.archive.path or 'the archive'} was not made by this search: it holds "
+                "evaluations that were not proposed; use another folder"
             )
 
-    def _first_generation(self) -> tuple[_Proposal, ...]:
+    def _first_generation(self) -> tuple[Proposal, ...]:
         rng = np.random.default_rng((self.settings.seed, 0))
-        ordered = [_by_load(feasible) for feasible in self.sets]
-        proposals: list[_Proposal] = []
-        for end in (-1, 0):
-            for feasible, indices in zip(self.sets, ordered, strict=True):
-                if self._free[indices[end]]:
-                    proposals.append(self._take(int(indices[end]), 0, len(proposals), feasible))
+        proposals: list[Proposal] = []
+        for largest in (True, False):
+            for feasible in self.sets:
+                order = _by_load(feasible.mask, feasible)
+                index = int(order[-1 if largest else 0])
+                if self._free[index]:
+                    proposals.append(self._take(index, len(proposals), feasible))
         share = -(-self.first_size // len(self.sets))
-        spread = [_spread(indices, rng, count=share) for indices in ordered]
+        spread = [self._spread(feasible, share, rng) for feasible in self.sets]
         for picks in zip(*spread, strict=True):
             for feasible, index in zip(self.sets, picks, strict=True):
                 if len(proposals) == self.first_size:
                     return tuple(proposals)
-                place = self._place(int(index), feasible, rng)
+                place = self._place(int(index), feasible.mask, rng)
                 if place is not None:
-                    proposals.append(self._take(place, 0, len(proposals), feasible))
+                    proposals.append(self._take(place, len(proposals), feasible))
         return tuple(proposals)
 
-    def _next_generation(self, start: int) -> tuple[_Proposal, ...]:
+    def _look_round(self, start: int) -> tuple[Proposal, ...]:
+        """Return archs spread over the bands of added tiers of which little is known."""
         rng = np.random.default_rng((self.settings.seed, self._generation))
-        past = [row for row in self.archive if row.generation < self._generation]
-        parents = {
-            feasible.tier: rank(
-                past, feasible, objective=self.settings.objective, count=self.settings.parents
-            )
-            for feasible in self.sets
-        }
-        proposals: list[_Proposal] = []
-        for order in range(start, start + self.settings.offspring):
-            for turn in range(len(self.sets)):
-                feasible = self.sets[(order + turn) % len(self.sets)]
-                place = self._place(self._child(parents[feasible.tier], rng), feasible, rng)
+        wanted = max(2, self._phase.extra // _SHARE_TO_LOOK_ROUND)
+        proposals: list[Proposal] = []
+        for feasible in self._added:
+            band = self._bands[feasible.tier]
+            known = sum(bool(band[row.index]) for row in self.archive)
+            order = _by_load(band, feasible)
+            places = np.linspace(0, len(order) - 1, max(0, wanted - known)).round().astype(int)
+            for index in order[places[::-1]]:
+                place = self._place(int(index), band, rng)
                 if place is not None:
-                    proposals.append(self._take(place, self._generation, order, feasible))
-                    break
+                    proposals.append(self._take(place, start + len(proposals), feasible))
         return tuple(proposals)
 
-    def _child(self, parents: Sequence[Evaluation], rng: np.random.Generator) -> int:
-        """Return the index of a child, feasible or not; of any arch when there is no parent."""
-        if not parents:
-            return int(rng.integers(len(self._space)))
-        genes = np.array(tournament(parents, rng, size=self.settings.tournament).genes)
-        if rng.random() < self.settings.crossover:
-            other = tournament(parents, rng, size=self.settings.tournament)
-            genes = crossover(genes, np.array(other.genes), rng)
-        step = self.settings.neighbour_step
-        child = mutate(genes, self._space.gene_counts, rng, step=step)
-        return int(self._space.indices_of(child[None])[0])
+    def _next_generation(self, start: int) -> tuple[Proposal, ...]:
+        rng = np.random.default_rng((self.settings.seed, self._generation))
+        past = tuple(row for row in self.archive if row.generation < self._generation)
+        strategy = self._strategy(
+            Situation(self._space.gene_counts, self.sets, past, self.settings)
+        )
+        screen = self._screen(past, strategy)
+        proposals: list[Proposal] = []
+        promise = 0.0
+        for order in range(start, start + self.settings.offspring):
+            sets = self._taking_turns(order)
+            for turn in range(len(sets)):
+                feasible = sets[(order + turn) % len(sets)]
+                near = (order // len(sets)) % 2 == 0
+                found = self._found(feasible, near, strategy, screen, rng)
+                if found is not None:
+                    place, gain = found
+                    promise = max(promise, gain)
+                    proposals.append(self._take(place, order, feasible))
+                    break
+        if self._added and promise < self.settings.worth:
+            self._free[[proposal.index for proposal in proposals]] = True
+            return ()
+        return tuple(proposals)
 
-    def _place(self, index: int, feasible: FeasibleSet, rng: np.random.Generator) -> int | None:
-        """Return `index`, or the nearest arch that is within the budget and not yet taken."""
-        if self._free[index] and feasible.mask[index]:
-            return index
-        return self._table.nearest(index, self._free & feasible.mask, rng)
+    def _taking_turns(self, order: int) -> tuple[FeasibleSet, ...]:
+        """Return the tiers that take turns: at first those that a resume has added."""
+        alone = order - self._phase.order < self._phase.extra
+        return self._added if self._added and alone else self.sets
 
-    def _take(self, index: int, generation: int, order: int, feasible: FeasibleSet) -> _Proposal:
+    def _screen(self, past: Sequence[Evaluation], strategy: Strategy) -> Screen | None:
+        """Return what chooses among many, while there is a predictor that can be trusted."""
+        if not self.settings.predictor:
+            return None
+        predictor = AccuracyPredictor.fit(past, self._features, objective=self.settings.objective)
+        if predictor is None:
+            return None
+        logger.debug("generation %d: %s", self._generation, predictor.summary)
+        if not predictor.trusted:
+            return None
+        return Screen(predictor, strategy, space=self._space, bands=self._bands)
+
+    def _found(
+        self,
+        feasible: FeasibleSet,
+        near: bool,
+        strategy: Strategy,
+        screen: Screen | None,
+        rng: np.random.Generator,
+    ) -> tuple[int, float] | None:
+        """Return a free arch for a tier and what it promises; None where nothing is left.
+
+        Args:
+            feasible: the tier's archs.
+            near: whether the arch is to be near the budget, while one is left there.
+            strategy: makes children.
+            screen: chooses among many; without one a child promises anything.
+            rng: source of every draw.
+        """
+        free = self._free & feasible.mask
+        allowed = free & self._bands[feasible.tier] if near else free
+        if not allowed.any():
+            allowed = free
+        if screen is not None:
+            chosen = screen.choose(feasible, free=free, allowed=allowed, rng=rng)
+            if chosen is not None:
+                return chosen
+        child = int(self._space.indices_of(strategy.child(feasible, rng)[None])[0])
+        place = self._place(child, allowed, rng)
+        return None if place is None else (place, math.inf)
+
+    def _spread(self, feasible: FeasibleSet, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Return `count` archs spread evenly over a tier by cost, half of them near its budget."""
+        near = -(-count // 2)
+        parts = (self._bands[feasible.tier], near), (feasible.mask, count - near)
+        return rng.permutation(
+            np.concatenate(
+                [_spread(_by_load(part, feasible), rng, count=many) for part, many in parts]
+            )
+        )
+
+    def _place(self, index: int, allowed: np.ndarray, rng: np.random.Generator) -> int | None:
+        """Return `index`, or the nearest arch that is allowed and not yet taken."""
+        return self._table.nearest(index, self._free & allowed, rng)
+
+    def _take(self, index: int, order: int, feasible: FeasibleSet) -> Proposal:
         self._free[index] = False
-        return _Proposal(order, generation, feasible.tier, index)
+        return Proposal(order, self._generation, feasible.tier, index)
 
 
-def describe(
-    settings: SearchSettings, sets: Sequence[FeasibleSet], *, costs: Mapping[str, np.ndarray]
-) -> dict[str, Any]:
-    """Return, as JSON values, everything that decides the proposals: what a resume compares."""
-    return {
-        **asdict(settings),
-        "budgets": [
-            [feasible.tier, *([limit.cost, float(limit.value)] for limit in feasible.limits)]
-            for feasible in sets
-        ],
-        "costs": {
-            name: hashlib.sha256(np.asarray(values, dtype="<f8").tobytes()).hexdigest()[:16]
-            for name, values in costs.items()
-        },
-    }
-
-
-def _by_load(feasible: FeasibleSet) -> np.ndarray:
-    indices = np.flatnonzero(feasible.mask)
+def _by_load(part: np.ndarray, feasible: FeasibleSet) -> np.ndarray:
+    indices = np.flatnonzero(part)
     return indices[np.argsort(feasible.load[indices], kind="stable")]
 
 
 def _spread(indices: np.ndarray, rng: np.random.Generator, *, count: int) -> np.ndarray:
-    """Return one draw from each of `count` equal parts of `indices`, in random order."""
-    places = (np.arange(count) + rng.random(count)) / count * len(indices)
-    return indices[rng.permutation(places.astype(np.int64))]
+    """Return one draw from each of `count` equal parts of `indices`."""
+    places = (np.arange(count) + rng.random(count)) / max(count, 1) * len(indices)
+    return indices[places.astype(np.int64)]

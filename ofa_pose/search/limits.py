@@ -97,6 +97,26 @@ def resolve_budgets(
     return tuple(sets), tuple(notes)
 
 
+def bands(sets: Sequence[FeasibleSet]) -> tuple[np.ndarray, ...]:
+    """Return for every budget the part of its archs that is near it, (archs,) bool.
+
+    That is what no smaller budget among `sets` allows; where there is no smaller one (or it
+    leaves nothing), the half that uses most of the budget.
+    """
+    found = []
+    for feasible in sets:
+        smaller = [
+            other.mask
+            for other in sets
+            if (other.mask <= feasible.mask).all() and (other.mask < feasible.mask).any()
+        ]
+        band = feasible.mask & ~np.logical_or.reduce(smaller) if smaller else feasible.mask
+        if not smaller:
+            band = feasible.mask & (feasible.load >= np.median(feasible.load[feasible.mask]))
+        found.append(band)
+    return tuple(found)
+
+
 def _feasible_set(
     tier: str, limits: Limit | Sequence[Limit], costs: Mapping[str, np.ndarray]
 ) -> FeasibleSet:

@@ -57,6 +57,14 @@ def mutate(
     return child
 
 
+def redraw(
+    genes: np.ndarray, gene_counts: Sequence[int], rng: np.random.Generator, *, probability: float
+) -> np.ndarray:
+    """Return a copy of `genes` (choices,), each drawn again with a probability."""
+    fresh = rng.integers(gene_counts)
+    return np.where(rng.random(len(genes)) < probability, fresh, genes)
+
+
 class GeneTable:
     """The genes of every arch of a space, compact, to find the nearest arch that is free."""
 

@@ -59,17 +59,44 @@ def front(
     is better. Of evaluations equal in all of these, the first evaluated stands for all. Failed
     evaluations and those with a NaN among `costs` are left out.
     """
+    rows, points = _trades(evaluations, objective=objective, costs=costs)
+    best = tools.ParetoFront(similar=lambda _one, _other: True)
+    best.update(points)
+    return tuple(rows[point.position] for point in best)
+
+
+def crowded_order(
+    evaluations: Iterable[Evaluation], *, objective: str, costs: Sequence[str], count: int
+) -> list[Evaluation]:
+    """Return what NSGA-II's selection keeps of the evaluations, best first.
+
+    By non-dominated rank over `costs` (lower) and `objective` (higher), then by crowding
+    distance. Failed evaluations and those with a NaN among `costs` are left out.
+    """
+    rows, points = _trades(evaluations, objective=objective, costs=costs)
+    if not points:
+        return []
+    survivors = tools.selNSGA2(points, min(count, len(points)))
+    ranked = [
+        point
+        for members in tools.sortNondominated(survivors, len(survivors))
+        for point in sorted(members, key=lambda p: (-p.fitness.crowding_dist, p.position))
+    ]
+    return [rows[point.position] for point in ranked]
+
+
+def _trades(
+    evaluations: Iterable[Evaluation], *, objective: str, costs: Sequence[str]
+) -> tuple[list[Evaluation], list[_Point]]:
+    """Return the usable evaluations, and a point in cost and objective for each."""
     kind = type("_Trade", (base.Fitness,), {"weights": (*(-1.0 for _ in costs), 1.0)})
-    rows = []
-    points = []
+    rows, points = [], []
     for row in evaluations:
         values = [float(row.costs[name]) for name in costs]
         if not row.failed and not any(map(math.isnan, values)):
             points.append(_Point(len(rows), kind((*values, row.score(objective)))))
             rows.append(row)
-    best = tools.ParetoFront(similar=lambda _one, _other: True)
-    best.update(points)
-    return tuple(rows[point.position] for point in best)
+    return rows, points
 
 
 def log_generations(

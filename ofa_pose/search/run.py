@@ -12,11 +12,15 @@ import numpy as np
 from deap import tools
 
 from ofa_pose.errors import OfaPoseError, UnknownNameError, WeightsError
-from ofa_pose.search.archive import Archive
-from ofa_pose.search.engine import Evolution, SearchSettings, describe
+from ofa_pose.search.archive import Archive, journal_path
+from ofa_pose.search.engine import Evolution
 from ofa_pose.search.evaluation import Evaluation
+from ofa_pose.search.features import UnitCosts
 from ofa_pose.search.limits import Budgets, FormatCost, Limit, plain_cost, resolve_budgets
+from ofa_pose.search.predictor import AccuracyPredictor
 from ofa_pose.search.ranking import log_generations, rank
+from ofa_pose.search.settings import SearchSettings, describe
+from ofa_pose.search.strategy import make_settings
 from ofa_pose.space import Arch, SearchSpace
 
 logger = logging.getLogger(__name__)
@@ -64,6 +68,7 @@ class SearchResult:
         notes: what else the user should know, one sentence each.
         logbook: DEAP's, one record a generation.
         objective: name of the score that was maximised.
+        predictor: learnt from the whole archive; None where it is off or knows too little.
     """
 
     archive: Archive
@@ -73,6 +78,7 @@ class SearchResult:
     notes: tuple[str, ...]
     logbook: tools.Logbook
     objective: str
+    predictor: AccuracyPredictor | None = None
 
 
 @dataclass(frozen=True)
@@ -100,16 +106,19 @@ def search(
     costs: Mapping[str, np.ndarray],
     seed: int = 0,
     evaluations: int = 200,
-    population: int = 16,
+    strategy: str | None = None,
+    predictor: bool = True,
+    population: int | None = None,
     archive_path: str | Path | None = None,
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
     objective: str = "AP",
     format_cost: FormatCost = plain_cost,
     front_costs: Sequence[str] = (),
+    unit_costs: UnitCosts | None = None,
     **settings: Any,
 ) -> SearchResult:
-    """Find the best arch of `space` within every budget, by evolution over feasible archs only.
+    """Find the best arch of `space` within every budget, among feasible archs only.
 
     `evaluate` is called at most once for an arch and never for one outside every budget. When
     it raises a `WeightsError` (the subnet gives NaN), or its objective is NaN or infinite, the
@@ -124,14 +133,21 @@ def search(
         costs: cost name → (archs,) the cost of every arch, by index.
         seed: same seed, same search.
         evaluations: how many archs to evaluate, shared by the tiers.
-        population: archs in the first generation.
-        archive_path: CSV kept up to date after every evaluation; None keeps nothing on disk.
+        strategy: `steady` (the default), `elitist`, `aging`, `nsga2` or `random`.
+        predictor: let a predictor learnt from the archive choose among thousands of archs,
+            while its cross-validated errors say that it can be trusted.
+        population: archs in the first generation; by default what the strategy prefers.
+        archive_path: CSV, written when the search stops; every evaluation is in the journal
+            beside it (suffix `.jsonl`) as soon as it ends. None keeps nothing on disk.
         resume: go on from `archive_path` (from nothing if it is not there), to the same archive
             as without the interruption. A higher `evaluations` continues a search that ended.
+            Other budgets are read off the archive; a tier that is new gets a fair share of
+            `evaluations` of its own, and ends when nothing is expected to be worth it.
         progress: called after every evaluation.
         objective: the score to maximise.
         format_cost: prints a cost's name and value in messages.
         front_costs: axes of the front besides the costs that budgets limit.
+        unit_costs: indices (n,) → a cost of every unit (n, units), for the predictor.
         **settings: other fields of `SearchSettings`.
 
     Raises:
@@ -144,7 +160,14 @@ def search(
     unknown = settings.keys() - known
     if unknown:
         raise TypeError(f"search() got an unexpected keyword argument {min(unknown)!r}")
-    chosen = SearchSettings(seed=seed, population=population, objective=objective, **settings)
+    chosen = make_settings(
+        seed=seed,
+        strategy=strategy,
+        predictor=predictor,
+        population=population,
+        objective=objective,
+        **settings,
+    )
     costs = {name: np.asarray(values) for name, values in costs.items()}
     for name in front_costs:
         if name not in costs:
@@ -153,9 +176,17 @@ def search(
     for note in notes:
         logger.warning(note)
     description = describe(chosen, sets, costs=costs)
-    archive = _open(space, archive_path, resume=resume, settings=description)
-    evolution = Evolution(archive, sets, costs=costs, settings=chosen, evaluations=evaluations)
-    _run(evolution, evaluate, progress=progress)
+    archive = _open(
+        space, archive_path, resume=resume, settings=description, evaluations=evaluations
+    )
+    archive.add_costs(costs)
+    evolution = Evolution(
+        archive, sets, costs=costs, settings=chosen, evaluations=evaluations, units=unit_costs
+    )
+    try:
+        _run(evolution, evaluate, progress=progress)
+    finally:
+        archive.save()
     logger.info(evolution.message)
     return _result(evolution, notes, front_costs=front_costs)
 
@@ -166,11 +197,12 @@ def _open(
     *,
     resume: bool,
     settings: Mapping[str, Any],
+    evaluations: int,
 ) -> Archive:
     if path is None:
         return Archive(space, settings=settings)
-    if resume and Path(path).exists():
-        return Archive.resume(path, space, settings=settings)
+    if resume and journal_path(path).exists():
+        return Archive.resume(path, space, settings=settings, evaluations=evaluations)
     return Archive.create(path, space, settings=settings)
 
 
@@ -235,6 +267,8 @@ def _result(
     )
     failed = sum(evaluation.failed for evaluation in archive)
     failures = (f"{failed} of {len(archive)} evaluations failed",) if failed else ()
+    predictor = evolution.predictor()
+    told = (predictor.summary,) if predictor is not None else ()
     limited = dict.fromkeys(limit.cost for feasible in sets for limit in feasible.limits)
     return SearchResult(
         archive=archive,
@@ -247,7 +281,8 @@ def _result(
             if feasible.tier in winners
         },
         message=evolution.message,
-        notes=(*notes, *lost, *failures),
+        notes=(*notes, *lost, *failures, *told),
         logbook=log_generations(list(archive), sets, objective=objective),
         objective=objective,
+        predictor=predictor,
     )

@@ -87,7 +87,7 @@ def test_search_writes_a_run_folder(searched):
     # 0.25M is a tier of the space and takes its name, S; the other is named as it was written.
     assert names == {
         "config.yaml", "log.txt", "metrics.csv",
-        "archive.csv", "archive.json", "front.csv", "front.png",
+        "archive.csv", "archive.jsonl", "front.csv", "front.png",
         "S.yaml", "S.safetensors", "9k-params.yaml", "9k-params.safetensors",
     }  # fmt: skip
     archive = rows(searched / "archive.csv")
@@ -104,6 +104,38 @@ def test_search_writes_a_run_folder(searched):
     assert tier["costs"]["macs"]["exact"] <= 250_000
     assert set(tier["scores"]) == {"search", "report"}
     assert (searched / "front.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_further_budget_is_read_off_a_finished_search(command, trained, searched, tmp_path):
+    folder = tmp_path / "run"
+    line = ["search", "--evaluations", 14, "--scenes", 2, "--calibration-scenes", 2]
+    line += ["--supernet", trained, "--out", folder]
+    assert command(*line, "--budget", "0.25M").code == 0
+    before = rows(folder / "archive.csv")
+    outcome = command(*line, "--resume", "--budget", "0.5M")
+    assert outcome.code == 0, outcome.err
+    after = rows(folder / "archive.csv")
+    assert after[: len(before)] == before
+    added = after[len(before) :]
+    # Of 14 evaluations the second of two tiers has seven, unless fewer are worth it.
+    assert 0 < len(added) <= 7
+    assert {row["tier"] for row in added} == {"0.5M"}
+    assert {"S.yaml", "0.5M.yaml"} <= names_in(folder)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["budgets"] == {"S": "250k", "0.5M": "500k"}
+    again = command(*line, "--resume")
+    assert (again.code, rows(folder / "archive.csv")) == (0, after)
+
+
+@pytest.mark.parametrize("strategy", ["aging", "nsga2"])
+def test_search_takes_a_strategy(command, trained, tmp_path, strategy):
+    line = [*SEARCH, "--supernet", trained, "--budget", "0.25M", "--out", tmp_path / "run"]
+    outcome = command(*line, "--strategy", strategy, "--no-predictor")
+    assert outcome.code == 0, outcome.err
+    assert "predictor" not in outcome.out
+    refused = command(*line, "--strategy", "agin", "--force")
+    assert refused.code == 2
+    assert "unknown strategy 'agin'; did you mean 'aging'?" in refused.err
 
 
 def test_search_prints_a_table_or_json(command, trained, tmp_path):

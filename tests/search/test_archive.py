@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from ofa_pose.errors import OfaPoseError, RunFolderError
 from ofa_pose.search import Archive, Evaluation, to_csv
+from ofa_pose.search.archive import journal_path
+from ofa_pose.search.proposal import Proposal
 from ofa_pose.search.table import from_csv
 from ofa_pose.space import SearchSpace
 
@@ -80,10 +83,88 @@ def test_every_add_is_on_disk_in_the_order_of_proposals(
     assert [row.order for row in archive] == [1, 4, 7]
     assert archive.has(4)
     assert not archive.has(5)
-    assert sorted(item.name for item in path.parent.iterdir()) == ["archive.csv", "archive.json"]
-    header = json.loads((path.parent / "archive.json").read_text())
+    assert sorted(item.name for item in path.parent.iterdir()) == ["archive.csv", "archive.jsonl"]
+    header = json.loads(journal_path(path).read_text().splitlines()[0])
     assert (header["space"], header["space_hash"]) == ("made-up", space.hash)
-    assert header["settings"] == SETTINGS
+    assert header["phase"]["settings"] == SETTINGS
+    assert len(path.read_text().splitlines()) == 1
+    archive.save()
+    assert path.read_text() == to_csv(archive, space)
+
+
+@given(
+    rows=st.lists(
+        st.tuples(
+            NAMES,
+            st.dictionaries(NAMES, NUMBERS, max_size=3),
+            st.dictionaries(NAMES, st.floats(), max_size=3),
+            NAMES,
+        ),
+        max_size=4,
+    )
+)
+def test_the_journal_reads_back_exactly(
+    space: SearchSpace,
+    make_evaluation: Callable[..., Evaluation],
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple],
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "archive.csv"
+    archive = Archive.create(path, space, settings=SETTINGS)
+    for i, (tier, costs, scores, error) in enumerate(rows):
+        archive.add(make_evaluation(space, i, tier=tier, costs=costs, scores=scores, error=error))
+    assert list(map(exact, Archive.load(path, space))) == list(map(exact, archive))
+
+
+def test_a_line_that_a_kill_left_unfinished_is_passed_over_and_cut_off(
+    space: SearchSpace, make_evaluation: Callable[..., Evaluation], tmp_path: Path
+) -> None:
+    path = tmp_path / "archive.csv"
+    archive = Archive.create(path, space, settings=SETTINGS)
+    archive.propose(0, [Proposal(0, 0, "S", 5), Proposal(1, 0, "S", 3)])
+    archive.add(make_evaluation(space, 5, order=0))
+    before = journal_path(path).read_bytes()
+    archive.add(make_evaluation(space, 3, order=1))
+    whole = journal_path(path).read_bytes()
+    for end in range(len(before), len(whole)):
+        journal_path(path).write_bytes(whole[:end])
+        assert len(Archive.load(path, space)) == 1
+        assert journal_path(path).read_bytes() == whole[:end]
+        again = Archive.resume(path, space, settings=SETTINGS)
+        assert again.proposals(0) == (Proposal(0, 0, "S", 5), Proposal(1, 0, "S", 3))
+        again.add(make_evaluation(space, 3, order=1))
+        assert journal_path(path).read_bytes() == whole
+
+
+def test_a_full_disk_leaves_the_journal_as_it_was(
+    space: SearchSpace,
+    make_evaluation: Callable[..., Evaluation],
+    tmp_path: Path,
+    full_disk: Callable[[], AbstractContextManager[None]],
+) -> None:
+    path = tmp_path / "archive.csv"
+    archive = Archive.create(path, space, settings=SETTINGS)
+    archive.add(make_evaluation(space, 0, tier="x" * 7000))
+    before = journal_path(path).read_bytes()
+    with full_disk(), pytest.raises(OfaPoseError, match="cannot write"):
+        archive.add(make_evaluation(space, 1, tier="x" * 7000))
+    assert journal_path(path).read_bytes() == before
+
+
+def test_other_budgets_begin_a_phase_in_which_new_tiers_have_a_share(
+    space: SearchSpace, make_evaluation: Callable[..., Evaluation], tmp_path: Path
+) -> None:
+    path = tmp_path / "archive.csv"
+    archive = Archive.create(path, space, settings=SETTINGS)
+    archive.propose(0, [Proposal(0, 0, "S", 5), Proposal(1, 0, "S", 3), Proposal(2, 0, "S", 4)])
+    for order, index in enumerate((5, 3)):
+        archive.add(make_evaluation(space, index, order=order))
+    both = {**SETTINGS, "budgets": [["mine", ["macs", 1.5]], ["L", ["macs", 9]]]}
+    phase = Archive.resume(path, space, settings=both, evaluations=9).phase
+    # `mine` is S by another name; L gets half of nine, rounded up.
+    assert (phase.added, phase.extra) == (("L",), 5)
+    assert (phase.generation, phase.order, phase.done) == (1, 2, 2)
+    assert len(Archive.resume(path, space, settings=both, evaluations=9).phases) == 2
 
 
 def test_an_arch_is_in_the_archive_once(
@@ -100,7 +181,7 @@ def test_an_archive_is_not_overwritten(space: SearchSpace, tmp_path: Path) -> No
     with pytest.raises(RunFolderError, match=r"archive\.csv exists; resume"):
         Archive.create(tmp_path / "archive.csv", space, settings={})
     with pytest.raises(RunFolderError, match=r"use \.csv"):
-        Archive.create(tmp_path / "archive.json", space, settings={})
+        Archive.create(tmp_path / "archive.jsonl", space, settings={})
 
 
 def test_a_folder_that_cannot_be_written_shows_at_once(space: SearchSpace, tmp_path: Path) -> None:
@@ -124,17 +205,20 @@ def test_another_space_and_other_settings_are_refused(
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda text: text.replace("width1", "width2"), "is not an archive of space 'made-up'"),
-        (lambda text: text[:-6] + "\n", "line 3, is damaged: 7 cells, expected 9"),
-        (lambda text: text[:-3], "is cut off"),
-        (lambda text: text.replace("\n5,0", "\nfive,0"), "line 3, is damaged: .*'five'"),
-        (lambda text: text.replace("S,5,16", "S,5,24"), "values are not those of arch 5, 16-24"),
-        (lambda text: text.replace("S,5,16", "S,99,16"), "line 3, is damaged: .*99"),
-        (lambda text: text + text.splitlines(keepends=True)[-1], "in the archive already"),
-        (lambda text: "", "is not an archive"),
+        (lambda text: text.replace('n":{"order"', 'n":{"place"'), "line 3, .*KeyError: 'order'"),
+        (lambda text: text.replace('n":{"order":0', 'n":{"order":"x"'), "line 3, .*ValueError"),
+        (lambda text: text.replace('"24-32"', '"16-32"'), "line 3.*16-32 is not arch 0, 24-32"),
+        (lambda text: text.replace('"index":0', '"index":99'), "line 3.*no arch 99 in 'made-up'"),
+        (lambda text: text.replace('"macs":1', '"macs":"1"'), "line 3.*'1' is no number"),
+        (lambda text: text + text.splitlines(keepends=True)[-1], "line 5.*in the archive already"),
+        (lambda text: text.replace("}\n", "\n", 3), "line 1, is damaged: it is no JSON record"),
+        (lambda text: text.replace("[[0", "[[", 1), "line 2, is damaged: it is no JSON record"),
+        (lambda text: text.replace('"format":2', '"format":9'), "format 9; this version reads 2"),
+        (lambda text: text[text.index("\n") + 1 :], "is no archive's journal"),
+        (lambda text: "", "is empty"),
     ],
 )
-def test_a_damaged_archive_is_refused_with_its_line(
+def test_a_damaged_journal_is_refused_with_its_line(
     space: SearchSpace,
     make_evaluation: Callable[..., Evaluation],
     tmp_path: Path,
@@ -143,33 +227,40 @@ def test_a_damaged_archive_is_refused_with_its_line(
 ) -> None:
     path = tmp_path / "archive.csv"
     archive = Archive.create(path, space, settings={})
+    archive.propose(0, [Proposal(0, 0, "S", 0), Proposal(5, 0, "S", 5)])
     archive.add(make_evaluation(space, 0))
     archive.add(make_evaluation(space, 5))
-    path.write_text(damage(path.read_text()))
+    source = journal_path(path)
+    text = source.read_text()
+    source.write_text(damage(text))
+    assert source.read_text() != text
     with pytest.raises(RunFolderError, match=message):
         Archive.load(path, space)
 
 
+def test_a_missing_journal_is_said(space: SearchSpace, tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match=r"cannot read .*archive\.jsonl: No such file"):
+        Archive.load(tmp_path / "archive.csv", space)
+
+
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("damage", "message"),
     [
-        (None, "cannot read .*No such file"),
-        (b"{", "is not JSON"),
-        (b"[]", "does not describe an archive"),
-        (b"\xff", "not UTF-8"),
-        (
-            b'{"format": 9, "space": "a", "space_hash": "b", "settings": {}}',
-            "format 9; this version reads 1",
-        ),
+        (lambda text: text.replace("width1", "width2"), "is not an archive of space 'made-up'"),
+        (lambda text: text[:-6] + "\n", "line 3, is damaged: 7 cells, expected 9"),
+        (lambda text: text[:-3], "is cut off"),
+        (lambda text: text.replace("\n5,0", "\nfive,0"), "line 3, is damaged: .*'five'"),
+        (lambda text: text.replace("S,5,16", "S,5,24"), "values are not those of arch 5, 16-24"),
+        (lambda text: text.replace("S,5,16", "S,99,16"), "line 3, is damaged: .*99"),
+        (lambda text: "", "is not an archive"),
     ],
 )
-def test_a_damaged_header_is_refused(
-    space: SearchSpace, tmp_path: Path, content: bytes | None, message: str
+def test_a_damaged_csv_is_refused_with_its_line(
+    space: SearchSpace,
+    make_evaluation: Callable[..., Evaluation],
+    damage: Callable[[str], str],
+    message: str,
 ) -> None:
-    Archive.create(tmp_path / "archive.csv", space, settings={})
-    header = tmp_path / "archive.json"
-    header.unlink()
-    if content is not None:
-        header.write_bytes(content)
+    text = to_csv([make_evaluation(space, 0), make_evaluation(space, 5)], space)
     with pytest.raises(RunFolderError, match=message):
-        Archive.load(tmp_path / "archive.csv", space)
+        from_csv(damage(text), space, source="archive.csv")

@@ -1,6 +1,8 @@
 """What the evolution proposes: only feasible archs, each once, the same however it is driven."""
 
+import itertools
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,13 @@ from hypothesis import strategies as st
 
 from ofa_pose.errors import RunFolderError, UnknownNameError, UsageError
 from ofa_pose.search import (
+    STRATEGIES,
     Archive,
     Evolution,
     Limit,
     SearchSettings,
     describe,
+    make_settings,
     resolve_budgets,
     to_csv,
 )
@@ -31,7 +35,7 @@ def make_evolution(
     **options: Any,
 ) -> Evolution:
     budgets = {tier: Limit("macs", value) for tier, value in limits.items()}
-    chosen = SearchSettings(**options)
+    chosen = make_settings(**{"offspring": 4, **options})
     sets, _ = resolve_budgets(space, budgets, costs={"macs": macs})
     described = describe(chosen, sets, costs={"macs": macs})
     return Evolution(
@@ -76,6 +80,8 @@ def test_any_search_keeps_its_promises(
         population=data.draw(st.integers(1, 9)),
         offspring=data.draw(st.integers(1, 9)),
         parents=data.draw(st.integers(1, 9)),
+        strategy=data.draw(st.sampled_from(sorted(STRATEGIES))),
+        predictor=data.draw(st.booleans()),
     )
     drive(evolution, scores)
     rows = list(evolution.archive)
@@ -185,37 +191,61 @@ def test_more_evaluations_continue_the_same_search(make_landscape: Callable[...,
     assert text == expected
 
 
-def test_a_search_goes_on_after_any_evaluation(make_landscape: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_a_search_goes_on_after_any_line_of_its_journal(
+    make_landscape: Callable[..., Any], tmp_path: Path, strategy: str
+) -> None:
     land = make_landscape(7, 4, 4, 4)
     land.scores[::6] = np.nan
-    limits = {"S": 1e8, "L": 1e12}
-    whole = make_evolution(land.space, land.macs, limits=limits)
+    options: dict[str, Any] = {"limits": {"S": 1e8, "L": 1e12}, "strategy": strategy}
+    archive = Archive.create(tmp_path / "a.csv", land.space, settings={})
+    whole = make_evolution(land.space, land.macs, archive=archive, **options)
     expected = drive(whole, land.scores)
-    for count in range(41):
-        part = Archive(land.space, settings={})
-        for row in list(whole.archive)[:count]:
-            part.add(row)
-        evolution = make_evolution(land.space, land.macs, limits=limits, archive=part)
+    lines = (tmp_path / "a.jsonl").read_bytes().splitlines(keepends=True)
+    for count in range(1, len(lines) + 1, 3):
+        (tmp_path / "a.jsonl").write_bytes(b"".join(lines[:count]))
+        part = Archive.load(tmp_path / "a.csv", land.space)
+        evolution = make_evolution(land.space, land.macs, archive=part, **options)
         assert drive(evolution, land.scores) == expected
+        assert (tmp_path / "a.jsonl").read_bytes() == b"".join(lines)
 
 
-def test_an_edited_archive_is_refused(make_landscape: Callable[..., Any]) -> None:
+def test_an_arch_that_was_not_proposed_is_refused(make_landscape: Callable[..., Any]) -> None:
     land = make_landscape(8, 4, 4, 4)
     whole = make_evolution(land.space, land.macs, limits={"L": 1e12})
     drive(whole, land.scores)
-    rows = list(whole.archive)
-    # A row of the first generation, one of a later one, and the end of the first are missing.
-    for kept in (rows[1:], [*rows[:20], *rows[21:]], [*rows[:15], *rows[16:]]):
-        part = Archive(land.space, settings={})
-        for row in kept:
-            part.add(row)
-        with pytest.raises(RunFolderError, match="was not made by this search"):
-            make_evolution(land.space, land.macs, limits={"L": 1e12}, archive=part)
+    row = list(whole.archive)[20]
     part = Archive(land.space, settings={})
-    for row in rows[:25]:
-        part.add(row)
+    part.add(row)
     with pytest.raises(RunFolderError, match="was not made by this search"):
-        make_evolution(land.space, land.macs, limits={"L": 1e12}, archive=part, seed=1)
+        make_evolution(land.space, land.macs, limits={"L": 1e12}, archive=part)
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+@pytest.mark.parametrize("predictor", [True, False])
+def test_every_tier_has_its_share_near_its_budget(
+    make_landscape: Callable[..., Any], strategy: str, predictor: bool
+) -> None:
+    """Where small archs score best, large tiers are looked at nevertheless."""
+    land = make_landscape(11, 4, 4, 4, 4, 4)
+    scores = -np.log(land.macs)
+    limits = {name: float(np.quantile(land.macs, q)) for name, q in
+              {"XS": 0.2, "S": 0.5, "M": 0.75, "L": 0.95}.items()}  # fmt: skip
+    evolution = make_evolution(
+        land.space,
+        land.macs,
+        limits=limits,
+        evaluations=120,
+        population=16,
+        strategy=strategy,
+        predictor=predictor,
+    )
+    drive(evolution, scores)
+    macs = land.macs[[row.index for row in evolution.archive]]
+    edges = [0, *limits.values()]
+    shares = [((macs > low) & (macs <= high)).sum() for low, high in itertools.pairwise(edges)]
+    # Each of four tiers has 30 of the 120, and every other of them is near its budget.
+    assert min(shares) >= 13
 
 
 def test_what_tell_refuses_and_what_it_records(make_landscape: Callable[..., Any]) -> None:
@@ -249,6 +279,8 @@ def test_what_tell_refuses_and_what_it_records(make_landscape: Callable[..., Any
         {"tournament": 0},
         {"crossover": 1.5},
         {"neighbour_step": -0.1},
+        {"mutation": 2.0},
+        {"worth": -1.0},
     ],
 )
 def test_settings_out_of_range(wrong: dict[str, Any]) -> None:

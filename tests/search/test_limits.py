@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ofa_pose.errors import BudgetError, InfeasibleBudgetError, UnknownNameError
-from ofa_pose.search import Limit, resolve_budgets, search
+from ofa_pose.search import Limit, plain_cost, resolve_budgets, search
+from ofa_pose.search.limits import bands
 from ofa_pose.space import Arch, SearchSpace
 
 MACS = np.array([8000, 4000, 2000, 1000])
@@ -94,6 +96,52 @@ def test_refused_budgets(space: SearchSpace) -> None:
         resolve_budgets(space, {"S": []}, costs={"macs": MACS})
     with pytest.raises(BudgetError, match=r"each of the 4 archs .*shape \(3,\)"):
         resolve_budgets(space, {"S": Limit("macs", 1)}, costs={"macs": MACS[:3]})
+
+
+def test_bands_are_what_no_smaller_budget_allows(space: SearchSpace) -> None:
+    limits = {"L": Limit("macs", 8000), "S": Limit("macs", 2000), "all": Limit("macs", 9000)}
+    sets, _ = resolve_budgets(space, limits, costs={"macs": MACS})
+    large, small, everything = bands(sets)
+    assert large.tolist() == [True, True, False, False]
+    # The smallest budget has no smaller one: the half that uses most of it.
+    assert small.tolist() == [False, False, True, False]
+    assert everything.tolist() == large.tolist()
+
+
+def test_200_random_budgets_hold_or_are_refused_with_the_nearest(
+    make_landscape: Callable[..., Any],
+) -> None:
+    land = make_landscape(0, 5, 3, 4, 4)
+    rng = np.random.default_rng(0)
+    params = rng.integers(100, 10_000, len(land.space))
+    costs = {"macs": land.macs, "params": params}
+    refused = 0
+    for seed in range(200):
+        limits = [
+            Limit("macs", float(land.macs.min() * np.exp(rng.uniform(-1, 5)))),
+            Limit("params", float(rng.uniform(50, 12_000))),
+        ][: rng.integers(1, 3)]
+        within = np.logical_and.reduce([costs[limit.cost] <= limit.value for limit in limits])
+        land.asked.clear()
+        options: dict[str, Any] = {"budgets": {"S": limits}, "costs": costs, "seed": seed}
+        options |= {"evaluations": 18, "predictor": seed % 20 == 0}
+        if not within.any():
+            load = np.maximum.reduce([costs[limit.cost] / limit.value for limit in limits])
+            nearest = int(load.argmin())
+            reached = (plain_cost(lim.cost, int(costs[lim.cost][nearest])) for lim in limits)
+            start = time.perf_counter()
+            with pytest.raises(InfeasibleBudgetError, match=" and ".join(reached)):
+                search(land.space, land, **options)
+            assert time.perf_counter() - start < 1
+            assert not land.asked
+            refused += 1
+            continue
+        result = search(land.space, land, **options)
+        assert len(land.asked) == len(set(land.asked)) == min(18, within.sum())
+        assert within[land.asked].all()
+        winner = result.tiers["S"]
+        assert all(winner.costs[limit.cost] <= limit.value for limit in limits)
+    assert 10 < refused < 100
 
 
 def test_a_large_space_refuses_in_well_under_a_second(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ofa_pose.search.operators import GeneTable, crossover, mutate, tournament
+from ofa_pose.search.operators import GeneTable, crossover, mutate, redraw, tournament
 from ofa_pose.space import SearchSpace
 
 COUNTS = st.lists(st.integers(1, 5), min_size=1, max_size=6)
@@ -33,6 +33,16 @@ def test_mutation_reaches_every_gene_evenly(step: float) -> None:
     assert (changes != 0).mean(axis=0) == pytest.approx([0.329] * 4, abs=0.04)
     if step == 1.0:
         assert abs(changes).max() == 1
+
+
+def test_redrawing_changes_each_gene_with_its_probability() -> None:
+    rng = np.random.default_rng(0)
+    genes = np.array([1, 0, 2, 1])
+    drawn = np.array([redraw(genes, (4, 4, 4, 4), rng, probability=0.4) for _ in range(3000)])
+    # One draw in four gives the old value: 0.4 · 3/4.
+    assert (drawn != genes).mean(axis=0) == pytest.approx([0.3] * 4, abs=0.03)
+    assert set(np.unique(drawn)) == {0, 1, 2, 3}
+    assert (redraw(genes, (4, 4, 4, 4), rng, probability=0) == genes).all()
 
 
 def test_crossover_mixes_every_gene_resolution_included() -> None:

@@ -2,8 +2,7 @@
 
 import logging
 import random
-import subprocess
-import sys
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,16 +26,16 @@ def test_it_finds_the_optimum_where_random_search_does_not(
     make_landscape: Callable[..., Any],
 ) -> None:
     regrets, random_regrets = [], []
-    for seed in range(6):
+    for seed in range(3):
         land = make_landscape(seed, *COUNTS)
         limit = float(np.quantile(land.macs, 0.4))
-        result = run(land, {"M": limit}, seed=seed, evaluations=200)
-        assert len(land.asked) == len(set(land.asked)) == 200
+        result = run(land, {"M": limit}, seed=seed, evaluations=120)
+        assert len(land.asked) == len(set(land.asked)) == 120
         assert (land.macs[land.asked] <= limit).all()
         best = land.optimum(limit)
         regrets.append(best - result.tiers["M"].scores["AP"])
         within = np.flatnonzero(land.macs <= limit)
-        drawn = np.random.default_rng(seed).choice(within, 200, replace=False)
+        drawn = np.random.default_rng(seed).choice(within, 120, replace=False)
         random_regrets.append(best - land.scores[drawn].max())
     # Scores span 0..1. Random search is 0.07 short on average.
     assert np.mean(random_regrets) > 0.04
@@ -46,7 +45,7 @@ def test_it_finds_the_optimum_where_random_search_does_not(
 
 def test_one_archive_serves_every_tier(make_landscape: Callable[..., Any]) -> None:
     regrets = []
-    for seed in range(4):
+    for seed in range(2):
         land = make_landscape(seed, *COUNTS)
         names = {"XS": 0.15, "S": 0.4, "M": 0.8}
         limits = {tier: float(np.quantile(land.macs, q)) for tier, q in names.items()}
@@ -133,7 +132,7 @@ def test_failures_are_recorded_and_cannot_win(make_landscape: Callable[..., Any]
     errors = {row.index: row.error for row in result.archive if row.failed}
     assert errors == {best: "NaN heatmaps", second: "AP is nan"}
     assert not {best, second} & {row.index for row in result.front}
-    assert result.notes[-1] == "2 of 64 evaluations failed"
+    assert "2 of 64 evaluations failed" in result.notes
 
 
 def test_a_tier_without_a_success_is_said(make_landscape: Callable[..., Any]) -> None:
@@ -190,49 +189,13 @@ def test_interrupted_after_any_evaluation_it_resumes_to_the_same_bytes(
         assert len(Archive.load(path, land.space)) == stop
         result = run(land, limits, archive_path=path, resume=True, **sizes)
         assert path.read_bytes() == expected
-        assert path.with_suffix(".json").read_bytes() == (tmp_path / "whole.json").read_bytes()
+        journal = path.with_suffix(".jsonl").read_bytes()
+        assert journal == (tmp_path / "whole.jsonl").read_bytes()
         assert len(land.asked) == len(set(land.asked)) == 20
         assert str(result.logbook) == str(whole.logbook)
         assert {t: r.arch for t, r in result.tiers.items()} == {
             t: r.arch for t, r in whole.tiers.items()
         }
-
-
-KILLED = """
-import os, signal, sys
-import numpy as np
-from ofa_pose.search import Limit, search
-from ofa_pose.space import Choice, SearchSpace
-
-widths = tuple(Choice(f"width{i}", (32, 24, 16, 8)) for i in range(4))
-space = SearchSpace(name="x", family="none", choices=(Choice("resolution", (64, 32)), *widths))
-macs = np.array([np.prod(list(arch.values())) for arch in space])
-path, kill_at = sys.argv[1], int(sys.argv[2])
-calls = 0
-
-def evaluate(arch):
-    global calls
-    calls += 1
-    if calls == kill_at:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return {"AP": float(np.sin(space.index(arch)))}
-
-limits = {"S": Limit("macs", float(np.median(macs))), "L": Limit("macs", float(macs.max()))}
-search(space, evaluate, budgets=limits, costs={"macs": macs}, evaluations=60,
-       archive_path=path, resume=True)
-"""
-
-
-def test_killed_it_resumes_to_the_same_bytes(tmp_path: Path) -> None:
-    def start(name: str, kill_at: int) -> int:
-        command = [sys.executable, "-c", KILLED, str(tmp_path / name), str(kill_at)]
-        return subprocess.run(command, check=False, capture_output=True).returncode
-
-    assert start("whole.csv", 0) == 0
-    assert start("killed.csv", 10) == -9
-    assert start("killed.csv", 25) == -9
-    assert start("killed.csv", 0) == 0
-    assert (tmp_path / "killed.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
 def test_a_finished_search_resumes_without_evaluating(
@@ -256,14 +219,108 @@ def test_what_resume_refuses(make_landscape: Callable[..., Any], tmp_path: Path)
         run(land, {"L": 1e12}, evaluations=5, archive_path=path)
     with pytest.raises(RunFolderError, match="seed was 0, is 1"):
         run(land, {"L": 1e12}, archive_path=path, resume=True, seed=1)
-    with pytest.raises(RunFolderError, match=r"budgets was .*1000000000000\.0.*is .*100000000\.0"):
-        run(land, {"L": 1e8}, archive_path=path, resume=True)
+    with pytest.raises(RunFolderError, match="strategy was 'steady', is 'aging'"):
+        run(land, {"L": 1e12}, archive_path=path, resume=True, strategy="aging", population=16)
     land.macs[0] += 1
-    with pytest.raises(RunFolderError, match="costs was"):
+    with pytest.raises(RunFolderError, match="the costs called macs were others"):
         run(land, {"L": 1e12}, archive_path=path, resume=True)
     with pytest.raises(RunFolderError, match="belongs to space"):
         run(make_landscape(4, 4, 4, 3), {"L": 1e12}, archive_path=path, resume=True)
     assert path.read_bytes() == before
+
+
+def test_a_new_tier_is_read_off_an_old_archive_and_given_its_share(
+    make_landscape: Callable[..., Any], tmp_path: Path
+) -> None:
+    land = make_landscape(4, *COUNTS)
+    small, large = (float(np.quantile(land.macs, q)) for q in (0.3, 0.8))
+    path = tmp_path / "archive.csv"
+    first = run(land, {"S": small}, evaluations=60, archive_path=path)
+    assert len(first.archive) == 60
+    assert not any(row.costs["macs"] > small for row in first.archive)
+    land.asked.clear()
+    both = {"S": small, "L": large}
+    second = run(land, both, evaluations=60, archive_path=path, resume=True)
+    # Half of 60 is a new tier's share, if it needs all of it.
+    assert 0 < len(land.asked) <= 30
+    assert land.macs[land.asked].max() > small
+    assert {row.tier for row in list(second.archive)[60:]} == {"L"}
+    assert second.tiers["L"].scores["AP"] > first.tiers["S"].scores["AP"]
+    assert land.optimum(large) - second.tiers["L"].scores["AP"] < 0.1
+    expected = path.read_bytes()
+    land.asked.clear()
+    again = run(land, both, evaluations=60, archive_path=path, resume=True)
+    assert (land.asked, again.message, path.read_bytes()) == ([], second.message, expected)
+
+
+def test_a_tier_inside_the_old_ones_ends_when_nothing_is_worth_an_evaluation(
+    make_landscape: Callable[..., Any], tmp_path: Path
+) -> None:
+    land = make_landscape(4, 5, 4, 4, ruggedness=0.0)
+    path = tmp_path / "archive.csv"
+    large, less = (float(np.quantile(land.macs, q)) for q in (0.9, 0.8))
+    run(land, {"L": large}, evaluations=50, archive_path=path)
+    land.asked.clear()
+    result = run(
+        land, {"L": large, "M": less}, evaluations=50, archive_path=path, resume=True, worth=0.001
+    )
+    assert len(land.asked) < 25
+    assert "no arch left is expected to improve M by 0.001" in result.message
+    assert land.optimum(less) - result.tiers["M"].scores["AP"] < 0.01
+
+
+def test_a_phase_that_was_interrupted_goes_on_to_the_same_bytes(
+    make_landscape: Callable[..., Any], tmp_path: Path
+) -> None:
+    land = make_landscape(5, *COUNTS)
+    small, large = (float(np.quantile(land.macs, q)) for q in (0.3, 0.8))
+    both = {"S": small, "L": large}
+
+    def start(path: Path, stop: int | None) -> None:
+        land.asked.clear()
+
+        def evaluate(arch: Arch) -> dict[str, float]:
+            if len(land.asked) == stop:
+                raise KeyboardInterrupt
+            return land(arch)
+
+        budgets = {tier: Limit("macs", value) for tier, value in both.items()}
+        options: dict[str, Any] = {"costs": {"macs": land.macs}, "archive_path": path}
+        search(land.space, evaluate, budgets=budgets, evaluations=30, resume=True, **options)
+
+    run(land, {"S": small}, evaluations=30, archive_path=tmp_path / "first.csv")
+    for stop in (None, 1, 6, 9):
+        path = tmp_path / f"{stop}.csv"
+        for suffix in (".csv", ".jsonl"):
+            shutil.copy(tmp_path / f"first{suffix}", path.with_suffix(suffix))
+        if stop is not None:
+            with pytest.raises(KeyboardInterrupt):
+                start(path, stop)
+        start(path, None)
+        for suffix in (".csv", ".jsonl"):
+            whole = (tmp_path / f"None{suffix}").read_bytes()
+            assert path.with_suffix(suffix).read_bytes() == whole
+
+
+def test_an_old_archive_learns_a_cost_that_a_new_budget_limits(
+    make_landscape: Callable[..., Any], tmp_path: Path
+) -> None:
+    land = make_landscape(6, 4, 4, 4)
+    path = tmp_path / "archive.csv"
+    run(land, {"L": 1e12}, evaluations=20, archive_path=path)
+    params = np.arange(64, 0, -1)
+    result = search(
+        land.space,
+        land,
+        budgets={"L": Limit("macs", 1e12), "light": Limit("params", 20)},
+        costs={"macs": land.macs, "params": params},
+        evaluations=20,
+        archive_path=path,
+        resume=True,
+    )
+    assert result.tiers["light"].costs["params"] <= 20
+    assert all(row.costs["params"] == params[row.index] for row in result.archive)
+    assert len(land.asked) == len(set(land.asked)) == len(result.archive)
 
 
 def test_progress_is_told_after_every_evaluation(
