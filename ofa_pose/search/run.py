@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -11,12 +12,13 @@ from typing import Any
 import numpy as np
 from deap import tools
 
-from ofa_pose.errors import OfaPoseError, WeightsError
+from ofa_pose.errors import OfaPoseError, WeightsError, WorkerLostError
 from ofa_pose.search.archive import Archive
 from ofa_pose.search.engine import Evolution, SearchSettings, describe
 from ofa_pose.search.evaluation import Evaluation
 from ofa_pose.search.limits import Budgets, FormatCost, Limit, plain_cost, resolve_budgets
 from ofa_pose.search.ranking import log_generations, rank
+from ofa_pose.search.workers import OfArch, Workers, WorkersSpec, open_workers
 from ofa_pose.space import Arch, SearchSpace
 
 logger = logging.getLogger(__name__)
@@ -103,6 +105,7 @@ def search(
     archive_path: str | Path | None = None,
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    workers: Workers[int, Mapping[str, float]] | str = "1",
     objective: str = "AP",
     format_cost: FormatCost = plain_cost,
     **settings: Any,
@@ -110,10 +113,10 @@ def search(
     """Find the best arch of `space` within every budget, by evolution over feasible archs only.
 
     `evaluate` is called at most once for an arch and never for one outside every budget. When
-    it raises a `WeightsError` (the subnet gives NaN), or its objective is NaN or infinite, the
-    arch is recorded as failed and cannot win. Any other exception passes through: unreadable
-    pictures or Ctrl-C say nothing about an arch. The archive on disk then holds every finished
-    evaluation.
+    it raises a `WeightsError` (the subnet gives NaN), its objective is NaN or infinite, or it
+    kills every worker that tries, the arch is recorded as failed and cannot win. Any other
+    exception passes through: unreadable pictures or Ctrl-C say nothing about an arch. The archive
+    on disk then holds every finished evaluation.
 
     Args:
         space: what may vary.
@@ -127,6 +130,9 @@ def search(
         resume: go on from `archive_path` (from nothing if it is not there), to the same archive
             as without the interruption. A higher `evaluations` continues a search that ended.
         progress: called after every evaluation.
+        workers: who calls `evaluate`, which has no influence on the result: `"4"` processes (then
+            it is pickled), `"ray"`, `"ray://host:port"`; or workers that are open and that
+            `evaluate` is known to already, which are not closed. `"1"` is this process.
         objective: the score to maximise.
         format_cost: prints a cost's name and value in messages.
         **settings: other fields of `SearchSettings`.
@@ -149,7 +155,11 @@ def search(
     description = describe(chosen, sets, costs=costs)
     archive = _open(space, archive_path, resume=resume, settings=description)
     evolution = Evolution(archive, sets, costs=costs, settings=chosen, evaluations=evaluations)
-    _run(evolution, evaluate, progress=progress)
+    with contextlib.ExitStack() as stack:
+        if isinstance(workers, str):
+            workers = open_workers(OfArch(space, evaluate), WorkersSpec.parse(workers))
+            stack.callback(workers.close)
+        _run(evolution, workers, progress=progress)
     logger.info(evolution.message)
     return _result(evolution, notes)
 
@@ -170,7 +180,7 @@ def _open(
 
 def _run(
     evolution: Evolution,
-    evaluate: Callable[[Arch], Mapping[str, float]],
+    workers: Workers[int, Mapping[str, float]],
     *,
     progress: Callable[[Progress], None] | None,
 ) -> None:
@@ -178,15 +188,17 @@ def _run(
     while waiting := evolution.ask():
         if evolution.generation > 0:
             _require_success(archive)
-        for index in waiting:
-            arch = archive.space[index]
-            try:
-                scores, error = evaluate(arch), ""
-            except WeightsError as raised:
-                scores, error = {}, str(raised) or type(raised).__name__
+        for index, outcome in workers.evaluate(waiting):
+            scores, error = {}, ""
+            if isinstance(outcome, WeightsError | WorkerLostError):
+                error = str(outcome) or type(outcome).__name__
+            elif isinstance(outcome, Exception):
+                raise outcome
+            else:
+                scores = outcome
             evaluation = evolution.tell(index, scores, error=error)
             if evaluation.failed:
-                logger.warning("arch %s failed: %s", arch.key, evaluation.error)
+                logger.warning("arch %s failed: %s", evaluation.arch.key, evaluation.error)
             if progress is not None:
                 progress(_progress(evolution, evaluation))
     _require_success(archive)
