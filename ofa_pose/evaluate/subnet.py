@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,12 +11,13 @@ from torch import Tensor
 
 from ofa_pose.data import SceneSource, normalize
 from ofa_pose.errors import DataError, UsageError
-from ofa_pose.evaluate.detections import Detections, detect_together
+from ofa_pose.evaluate.detections import Detections, detect_together, results_of
 from ofa_pose.evaluate.pictures import PictureBatch, PictureCache, picture_batches
 from ofa_pose.evaluate.predict import Progress, labelled, predict_batches
 from ofa_pose.evaluate.shard import Shard
 from ofa_pose.models import Network, fold_batch_norms
 from ofa_pose.pose import DecodeSettings, evaluate_predictions
+from ofa_pose.pose.matches import Matches, match_people
 from ofa_pose.space import Arch
 from ofa_pose.supernet import Supernet, recalibrate
 
@@ -100,6 +101,7 @@ class SubnetEvaluator:
         self._calibration_indices = [i * len(calibration) // count for i in range(count)]
         self._cache = PictureCache(cache_bytes)
         self._ground_truth: dict[str, Any] | None = None
+        self._people: dict[str, Any] | None = None  # likewise, whatever has been read
 
     def __call__(self, arch: Arch) -> dict[str, float]:
         """Return AP, AP50, AP75, … of one arch, as fractions; see `pose.evaluate_predictions`.
@@ -130,10 +132,45 @@ class SubnetEvaluator:
         recalibrate(network, self._calibration_images(arch.resolution))
         return network
 
+    def prepared(self, arch: Arch) -> Network:
+        """Return the network as it is run: re-calibrated, its batch norms folded."""
+        with _torch_threads(self.threads):
+            network = self.subnet(arch)
+        fold_batch_norms(network)
+        return network
+
+    def matches(self, network: Network, arch: Arch, places: Sequence[int]) -> Matches:
+        """Return what a network that is `prepared` gets on the scenes at some places.
+
+        A damaged picture's stand-in may be at another place as well and then counts at both.
+
+        Args:
+            network: of `arch`.
+            arch: its resolution is used.
+            places: of the scenes, ascending.
+
+        Raises:
+            DataError: nobody is labelled in the scenes, or pictures that cannot be used.
+            WeightsError: the network gives NaN or infinite values.
+        """
+        with _torch_threads(self.threads):
+            found = self._find(network, arch, places)
+        if self._people is None:
+            self._people = labelled(self.scenes)
+        ids = {picture.image_id for picture in found}
+        truth = {
+            "images": [image for image in self._people["images"] if image["id"] in ids],
+            "annotations": [
+                person for person in self._people["annotations"] if person["image_id"] in ids
+            ],
+        }
+        return match_people(truth, results_of(found), self.scenes.skeleton)
+
     def _detect(self, arch: Arch) -> list[Detections]:
         places = self.shard.places(len(self.scenes))
-        network = self.subnet(arch)
-        fold_batch_norms(network)
+        return self._find(self.prepared(arch), arch, places)
+
+    def _find(self, network: Network, arch: Arch, places: Sequence[int]) -> list[Detections]:
         return predict_batches(
             network,
             self._batches("scenes", self.scenes, arch.resolution, places),
@@ -155,7 +192,7 @@ class SubnetEvaluator:
             yield images.contiguous(memory_format=torch.channels_last)
 
     def _batches(
-        self, name: str, source: SceneSource, resolution: int, indices: Iterable[int]
+        self, name: str, source: SceneSource, resolution: int, indices: Sequence[int]
     ) -> Iterator[PictureBatch]:
         def read() -> Iterator[PictureBatch]:
             return picture_batches(
@@ -166,7 +203,7 @@ class SubnetEvaluator:
                 indices=indices,
             )
 
-        return self._cache.batches((name, resolution), read)
+        return self._cache.batches((name, resolution, tuple(indices)), read)
 
 
 @contextlib.contextmanager
