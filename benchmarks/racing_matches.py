@@ -34,9 +34,12 @@ VARIED = {
 
 
 def archs(space: op.SearchSpace) -> list[op.Arch]:
-    """Every arch of the part, in a fixed order."""
-    rows = itertools.product(*VARIED.values())
-    return [space.arch({**space.largest, **dict(zip(VARIED, row, strict=True))}) for row in rows]
+    """Every arch of the part, in a fixed random order, so that the first few are a sample."""
+    rows = list(itertools.product(*VARIED.values()))
+    return [
+        space.arch({**space.largest, **dict(zip(VARIED, rows[place], strict=True))})
+        for place in np.random.default_rng(0).permutation(len(rows))
+    ]
 
 
 def load(folder: Path, space: op.SearchSpace) -> dict[op.Arch, Matches]:
