@@ -12,11 +12,24 @@ import numpy as np
 from ofa_pose.errors import UsageError
 from ofa_pose.evaluate.subnet import SubnetEvaluator
 from ofa_pose.models import Network
-from ofa_pose.pose.matches import Matches
+from ofa_pose.pose import Matches
 from ofa_pose.space import Arch
 
 NETWORK_BYTES = 1 << 28
 """Memory that re-calibrated networks may take until the next part of the scenes."""
+
+
+def growing_parts(total: int, *, first: int = 16) -> tuple[int, ...]:
+    """Return where parts end of which each doubles what was seen: 16, 32, 64, … or a bit more.
+
+    Args:
+        total: scenes in all, the last end.
+        first: the first part has at least so many.
+    """
+    ends = [total]
+    while ends[0] >= 2 * first:
+        ends.insert(0, ends[0] // 2)
+    return tuple(ends)
 
 
 class PartsEvaluator:

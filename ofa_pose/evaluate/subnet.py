@@ -16,8 +16,13 @@ from ofa_pose.evaluate.pictures import PictureBatch, PictureCache, picture_batch
 from ofa_pose.evaluate.predict import Progress, labelled, predict_batches
 from ofa_pose.evaluate.shard import Shard
 from ofa_pose.models import Network, fold_batch_norms
-from ofa_pose.pose import DecodeSettings, evaluate_predictions
-from ofa_pose.pose.matches import Matches, match_people
+from ofa_pose.pose import (
+    DecodeSettings,
+    Matches,
+    ap_interval,
+    evaluate_predictions,
+    match_people,
+)
 from ofa_pose.space import Arch
 from ofa_pose.supernet import Supernet, recalibrate
 
@@ -106,6 +111,8 @@ class SubnetEvaluator:
     def __call__(self, arch: Arch) -> dict[str, float]:
         """Return AP, AP50, AP75, … of one arch, as fractions; see `pose.evaluate_predictions`.
 
+        `AP_low` and `AP_high` are the ends of the AP's 95 % interval; see `pose.ap_interval`.
+
         Raises:
             ArchError: the arch is of another space.
             DataError: nobody is labelled in the scenes, or pictures that cannot be used.
@@ -118,7 +125,10 @@ class SubnetEvaluator:
         if self._ground_truth is None:
             # Not before: only a source that was read knows which pictures are damaged.
             self._ground_truth = labelled(self.scenes)
-        return evaluate_predictions(self._ground_truth, results, self.scenes.skeleton)
+        skeleton = self.scenes.skeleton
+        scores = evaluate_predictions(self._ground_truth, results, skeleton)
+        low, high = ap_interval(match_people(self._ground_truth, results, skeleton))
+        return {**scores, "AP_low": low, "AP_high": high}
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)

@@ -93,6 +93,29 @@ class Matches:
         return np.where(people > 0, total / len(THRESHOLDS), -1.0)
 
 
+def ap_interval(
+    matches: Matches, *, share: float = 0.95, resamples: int = 200, seed: int = 0
+) -> tuple[float, float]:
+    """Return the ends of the AP's bootstrap interval: pictures are drawn with replacement.
+
+    It says how far the AP may be off because other pictures of the kind could have been taken,
+    not because of other weights.
+
+    Args:
+        matches: of N pictures.
+        share: of the resamples' APs that lie within the interval; the tails are equal.
+        resamples: how many, of N pictures each.
+        seed: of the draws.
+    """
+    count = len(matches)
+    drawn = np.random.default_rng((seed, count)).multinomial(
+        count, np.full(count, 1 / count), size=resamples
+    )
+    tail = (1 - share) / 2
+    low, high = np.quantile(matches.scores_of(drawn), [tail, 1 - tail])
+    return float(low), float(high)
+
+
 def _interpolated(right: np.ndarray, wrong: np.ndarray, people: np.ndarray) -> np.ndarray:
     """Return the mean precision at 101 recalls, of (B, D) weights by descending score."""
     right, wrong = np.cumsum(right, axis=1), np.cumsum(wrong, axis=1)

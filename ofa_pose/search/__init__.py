@@ -13,20 +13,29 @@ from ofa_pose.search.archive import Archive
 from ofa_pose.search.engine import Evolution, SearchSettings, describe
 from ofa_pose.search.evaluation import Evaluation
 from ofa_pose.search.limits import FeasibleSet, Limit, plain_cost, resolve_budgets
+from ofa_pose.search.racing import Race, RaceSettings, Standing
 from ofa_pose.search.run import Progress, SearchResult, TierResult, search
 from ofa_pose.search.table import to_csv
+from ofa_pose.search.workers import InProcess, Workers, WorkersSpec, open_workers
 
 __all__ = [
     "Archive",
     "Evaluation",
     "Evolution",
     "FeasibleSet",
+    "InProcess",
     "Limit",
     "Progress",
+    "Race",
+    "RaceSettings",
     "SearchResult",
     "SearchSettings",
+    "Standing",
     "TierResult",
+    "Workers",
+    "WorkersSpec",
     "describe",
+    "open_workers",
     "plain_cost",
     "resolve_budgets",
     "search",

@@ -17,6 +17,7 @@ from ofa_pose.search.archive import Archive
 from ofa_pose.search.engine import Evolution, SearchSettings, describe
 from ofa_pose.search.evaluation import Evaluation
 from ofa_pose.search.limits import Budgets, FormatCost, Limit, plain_cost, resolve_budgets
+from ofa_pose.search.racing import Race
 from ofa_pose.search.ranking import log_generations, rank
 from ofa_pose.search.workers import OfArch, Workers, WorkersSpec, open_workers
 from ofa_pose.space import Arch, SearchSpace
@@ -159,6 +160,9 @@ def search(
         if isinstance(workers, str):
             workers = open_workers(OfArch(space, evaluate), WorkersSpec.parse(workers))
             stack.callback(workers.close)
+        if isinstance(workers, Race):
+            before = (row for row in archive if row.generation < evolution.generation)
+            workers.recall((row.index, row.scores) for row in before)
         _run(evolution, workers, progress=progress)
     logger.info(evolution.message)
     return _result(evolution, notes)
@@ -188,7 +192,12 @@ def _run(
     while waiting := evolution.ask():
         if evolution.generation > 0:
             _require_success(archive)
-        for index, outcome in workers.evaluate(waiting):
+        told = []
+        if isinstance(workers, Race):  # an interrupted batch is raced again as a whole
+            told = [row.index for row in archive if row.generation == evolution.generation]
+        for index, outcome in workers.evaluate([*told, *waiting]):
+            if index in told:
+                continue
             scores, error = {}, ""
             if isinstance(outcome, WeightsError | WorkerLostError):
                 error = str(outcome) or type(outcome).__name__
