@@ -25,7 +25,7 @@ from ofa_pose.train import keep_freed_memory
 
 STARTER = Path(__file__).parents[1] / "search_spaces/weights/litepose-lite0-starter.safetensors"
 VARIED = {
-    "resolution": (192, 160, 128),
+    "resolution": (160, 128),
     "stage3": (80, 64, 40),
     "stage4": (112, 88, 56),
     "deconv1": (48, 40, 24),
@@ -81,7 +81,7 @@ def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder of the lspet set; else synthetic scenes")
-    parser.add_argument("--scenes", type=int, default=192)
+    parser.add_argument("--scenes", type=int, default=160)
     parser.add_argument("--out", type=Path, required=True)
     return parser.parse_args()
 
