@@ -33,9 +33,9 @@ def train_scenes(folder: Path) -> SceneSource:
     return MixedScenes([mosaics, synthetic], [0.75, 0.25], seed=1, count=40_000)
 
 
-def calibration_scenes(folder: Path) -> SceneSource:
+def calibration_scenes(folder: Path, count: int = 64) -> SceneSource:
     """Mosaics of training pictures, without augmentation, for batch norm."""
-    return MosaicScenes(train_pictures(folder), seed=2, count=64, size=CANVAS)
+    return MosaicScenes(train_pictures(folder), seed=2, count=count, size=CANVAS)
 
 
 def search_scenes(folder: Path, count: int = 100) -> SceneSource:

@@ -73,6 +73,10 @@ class WeightsError(OfaPoseError):
     """Weights of another space or skeleton, damaged, or with NaNs."""
 
 
+class WorkerLostError(OfaPoseError):
+    """What was to be evaluated killed its worker, and those that tried again."""
+
+
 class CostError(OfaPoseError):
     """A network holds an operation whose cost is not known; it is reported, never guessed."""
 

@@ -28,6 +28,7 @@ from ofa_pose.cli._options import (
     SplitOption,
 )
 from ofa_pose.cli._progress import Meter
+from ofa_pose.cli._racing import searching_workers, tell_race
 from ofa_pose.cli._searching import (
     SearchScenes,
     Target,
@@ -55,7 +56,7 @@ EPILOG = (
     "Example: ofa-pose search --resume --out runs/search-litepose-lite0 --budget 900M"
 )
 # What a search may be resumed with other values of.
-_FREE = ("supernet", "device", "batch_size", "evaluations", "axis", "budgets")
+_FREE = ("supernet", "device", "batch_size", "evaluations", "axis", "budgets", "workers")
 _HIDDEN = ("budget", "space", "skeleton", "out", "resume", "force", "as_json")
 
 
@@ -147,6 +148,21 @@ def command(
     canvas: CanvasOption = CANVAS,
     batch_size: EvalBatchOption = 8,
     device: DeviceOption = "cpu",
+    workers: Annotated[
+        str,
+        typer.Option(
+            "--workers",
+            metavar="N|ray|ray://HOST:PORT",
+            help="Score archs in so many processes, by Ray on this machine (ray, ray:4), or on a "
+            "Ray cluster; the result is the same.",
+        ),
+    ] = "1",
+    racing: Annotated[
+        bool,
+        typer.Option(
+            "--racing", help="Score archs on few scenes first and on more while they may yet win."
+        ),
+    ] = False,
     seed: SeedOption = 0,
     out: OutOption = None,
     resume: ResumeOption = False,
@@ -257,13 +273,13 @@ def _search(
 ) -> SearchResult:
     from ofa_pose.api import search
 
-    with Meter("search") as meter:
+    with Meter("search") as meter, searching_workers(target, evaluator, options) as workers:
 
         def show(state: Progress) -> None:
             best = {name: row.score("AP") for name, row in state.best.items()}
             meter.show(state.done, state.total, {f"AP {name}": ap for name, ap in best.items()})
 
-        return search(
+        result = search(
             target.space,
             evaluator,
             budgets=target.budgets,
@@ -277,4 +293,7 @@ def _search(
             archive_path=run.file("archive.csv"),
             resume=run.resumed,
             progress=show,
+            workers=workers,
         )
+        tell_race(workers)
+    return result

@@ -307,6 +307,7 @@ def _validation(supernet: Supernet, learning: Learning) -> Validate | None:
         supernet,
         calibration=learning.train,
         scenes=learning.val,
+        threads=None,
         shard=Shard.of_process_group(),
     )
     return validate_subnets(supernet, evaluate)

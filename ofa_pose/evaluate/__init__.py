@@ -1,6 +1,7 @@
 """How good a subnet is: inference over a source of scenes, and its AP."""
 
 from ofa_pose.evaluate.detections import Detections
+from ofa_pose.evaluate.fidelity import PartsEvaluator, growing_parts
 from ofa_pose.evaluate.pictures import PictureBatch, PictureCache, picture_batches
 from ofa_pose.evaluate.predict import (
     evaluate_network,
@@ -17,6 +18,7 @@ from ofa_pose.evaluate.tags import TagDiagnostics, tag_diagnostics
 
 __all__ = [
     "Detections",
+    "PartsEvaluator",
     "PictureBatch",
     "PictureCache",
     "Scored",
@@ -27,6 +29,7 @@ __all__ = [
     "evaluate_network",
     "find_people",
     "markdown_table",
+    "growing_parts",
     "picture_batches",
     "predict_batches",
     "predict_scenes",

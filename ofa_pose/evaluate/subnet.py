@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -10,12 +11,18 @@ from torch import Tensor
 
 from ofa_pose.data import SceneSource, normalize
 from ofa_pose.errors import DataError, UsageError
-from ofa_pose.evaluate.detections import Detections, detect_together
+from ofa_pose.evaluate.detections import Detections, detect_together, results_of
 from ofa_pose.evaluate.pictures import PictureBatch, PictureCache, picture_batches
 from ofa_pose.evaluate.predict import Progress, labelled, predict_batches
 from ofa_pose.evaluate.shard import Shard
-from ofa_pose.models import Network
-from ofa_pose.pose import DecodeSettings, evaluate_predictions
+from ofa_pose.models import Network, fold_batch_norms
+from ofa_pose.pose import (
+    DecodeSettings,
+    Matches,
+    ap_interval,
+    evaluate_predictions,
+    match_people,
+)
 from ofa_pose.space import Arch
 from ofa_pose.supernet import Supernet, recalibrate
 
@@ -31,6 +38,12 @@ class SubnetEvaluator:
     and kept as uint8 while they fit into `cache_bytes`; the least recently used give way, and a
     set too large for the bound is read again each time.
 
+    The network that is run has its batch norms folded into its convolutions, which changes its
+    outputs by float error only.
+
+    An evaluator can be pickled, for other processes, and takes its scenes and weights along, but
+    neither pictures nor `progress`.
+
     Several ranks share the scored pictures, not those for calibration: each measures all of
     them, so that all have the same statistics without exchanging any.
 
@@ -45,12 +58,15 @@ class SubnetEvaluator:
         settings: constants of decoding.
         cache_bytes: bound of the memory for resized pictures.
         progress: called after every scored batch with the number of pictures done by this rank.
+        threads: torch's while an arch is scored. Sums are split between threads, so the last bits
+            depend on their number: by default it is one, and scores are the same on any number
+            of cores and in any number of worker processes. None leaves torch's setting alone.
         shard: which of the scored pictures are this rank's; the scores are those of all. All
             ranks must then call with the same archs, scenes and weights.
 
     Raises:
         DataError: nothing to calibrate with, or nobody labelled to score on.
-        UsageError: `calibration_images` below 1.
+        UsageError: `calibration_images` or `threads` below 1.
     """
 
     def __init__(
@@ -66,8 +82,11 @@ class SubnetEvaluator:
         settings: DecodeSettings | None = None,
         cache_bytes: int = CACHE_BYTES,
         progress: Progress | None = None,
+        threads: int | None = 1,
         shard: Shard | None = None,
     ) -> None:
+        if threads is not None and threads < 1:
+            raise UsageError(f"scoring needs at least 1 thread, got {threads}")
         if calibration_images < 1:
             raise UsageError(f"calibration needs at least 1 image, got {calibration_images}")
         for name, source in (("calibration", calibration), ("scoring", scenes)):
@@ -81,14 +100,18 @@ class SubnetEvaluator:
         self.fit = fit
         self.settings = settings or DecodeSettings()
         self.progress = progress
+        self.threads = threads
         self.shard = shard or Shard()
         count = min(calibration_images, len(calibration))
         self._calibration_indices = [i * len(calibration) // count for i in range(count)]
         self._cache = PictureCache(cache_bytes)
         self._ground_truth: dict[str, Any] | None = None
+        self._people: dict[str, Any] | None = None  # likewise, whatever has been read
 
     def __call__(self, arch: Arch) -> dict[str, float]:
         """Return AP, AP50, AP75, … of one arch, as fractions; see `pose.evaluate_predictions`.
+
+        `AP_low` and `AP_high` are the ends of the AP's 95 % interval; see `pose.ap_interval`.
 
         Raises:
             ArchError: the arch is of another space.
@@ -97,11 +120,21 @@ class SubnetEvaluator:
             WeightsError: the subnet gives NaN or infinite values.
             OfaPoseError: another rank failed or does not answer.
         """
-        results = detect_together(self.scenes, self.shard, lambda: self._detect(arch))
+        with _torch_threads(self.threads):
+            results = detect_together(self.scenes, self.shard, lambda: self._detect(arch))
         if self._ground_truth is None:
             # Not before: only a source that was read knows which pictures are damaged.
             self._ground_truth = labelled(self.scenes)
-        return evaluate_predictions(self._ground_truth, results, self.scenes.skeleton)
+        skeleton = self.scenes.skeleton
+        scores = evaluate_predictions(self._ground_truth, results, skeleton)
+        low, high = ap_interval(match_people(self._ground_truth, results, skeleton))
+        return {**scores, "AP_low": low, "AP_high": high}
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        state["progress"] = None
+        state["_cache"] = PictureCache(self._cache.max_bytes)
+        return state
 
     def subnet(self, arch: Arch) -> Network:
         """Return the stand-alone network that is scored: re-calibrated, in eval mode."""
@@ -109,10 +142,47 @@ class SubnetEvaluator:
         recalibrate(network, self._calibration_images(arch.resolution))
         return network
 
+    def prepared(self, arch: Arch) -> Network:
+        """Return the network as it is run: re-calibrated, its batch norms folded."""
+        with _torch_threads(self.threads):
+            network = self.subnet(arch)
+        fold_batch_norms(network)
+        return network
+
+    def matches(self, network: Network, arch: Arch, places: Sequence[int]) -> Matches:
+        """Return what a network that is `prepared` gets on the scenes at some places.
+
+        A damaged picture's stand-in may be at another place as well and then counts at both.
+
+        Args:
+            network: of `arch`.
+            arch: its resolution is used.
+            places: of the scenes, ascending.
+
+        Raises:
+            DataError: nobody is labelled in the scenes, or pictures that cannot be used.
+            WeightsError: the network gives NaN or infinite values.
+        """
+        with _torch_threads(self.threads):
+            found = self._find(network, arch, places)
+        if self._people is None:
+            self._people = labelled(self.scenes)
+        ids = {picture.image_id for picture in found}
+        truth = {
+            "images": [image for image in self._people["images"] if image["id"] in ids],
+            "annotations": [
+                person for person in self._people["annotations"] if person["image_id"] in ids
+            ],
+        }
+        return match_people(truth, results_of(found), self.scenes.skeleton)
+
     def _detect(self, arch: Arch) -> list[Detections]:
         places = self.shard.places(len(self.scenes))
+        return self._find(self.prepared(arch), arch, places)
+
+    def _find(self, network: Network, arch: Arch, places: Sequence[int]) -> list[Detections]:
         return predict_batches(
-            self.subnet(arch),
+            network,
             self._batches("scenes", self.scenes, arch.resolution, places),
             skeleton=self.scenes.skeleton,
             pixel_mean=self.supernet.space.pixel_mean,
@@ -132,7 +202,7 @@ class SubnetEvaluator:
             yield images.contiguous(memory_format=torch.channels_last)
 
     def _batches(
-        self, name: str, source: SceneSource, resolution: int, indices: Iterable[int]
+        self, name: str, source: SceneSource, resolution: int, indices: Sequence[int]
     ) -> Iterator[PictureBatch]:
         def read() -> Iterator[PictureBatch]:
             return picture_batches(
@@ -143,4 +213,17 @@ class SubnetEvaluator:
                 indices=indices,
             )
 
-        return self._cache.batches((name, resolution), read)
+        return self._cache.batches((name, resolution, tuple(indices)), read)
+
+
+@contextlib.contextmanager
+def _torch_threads(count: int | None) -> Iterator[None]:
+    """Let torch use `count` threads inside the block; None changes nothing."""
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        if count is not None:
+            torch.set_num_threads(before)

@@ -3,6 +3,7 @@
 from ofa_pose.models import layers as _layers  # noqa: F401  (registers the unit kinds)
 from ofa_pose.models import litepose as _litepose  # noqa: F401  (registers the family)
 from ofa_pose.models.family import Family, build, get_family, plan, register_family
+from ofa_pose.models.fold import fold_batch_norms
 from ofa_pose.models.network import Network, empty_network, initialize, run_plan
 from ofa_pose.models.unit import NetworkPlan, Unit, UnitSpec, register_unit
 
@@ -14,6 +15,7 @@ __all__ = [
     "UnitSpec",
     "build",
     "empty_network",
+    "fold_batch_norms",
     "get_family",
     "initialize",
     "plan",

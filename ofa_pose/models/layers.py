@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ofa_pose.models.fold import absorb
 from ofa_pose.models.unit import UnitSpec, register_unit
 
 
@@ -97,6 +98,14 @@ class FusionDeconv(nn.Module):
     def forward(self, refined: Tensor, raw: Tensor) -> Tensor:
         """Map two `(N, ·, H, W)` inputs to `(N, out_channels, 2H, 2W)`."""
         return self.activation(self.bn(self.refined(refined) + self.raw(raw)))
+
+    def fold_batch_norm(self) -> int:
+        """Fold the batch norm into both transposed convolutions; see `fold_batch_norms`."""
+        if not isinstance(self.bn, nn.BatchNorm2d):
+            return 0
+        absorb(self.bn, self.refined, self.raw)
+        self.bn = nn.Identity()
+        return 1
 
 
 class SeparableHead(nn.Sequential):

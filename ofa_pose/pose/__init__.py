@@ -5,6 +5,7 @@ from ofa_pose.pose.distill import DistillationLoss, distillation_loss
 from ofa_pose.pose.evaluators import EvaluatorName, evaluator_name
 from ofa_pose.pose.fuse import fuse_outputs
 from ofa_pose.pose.losses import PoseLoss, pose_loss
+from ofa_pose.pose.matches import Matches, ap_interval, match_people
 from ofa_pose.pose.oks import (
     BOX_AREA_FACTOR,
     CROWD_CUTS,
@@ -22,9 +23,11 @@ __all__ = [
     "PUBLISHED",
     "DistillationLoss",
     "EvaluatorName",
+    "Matches",
     "Person",
     "PoseLoss",
     "Targets",
+    "ap_interval",
     "decode",
     "decode_outputs",
     "distillation_loss",
@@ -33,6 +36,7 @@ __all__ = [
     "fuse_outputs",
     "has_crowd_index",
     "make_targets",
+    "match_people",
     "person_to_result",
     "pose_loss",
 ]

@@ -15,6 +15,7 @@ from ofa_pose.search.evaluation import Evaluation
 from ofa_pose.search.features import Features
 from ofa_pose.search.limits import FeasibleSet, Limit, plain_cost, resolve_budgets
 from ofa_pose.search.predictor import AccuracyPredictor
+from ofa_pose.search.racing import Race, RaceSettings, Standing
 from ofa_pose.search.run import Progress, SearchResult, TierResult, search
 from ofa_pose.search.settings import SearchSettings, describe
 from ofa_pose.search.strategy import (
@@ -25,6 +26,7 @@ from ofa_pose.search.strategy import (
     register,
 )
 from ofa_pose.search.table import to_csv
+from ofa_pose.search.workers import InProcess, Workers, WorkersSpec, open_workers
 
 __all__ = [
     "STRATEGIES",
@@ -34,15 +36,22 @@ __all__ = [
     "Evolution",
     "FeasibleSet",
     "Features",
+    "InProcess",
     "Limit",
     "Progress",
+    "Race",
+    "RaceSettings",
     "SearchResult",
     "SearchSettings",
     "Strategy",
+    "Standing",
     "TierResult",
+    "Workers",
+    "WorkersSpec",
     "describe",
     "find_strategy",
     "make_settings",
+    "open_workers",
     "plain_cost",
     "register",
     "resolve_budgets",

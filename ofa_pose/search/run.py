@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -11,16 +12,18 @@ from typing import Any
 import numpy as np
 from deap import tools
 
-from ofa_pose.errors import OfaPoseError, UnknownNameError, WeightsError
+from ofa_pose.errors import OfaPoseError, UnknownNameError, WeightsError, WorkerLostError
 from ofa_pose.search.archive import Archive, journal_path
 from ofa_pose.search.engine import Evolution
 from ofa_pose.search.evaluation import Evaluation
 from ofa_pose.search.features import UnitCosts
 from ofa_pose.search.limits import Budgets, FormatCost, Limit, plain_cost, resolve_budgets
 from ofa_pose.search.predictor import AccuracyPredictor
+from ofa_pose.search.racing import Race
 from ofa_pose.search.ranking import log_generations, rank
 from ofa_pose.search.settings import SearchSettings, describe
 from ofa_pose.search.strategy import make_settings
+from ofa_pose.search.workers import OfArch, Workers, WorkersSpec, open_workers
 from ofa_pose.space import Arch, SearchSpace
 
 logger = logging.getLogger(__name__)
@@ -112,6 +115,7 @@ def search(
     archive_path: str | Path | None = None,
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    workers: Workers[int, Mapping[str, float]] | str = "1",
     objective: str = "AP",
     format_cost: FormatCost = plain_cost,
     front_costs: Sequence[str] = (),
@@ -121,10 +125,10 @@ def search(
     """Find the best arch of `space` within every budget, among feasible archs only.
 
     `evaluate` is called at most once for an arch and never for one outside every budget. When
-    it raises a `WeightsError` (the subnet gives NaN), or its objective is NaN or infinite, the
-    arch is recorded as failed and cannot win. Any other exception passes through: unreadable
-    pictures or Ctrl-C say nothing about an arch. The archive on disk then holds every finished
-    evaluation.
+    it raises a `WeightsError` (the subnet gives NaN), its objective is NaN or infinite, or it
+    kills every worker that tries, the arch is recorded as failed and cannot win. Any other
+    exception passes through: unreadable pictures or Ctrl-C say nothing about an arch. The archive
+    on disk then holds every finished evaluation.
 
     Args:
         space: what may vary.
@@ -144,6 +148,9 @@ def search(
             Other budgets are read off the archive; a tier that is new gets a fair share of
             `evaluations` of its own, and ends when nothing is expected to be worth it.
         progress: called after every evaluation.
+        workers: who calls `evaluate`, which has no influence on the result: `"4"` processes (then
+            it is pickled), `"ray"`, `"ray://host:port"`; or workers that are open and that
+            `evaluate` is known to already, which are not closed. `"1"` is this process.
         objective: the score to maximise.
         format_cost: prints a cost's name and value in messages.
         front_costs: axes of the front besides the costs that budgets limit.
@@ -183,10 +190,15 @@ def search(
     evolution = Evolution(
         archive, sets, costs=costs, settings=chosen, evaluations=evaluations, units=unit_costs
     )
-    try:
-        _run(evolution, evaluate, progress=progress)
-    finally:
-        archive.save()
+    with contextlib.ExitStack() as stack:
+        stack.callback(archive.save)
+        if isinstance(workers, str):
+            workers = open_workers(OfArch(space, evaluate), WorkersSpec.parse(workers))
+            stack.callback(workers.close)
+        if isinstance(workers, Race):
+            before = (row for row in archive if row.generation < evolution.generation)
+            workers.recall((row.index, row.scores) for row in before)
+        _run(evolution, workers, progress=progress)
     logger.info(evolution.message)
     return _result(evolution, notes, front_costs=front_costs)
 
@@ -208,7 +220,7 @@ def _open(
 
 def _run(
     evolution: Evolution,
-    evaluate: Callable[[Arch], Mapping[str, float]],
+    workers: Workers[int, Mapping[str, float]],
     *,
     progress: Callable[[Progress], None] | None,
 ) -> None:
@@ -216,15 +228,22 @@ def _run(
     while waiting := evolution.ask():
         if evolution.generation > 0:
             _require_success(archive)
-        for index in waiting:
-            arch = archive.space[index]
-            try:
-                scores, error = evaluate(arch), ""
-            except WeightsError as raised:
-                scores, error = {}, str(raised) or type(raised).__name__
+        told = []
+        if isinstance(workers, Race):  # an interrupted batch is raced again as a whole
+            told = [row.index for row in archive if row.generation == evolution.generation]
+        for index, outcome in workers.evaluate([*told, *waiting]):
+            if index in told:
+                continue
+            scores, error = {}, ""
+            if isinstance(outcome, WeightsError | WorkerLostError):
+                error = str(outcome) or type(outcome).__name__
+            elif isinstance(outcome, Exception):
+                raise outcome
+            else:
+                scores = outcome
             evaluation = evolution.tell(index, scores, error=error)
             if evaluation.failed:
-                logger.warning("arch %s failed: %s", arch.key, evaluation.error)
+                logger.warning("arch %s failed: %s", evaluation.arch.key, evaluation.error)
             if progress is not None:
                 progress(_progress(evolution, evaluation))
     _require_success(archive)

@@ -1,0 +1,90 @@
+"""What every arch of a small space gets on every picture, computed once for `racing.py`.
+
+    python benchmarks/racing_matches.py --data lspet --out runs/racing
+
+The space: part of `litepose-lite0`, with the starter's weights. An arch that is there is not
+computed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from pathlib import Path
+
+import numpy as np
+import torch
+from lspet_sources import CANVAS, calibration_scenes, report_scenes
+
+import ofa_pose as op
+from ofa_pose.data import SyntheticScenes
+from ofa_pose.evaluate import SubnetEvaluator
+from ofa_pose.pose.matches import Matches
+from ofa_pose.supernet import load_supernet
+from ofa_pose.train import keep_freed_memory
+
+STARTER = Path(__file__).parents[1] / "search_spaces/weights/litepose-lite0-starter.safetensors"
+VARIED = {
+    "resolution": (160, 128),
+    "stage3": (80, 64, 40),
+    "stage4": (112, 88, 56),
+    "deconv1": (48, 40, 24),
+}
+"""The choices that vary; the others stay at their largest value."""
+
+
+def archs(space: op.SearchSpace) -> list[op.Arch]:
+    """Every arch of the part, in a fixed random order, so that the first few are a sample."""
+    rows = list(itertools.product(*VARIED.values()))
+    return [
+        space.arch({**space.largest, **dict(zip(VARIED, rows[place], strict=True))})
+        for place in np.random.default_rng(0).permutation(len(rows))
+    ]
+
+
+def load(folder: Path, space: op.SearchSpace) -> dict[op.Arch, Matches]:
+    """What has been computed so far."""
+    found = {}
+    for arch in archs(space):
+        path = folder / f"{space.index(arch)}.npz"
+        if path.exists():
+            with np.load(path) as arrays:
+                found[arch] = Matches(**arrays)
+    return found
+
+
+def main() -> None:
+    """Compute and save."""
+    options = parse()
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    options.out.mkdir(parents=True, exist_ok=True)
+    supernet = load_supernet(STARTER)
+    space = supernet.space
+    if options.data is None:
+        scenes = SyntheticScenes(202, options.scenes, size=CANVAS, skeleton="crowdpose")
+        calibration = SyntheticScenes(201, 32, size=CANVAS, skeleton="crowdpose")
+    else:
+        scenes = report_scenes(options.data, options.scenes)
+        calibration = calibration_scenes(options.data, 32)
+    evaluate = SubnetEvaluator(supernet, calibration=calibration, scenes=scenes)
+    done = load(options.out, space)
+    for number, arch in enumerate(archs(space), start=1):
+        if arch in done:
+            continue
+        matches = evaluate.matches(evaluate.prepared(arch), arch, range(len(scenes)))
+        np.savez_compressed(options.out / f"{space.index(arch)}.npz", **vars(matches))
+        print(f"{number} of {len(archs(space))}: AP {matches.ap():.4f}", flush=True)
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, help="folder of the lspet set; else synthetic scenes")
+    parser.add_argument("--scenes", type=int, default=160)
+    parser.add_argument("--out", type=Path, required=True)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

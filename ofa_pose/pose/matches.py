@@ -1,0 +1,239 @@
+"""What each picture adds to the average precision, so that it is known for any part of a set.
+
+People are matched by COCO's rules once; the AP of some of the pictures, or of a resample of them,
+then takes neither maps nor another matching. Over all pictures it is pycocotools' AP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ofa_pose.errors import UsageError
+from ofa_pose.pose.oks import _objects, _results
+from ofa_pose.skeleton import Skeleton
+
+THRESHOLDS = np.linspace(0.5, 0.95, 10)
+_RECALLS = np.linspace(0.0, 1.0, 101)
+_MOST = 20  # detections a picture that count, the best
+_LARGEST_AREA = 1e10
+_EPS = np.spacing(1)
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """The detections of N pictures (D of them in all), matched at T = 10 OKS thresholds.
+
+    Attributes:
+        pictures: (D,) int64, which picture each is in, 0..N-1.
+        scores: (D,) float64, descending within a picture.
+        right: (T, D) bool, whether it found a person who counts.
+        wrong: (T, D) bool, whether it found nobody; neither, if it found one who does not count.
+        people: (N,) int64, people who count, a picture.
+    """
+
+    pictures: np.ndarray
+    scores: np.ndarray
+    right: np.ndarray
+    wrong: np.ndarray
+    people: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def join(self, other: Matches) -> Matches:
+        """Return the pictures of both, the other's after these."""
+        return Matches(
+            pictures=np.concatenate([self.pictures, other.pictures + len(self)]),
+            scores=np.concatenate([self.scores, other.scores]),
+            right=np.concatenate([self.right, other.right], axis=1),
+            wrong=np.concatenate([self.wrong, other.wrong], axis=1),
+            people=np.concatenate([self.people, other.people]),
+        )
+
+    def take(self, pictures: Sequence[int] | np.ndarray) -> Matches:
+        """Return some of the pictures, each once, in the order given."""
+        rows = [np.flatnonzero(self.pictures == picture) for picture in pictures]
+        picked = np.concatenate([*rows, np.empty(0, np.int64)])
+        return Matches(
+            pictures=np.repeat(np.arange(len(rows)), [len(row) for row in rows]),
+            scores=self.scores[picked],
+            right=self.right[:, picked],
+            wrong=self.wrong[:, picked],
+            people=self.people[np.asarray(pictures, np.int64)],
+        )
+
+    def ap(self) -> float:
+        """Return the AP of all pictures; -1 where nobody counts."""
+        return float(self.scores_of(np.ones((1, len(self)), np.int64))[0])
+
+    def scores_of(self, weights: np.ndarray) -> np.ndarray:
+        """Return the AP of B resamples.
+
+        Args:
+            weights: (B, N) int, how often each picture is in the resample.
+
+        Returns:
+            (B,) float64; -1 where nobody counts.
+        """
+        if weights.shape[1:] != (len(self),):
+            raise UsageError(f"{weights.shape[1:]} weights do not fit {len(self)} pictures")
+        order = np.argsort(-self.scores, kind="stable")
+        people = weights @ self.people
+        total = np.zeros(len(weights))
+        by_detection = weights[:, self.pictures[order]].astype(np.float64)
+        for right, wrong in zip(self.right[:, order], self.wrong[:, order], strict=True):
+            # What comes after the last one that is right changes nothing.
+            end = int(np.flatnonzero(right)[-1]) + 1 if right.any() else 0
+            kept = by_detection[:, :end]
+            total += _interpolated(kept * right[:end], kept * wrong[:end], people)
+        return np.where(people > 0, total / len(THRESHOLDS), -1.0)
+
+
+def ap_interval(
+    matches: Matches, *, share: float = 0.95, resamples: int = 200, seed: int = 0
+) -> tuple[float, float]:
+    """Return the ends of the AP's bootstrap interval: pictures are drawn with replacement.
+
+    It says how far the AP may be off because other pictures of the kind could have been taken,
+    not because of other weights.
+
+    Args:
+        matches: of N pictures.
+        share: of the resamples' APs that lie within the interval; the tails are equal.
+        resamples: how many, of N pictures each.
+        seed: of the draws.
+    """
+    count = len(matches)
+    drawn = np.random.default_rng((seed, count)).multinomial(
+        count, np.full(count, 1 / count), size=resamples
+    )
+    tail = (1 - share) / 2
+    low, high = np.quantile(matches.scores_of(drawn), [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _interpolated(right: np.ndarray, wrong: np.ndarray, people: np.ndarray) -> np.ndarray:
+    """Return the mean precision at 101 recalls, of (B, D) weights by descending score."""
+    right, wrong = np.cumsum(right, axis=1), np.cumsum(wrong, axis=1)
+    precision = right / (wrong + right + _EPS)
+    precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    recall = right / np.maximum(people, 1)[:, None]
+    means = np.zeros(len(right))
+    for row, (values, reached) in enumerate(zip(precision, recall, strict=True)):
+        places = np.searchsorted(reached, _RECALLS, side="left")
+        means[row] = values[places[places < len(values)]].sum() / len(_RECALLS)
+    return means
+
+
+def match_people(
+    ground_truth: Mapping[str, Any],
+    predictions: Sequence[Mapping[str, Any]],
+    skeleton: Skeleton,
+) -> Matches:
+    """Match predictions to people as pycocotools does for keypoints of any object size.
+
+    Args:
+        ground_truth: as in `evaluate_predictions`; its images, by ascending id, are the pictures.
+        predictions: as in `evaluate_predictions`.
+        skeleton: its sigmas are used.
+
+    Raises:
+        DataError: an annotation or a prediction that cannot be evaluated.
+    """
+    ids = sorted({image["id"] for image in ground_truth["images"]})
+    objects: dict[int, list[dict[str, Any]]] = {image: [] for image in ids}
+    results: dict[int, list[dict[str, Any]]] = {image: [] for image in ids}
+    for person in _objects(ground_truth.get("annotations", []), skeleton):
+        if person["image_id"] in objects:
+            objects[person["image_id"]].append(person)
+    for result in _results(predictions, skeleton, images=set(ids)):
+        results[result["image_id"]].append(result)
+    sigmas = np.array(skeleton.sigmas)
+    parts = [_match_picture(objects[image], results[image], sigmas) for image in ids]
+    counts = [len(scores) for scores, _, _, _ in parts]
+    blank = np.zeros((len(THRESHOLDS), 0), bool)
+    return Matches(
+        pictures=np.repeat(np.arange(len(ids)), counts),
+        scores=np.concatenate([np.zeros(0), *(scores for scores, _, _, _ in parts)]),
+        right=np.concatenate([blank, *(right for _, right, _, _ in parts)], axis=1),
+        wrong=np.concatenate([blank, *(wrong for _, _, wrong, _ in parts)], axis=1),
+        people=np.array([people for _, _, _, people in parts], np.int64),
+    )
+
+
+def _match_picture(
+    objects: list[dict[str, Any]], results: list[dict[str, Any]], sigmas: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    scores = np.array([result["score"] for result in results], np.float64)
+    kept = np.argsort(-scores, kind="stable")[:_MOST]
+    found = [results[place] for place in kept]
+    crowd = [bool(person["iscrowd"]) for person in objects]
+    passed = [
+        many or person["num_keypoints"] == 0 or not 0 <= person["area"] <= _LARGEST_AREA
+        for many, person in zip(crowd, objects, strict=True)
+    ]
+    order = sorted(range(len(objects)), key=passed.__getitem__)  # those who do not count: last
+    objects = [objects[place] for place in order]
+    crowd = [crowd[place] for place in order]
+    passed = [passed[place] for place in order]
+    similarity = _oks(found, objects, sigmas)
+    right = np.zeros((len(THRESHOLDS), len(found)), bool)
+    wrong = np.zeros_like(right)
+    large = [not 0 <= result["area"] <= _LARGEST_AREA for result in found]
+    for level, threshold in enumerate(THRESHOLDS):
+        taken = [False] * len(objects)
+        for place, row in enumerate(similarity):
+            best = _best(row, threshold, taken=taken, crowd=crowd, passed=passed)
+            if best < 0:
+                wrong[level, place] = not large[place]
+            else:
+                taken[best] = True
+                right[level, place] = not passed[best]
+    return scores[kept], right, wrong, passed.count(False)
+
+
+def _best(
+    row: list[float], threshold: float, *, taken: list[bool], crowd: list[bool], passed: list[bool]
+) -> int:
+    """Return whom a detection matches, -1 for nobody; the most similar, those who count first."""
+    best, reached = -1, min(float(threshold), 1 - 1e-10)
+    for person, similarity in enumerate(row):
+        if taken[person] and not crowd[person]:
+            continue
+        if best >= 0 and not passed[best] and passed[person]:
+            break
+        if similarity >= reached:
+            best, reached = person, similarity
+    return best
+
+
+def _oks(
+    found: list[dict[str, Any]], objects: list[dict[str, Any]], sigmas: np.ndarray
+) -> list[list[float]]:
+    """Return the object keypoint similarity of each detection with each person."""
+    variances = (sigmas * 2) ** 2
+    columns = []
+    points = np.array([result["keypoints"] for result in found], np.float64)
+    points = points.reshape(len(found), len(sigmas), 3)
+    for person in objects:
+        own = np.array(person["keypoints"], np.float64).reshape(-1, 3)
+        labelled = own[:, 2] > 0
+        if labelled.any():
+            dx, dy = points[..., 0] - own[:, 0], points[..., 1] - own[:, 1]
+        else:  # how far outside of a box of thrice the size
+            x, y, width, height = person["bbox"]
+            dx = _outside(points[..., 0], x - width, x + 2 * width)
+            dy = _outside(points[..., 1], y - height, y + 2 * height)
+        error = (dx**2 + dy**2) / variances / (person["area"] + _EPS) / 2
+        if labelled.any():
+            error = error[:, labelled]
+        columns.append(np.exp(-error).sum(axis=1) / error.shape[1])
+    return np.stack(columns, axis=1).tolist() if columns else [[] for _ in found]
+
+
+def _outside(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    return np.maximum(0, low - values) + np.maximum(0, values - high)

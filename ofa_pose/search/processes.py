@@ -1,0 +1,88 @@
+"""Workers that are processes of this machine, by the standard library's executors."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from ofa_pose.errors import OfaPoseError
+from ofa_pose.search.workers import Pool
+
+
+def process_pool(function: Callable[[Any], Any], count: int) -> Pool[Any, Any]:
+    """Return `count` processes that work off `function`.
+
+    They are spawned, not forked, because a fork of a process with torch's threads may hang. What
+    `function` brings along is pickled by multiprocessing: tensors go into memory that all
+    processes share and are not copied. A process ends with this one, however this one ends.
+    """
+    return Pool(lambda: ProcessWorker(function), count)
+
+
+class ProcessWorker:
+    """One process: an executor of its own, so that its death is its own, too."""
+
+    lost: tuple[type[Exception], ...] = (BrokenProcessPool,)
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self._executor = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        # The function goes as a task, not as an initializer, whose errors would be lost.
+        self._started = self._executor.submit(_begin, function)
+        self._pid: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        return "a worker" if self._pid is None else f"worker {self._pid}"
+
+    def submit(self, task: Any) -> Future[Any]:
+        """Start on a task, after the function has arrived."""
+        if self._pid is None:
+            try:
+                self._pid = self._started.result()
+            except BrokenProcessPool as error:
+                raise OfaPoseError(
+                    "a worker process died before it began; is there enough memory for so many?"
+                ) from error
+            except Exception as error:
+                raise OfaPoseError(
+                    f"what archs are scored with cannot go to a worker process: {error}"
+                ) from error
+        return self._executor.submit(_work, task)
+
+    def stop(self) -> None:
+        """Kill the process; the executor clears up after it."""
+        with contextlib.suppress(Exception):  # it died already, or never began
+            if self._pid is None:
+                self._pid = self._started.result()
+            os.kill(self._pid, signal.SIGKILL)
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+_FUNCTION: list[Callable[[Any], Any]] = []
+"""In a worker: what it works off."""
+
+
+def _begin(function: Callable[[Any], Any]) -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that has the results
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _FUNCTION[:] = [function]
+    return os.getpid()
+
+
+def _work(task: Any) -> Any:
+    return _FUNCTION[0](task)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,289 @@
+"""Racing: archs are scored on growing parts of the images, while they could still win something.
+
+Archs are compared on the same images, by resamples of them (bootstrap): what two archs find hard
+alike cancels out, so few images tell a poor arch from a good one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, Self
+
+import numpy as np
+
+from ofa_pose.errors import UsageError
+from ofa_pose.search.workers import Workers
+
+
+class Measured(Protocol):
+    """What one arch got, image by image."""
+
+    def __len__(self) -> int: ...
+
+    def join(self, other: Self, /) -> Self:
+        """Return these images and then the other's."""
+        ...
+
+    def scores_of(self, weights: np.ndarray, /) -> np.ndarray:
+        """Return the score (B,) of resamples that hold each image as often as `weights` (B, N)."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class RaceSettings:
+    """How archs race.
+
+    Attributes:
+        parts: how many parts the images are cut into.
+        confidence: an arch is dropped when, in this share of the resamples, another is better.
+        resamples: of the images, for every comparison.
+        interval: share of the resamples that a score's interval holds.
+        seed: of the resamples.
+
+    Raises:
+        UsageError: a value out of its range.
+    """
+
+    parts: int
+    confidence: float = 0.95
+    resamples: int = 200
+    interval: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.parts < 1 or self.resamples < 2:
+            raise UsageError(
+                f"a race has parts and at least 2 resamples, not {self.parts}, {self.resamples}"
+            )
+        for name in ("confidence", "interval"):
+            if not 0.5 < getattr(self, name) < 1:
+                raise UsageError(f"{name} lies between 0.5 and 1, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The best arch of a tier, and those that cannot be told from it.
+
+    Attributes:
+        winner: index of the arch with the highest score on all images.
+        ties: indices of the other archs seen on all images whose difference to it, resampled,
+            has an interval that holds 0; best first.
+    """
+
+    winner: int
+    ties: tuple[int, ...]
+
+
+@dataclass
+class _Runner:
+    """An arch in a race.
+
+    Attributes:
+        measured: what it got on the parts so far.
+        parts: how many those are.
+        behind: once it is dropped: behind whom in each tier, by how much on the images both have
+            seen, and by how much on each resample of them, (B,).
+    """
+
+    measured: Measured
+    parts: int = 1
+    behind: list[tuple[int, float, np.ndarray]] = field(default_factory=list)
+
+
+class Race:
+    """Workers for a search that race the archs of a batch; the outcome of each is its scores.
+
+    After each part of the images, an arch is dropped if in every tier it belongs to another is
+    better with confidence: the best of those in the race, or the tier's best of the batches
+    before. The others see the next part. Scores: `AP`, the ends `AP_low` and `AP_high` of its
+    interval, and `parts`, on how many it was scored. The AP of a dropped arch is that of the one
+    it lost to minus what it lacked to it on the images both have seen: comparable with the AP of
+    those that saw all, and never above it. The lowest of its tiers counts.
+
+    What a batch gives depends on all of its members and on the scores of the batches before, and
+    on nothing else. So a search that was killed within a batch must race all of it again.
+
+    Args:
+        workers: evaluate (index of an arch, part) to what it got there.
+        tiers: name -> (archs,) bool, who belongs to it.
+        settings: see there.
+
+    Attributes:
+        images: scored so far, over all archs.
+    """
+
+    def __init__(
+        self,
+        workers: Workers[tuple[int, int], Measured],
+        tiers: Mapping[str, np.ndarray],
+        settings: RaceSettings,
+    ) -> None:
+        self.settings = settings
+        self.images = 0
+        self._workers = workers
+        self._tiers = tiers
+        self._finished: dict[int, float] = {}  # the scores of those that saw all parts
+        self._measured: dict[int, Measured] = {}  # of the same, but those of an earlier run
+
+    def recall(self, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
+        """Take over what an earlier run found; a tier's best is measured again when it is needed.
+
+        Args:
+            rows: index of an arch, its scores.
+        """
+        for index, scores in rows:
+            if scores.get("parts") == self.settings.parts:
+                self._finished[index] = scores["AP"]
+
+    def evaluate(
+        self, tasks: Sequence[int]
+    ) -> Iterator[tuple[int, Mapping[str, float] | Exception]]:
+        """Race the archs with these indices; their outcomes come in order, at the end."""
+        champions = self._champions()
+        for index in sorted(set(champions.values()) - self._measured.keys()):
+            self._measured[index] = self._measure_all(index)
+        runners: dict[int, _Runner] = {}
+        outcomes: dict[int, Mapping[str, float] | Exception] = {}
+        racing = list(tasks)
+        dropped: list[int] = []
+        for part in range(self.settings.parts):
+            outcomes.update(self._see(racing, part, runners))
+            racing = [index for index in racing if index not in outcomes]
+            if part < self.settings.parts - 1:
+                self._compare(racing, runners, champions)
+                dropped += [index for index in racing if runners[index].behind]
+                racing = [index for index in racing if not runners[index].behind]
+        for index in racing:
+            self._measured[index] = runners[index].measured
+            outcomes[index] = scores = self._own_scores(runners[index])
+            self._finished[index] = scores["AP"]
+        known = {index: self._finished[index] for index in {*racing, *champions.values()}}
+        for index in reversed(dropped):  # whoever was dropped later may be whom it is behind
+            scores = _relative_scores(runners[index], known, interval=self.settings.interval)
+            outcomes[index], known[index] = scores, scores["AP"]
+        for index in tasks:
+            yield index, outcomes[index]
+
+    def close(self) -> None:
+        """Close the workers."""
+        self._workers.close()
+
+    def standings(self) -> dict[str, Standing]:
+        """Return each tier's best arch and those that cannot be told from it on all images."""
+        standings = {}
+        for name, winner in self._champions().items():
+            if winner not in self._measured:
+                self._measured[winner] = self._measure_all(winner)
+            best = self._resamples(self._measured[winner])
+            ties = [
+                index
+                for index in sorted(self._measured, key=lambda i: (-self._finished[i], i))
+                if index != winner
+                and self._tiers[name][index]
+                and _low(best - self._resamples(self._measured[index]), self.settings.interval) <= 0
+            ]
+            standings[name] = Standing(winner, tuple(ties))
+        return standings
+
+    def _champions(self) -> dict[str, int]:
+        """Return the best arch of each tier, among those that saw all images."""
+        best = {}
+        for name, members in self._tiers.items():
+            seen = [index for index in self._finished if members[index]]
+            if seen:
+                best[name] = max(seen, key=lambda index: (self._finished[index], -index))
+        return best
+
+    def _see(
+        self, racing: Sequence[int], part: int, runners: dict[int, _Runner]
+    ) -> dict[int, Exception]:
+        """Let everybody see one part; return the failures."""
+        failures = {}
+        for (index, _), outcome in self._workers.evaluate([(index, part) for index in racing]):
+            if isinstance(outcome, Exception):
+                failures[index] = outcome
+                continue
+            self.images += len(outcome)
+            if part:
+                runner = runners[index]
+                runner.measured, runner.parts = runner.measured.join(outcome), part + 1
+            else:
+                runners[index] = _Runner(outcome)
+        return failures
+
+    def _measure_all(self, index: int) -> Measured:
+        runners: dict[int, _Runner] = {}
+        for part in range(self.settings.parts):
+            for error in self._see([index], part, runners).values():
+                raise error
+        return runners[index].measured
+
+    def _compare(
+        self, racing: Sequence[int], runners: dict[int, _Runner], champions: Mapping[str, int]
+    ) -> None:
+        """Set `behind` of those that lose in all of their tiers."""
+        if not racing:
+            return
+        measured = {index: runners[index].measured for index in racing}
+        seen = len(measured[racing[0]])
+        measured |= {index: self._measured[index] for index in champions.values()}
+        resamples = {index: self._resamples(got, seen) for index, got in measured.items()}
+        points = {index: _point(got, seen) for index, got in measured.items()}
+        behind: dict[int, list[tuple[int, float, np.ndarray]]] = {index: [] for index in racing}
+        safe: set[int] = set()
+        for name, members in self._tiers.items():
+            inside = [index for index in racing if members[index]]
+            rivals = [*inside, *([champions[name]] if name in champions else [])]
+            if not inside:
+                continue
+            leader = max(rivals, key=lambda index: (points[index], -index))
+            for index in inside:
+                lead = resamples[leader] - resamples[index]
+                if index == leader or _low(lead, 2 * self.settings.confidence - 1) <= 0:
+                    safe.add(index)
+                behind[index].append((leader, points[leader] - points[index], lead))
+        for index in racing:
+            if index not in safe:
+                runners[index].behind = behind[index]
+
+    def _own_scores(self, runner: _Runner) -> dict[str, float]:
+        low, high = _ends(self._resamples(runner.measured), self.settings.interval)
+        score = _point(runner.measured, len(runner.measured))
+        return {"AP": score, "AP_low": low, "AP_high": high, "parts": float(runner.parts)}
+
+    def _resamples(self, measured: Measured, seen: int | None = None) -> np.ndarray:
+        """Return the scores (B,) on resamples of the first `seen` images, the same for all."""
+        count = len(measured) if seen is None else seen
+        rng = np.random.default_rng((self.settings.seed, count))
+        drawn = rng.multinomial(count, np.full(count, 1 / count), size=self.settings.resamples)
+        weights = np.zeros((len(drawn), len(measured)), np.int64)
+        weights[:, :count] = drawn
+        return measured.scores_of(weights)
+
+
+def _relative_scores(
+    runner: _Runner, known: Mapping[int, float], *, interval: float
+) -> dict[str, float]:
+    """Return the scores of a dropped arch, from those of the archs it is behind."""
+    leader, deficit, leads = min(runner.behind, key=lambda behind: known[behind[0]] - behind[1])
+    low, high = _ends(known[leader] - leads, interval)
+    score = known[leader] - deficit
+    return {"AP": score, "AP_low": low, "AP_high": high, "parts": float(runner.parts)}
+
+
+def _point(measured: Measured, seen: int) -> float:
+    """Return the score on the first `seen` images."""
+    weights = np.zeros((1, len(measured)), np.int64)
+    weights[0, :seen] = 1
+    return float(measured.scores_of(weights)[0])
+
+
+def _ends(values: np.ndarray, interval: float) -> tuple[float, float]:
+    tail = (1 - interval) / 2
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _low(values: np.ndarray, interval: float) -> float:
+    return _ends(values, interval)[0]

@@ -1,0 +1,115 @@
+"""Workers that are Ray's actors, on this machine or on a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from ofa_pose.errors import MissingExtraError, OfaPoseError
+from ofa_pose.search.workers import Pool
+
+
+def ray_pool(
+    function: Callable[[Any], Any], *, count: int | None = None, address: str = ""
+) -> Pool[Any, Any]:
+    """Return actors that work off `function`, each with one processor.
+
+    Args:
+        function: goes once into Ray's object store, whence every actor has its copy. A cluster's
+            nodes need this package, and the pictures at the same paths.
+        count: how many actors; None is one a processor.
+        address: `ray://host:port` of a cluster; empty starts Ray on this machine, unless it runs
+            in this process already.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        OfaPoseError: Ray cannot be started or reached.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtraError(
+            "--workers ray needs the extra ray: pip install 'ofa-pose[ray]'"
+        ) from error
+    if not ray.is_initialized():
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        local: dict[str, Any] = {"num_cpus": count, "include_dashboard": False}
+        try:
+            ray.init(
+                address=address or "local",
+                configure_logging=False,
+                log_to_driver=False,
+                **({} if address else local),
+            )
+        except Exception as error:  # Ray raises whatever its parts raise
+            where = address or "on this machine"
+            reason = " ".join(str(error).split())[:200]
+            raise OfaPoseError(f"Ray cannot be used {where}: {reason}") from error
+    if count is None:
+        count = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    return _RayPool(ray, function, count)
+
+
+class _RayPool(Pool[Any, Any]):
+    def __init__(self, ray: Any, function: Callable[[Any], Any], count: int) -> None:
+        self._ray = ray
+        shared = ray.put(function)
+        actor = ray.remote(num_cpus=1, max_restarts=0)(_Actor)
+        super().__init__(lambda: RayWorker(ray, actor.remote(shared)), count)
+
+    def close(self) -> None:
+        super().close()
+        self._ray.shutdown()
+
+
+class _Actor:
+    """What runs in Ray's process."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self._function = function
+
+    def work(self, task: Any) -> tuple[Any, Exception | None]:
+        """Return the result, or the exception, which Ray would wrap in one of its own."""
+        try:
+            return self._function(task), None
+        except Exception as error:
+            return None, error
+
+
+class RayWorker:
+    """One actor."""
+
+    name: str = "a Ray worker"
+
+    def __init__(self, ray: Any, actor: Any) -> None:
+        self._ray = ray
+        self._actor = actor
+        self.lost: tuple[type[Exception], ...] = (
+            ray.exceptions.RayActorError,
+            ray.exceptions.WorkerCrashedError,
+        )
+
+    def submit(self, task: Any) -> Future[Any]:
+        """Start on a task."""
+        outcome: Future[Any] = Future()
+
+        def finish(done: Future[Any]) -> None:
+            error = done.exception()
+            result = None
+            if error is None:
+                result, error = done.result()
+            if error is None:
+                outcome.set_result(result)
+            else:
+                outcome.set_exception(error)
+
+        self._actor.work.remote(task).future().add_done_callback(finish)
+        return outcome
+
+    def stop(self) -> None:
+        """Kill the actor."""
+        with contextlib.suppress(Exception):  # it may be dead, and Ray gone
+            self._ray.kill(self._actor)

@@ -1,0 +1,231 @@
+"""Where archs are evaluated: in this process, in a pool of processes, or by Ray's actors.
+
+Whatever evaluates them, and in whatever order they are done, the outcome of an arch is the same,
+so a search that tells each outcome by its arch does not depend on its workers.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from ofa_pose.errors import UsageError, WorkerLostError
+from ofa_pose.space import Arch, SearchSpace
+
+Task = TypeVar("Task", bound=Hashable)
+Result = TypeVar("Result", covariant=True)
+_LOG = logging.getLogger(__name__)
+
+RETRIES = 2
+"""How often a task is tried again after its worker died."""
+
+
+class Workers(Protocol[Task, Result]):
+    """Whoever works off tasks, for a search the indices of archs.
+
+    An exception is an outcome like any other: it is yielded, not raised, and the others go on.
+    """
+
+    def evaluate(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Result | Exception]]:
+        """Yield each task with its outcome, in any order of completion."""
+        ...
+
+    def close(self) -> None:
+        """Give back processes and connections; nothing is evaluated afterwards."""
+        ...
+
+
+class OfArch(Generic[Result]):
+    """A function of archs as one of their indices, which are what a search hands out."""
+
+    def __init__(self, space: SearchSpace, evaluate: Callable[[Arch], Result]) -> None:
+        self._space = space
+        self._evaluate = evaluate
+
+    def __call__(self, index: int) -> Result:
+        """Evaluate the arch with this index."""
+        return self._evaluate(self._space[index])
+
+
+class InProcess(Generic[Task, Result]):
+    """Evaluates one task after the other, here, each when it is asked for."""
+
+    def __init__(self, function: Callable[[Task], Result]) -> None:
+        self._function = function
+
+    def evaluate(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Result | Exception]]:
+        """Yield the tasks in order."""
+        for task in tasks:
+            try:
+                outcome = self._function(task)
+            except Exception as error:
+                outcome = error
+            yield task, outcome
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Worker(Protocol):
+    """One process somewhere that works off one task at a time."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        ...
+
+    @property
+    def lost(self) -> tuple[type[Exception], ...]:
+        """What its futures raise when the process has died."""
+        ...
+
+    def submit(self, task: Any) -> Future[Any]:
+        """Start on a task."""
+        ...
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing."""
+        ...
+
+
+class Pool(Generic[Task, Result]):
+    """Several workers; one that dies is replaced and its task tried again, at most twice.
+
+    After that the outcome of the task is a `WorkerLostError`: what it needs kills a worker. A
+    worker has one task at a time, so that it is known which task a dead one was at.
+
+    Args:
+        start: makes a worker; called again for each that died.
+        count: how many there are at a time.
+
+    Raises:
+        UsageError: `count` below 1.
+    """
+
+    def __init__(self, start: Callable[[], Worker], count: int) -> None:
+        if count < 1:
+            raise UsageError(f"there must be at least 1 worker, not {count}")
+        self._start = start
+        self._idle: list[Worker] = []
+        self._busy: dict[Future[Any], tuple[Worker, Any]] = {}
+        try:
+            for _ in range(count):
+                self._idle.append(start())
+        except BaseException:
+            self.close()
+            raise
+
+    def evaluate(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Result | Exception]]:
+        """Yield each task with its outcome as it is done; leaving early leaves the rest undone."""
+        waiting = deque(tasks)
+        deaths = dict.fromkeys(tasks, 0)
+        self._forget()
+        while waiting or self._busy:
+            while waiting and self._idle:
+                self._give(waiting.popleft(), self._idle.pop())
+            done, _ = wait(self._busy, return_when=FIRST_COMPLETED)
+            for future in done:
+                worker, task = self._busy.pop(future)
+                error = future.exception()
+                if not isinstance(error, worker.lost):
+                    self._idle.append(worker)
+                    if error is not None and not isinstance(error, Exception):
+                        raise error
+                    yield task, future.result() if error is None else error
+                    continue
+                self._replace(worker)
+                deaths[task] += 1
+                if deaths[task] <= RETRIES:
+                    _LOG.warning("%s died and is replaced; its task is tried again", worker.name)
+                    waiting.appendleft(task)
+                else:
+                    yield task, WorkerLostError(f"its worker died {deaths[task]} times")
+
+    def close(self) -> None:
+        """End all workers."""
+        busy = [worker for worker, _ in self._busy.values()]
+        self._busy.clear()
+        while self._idle:
+            busy.append(self._idle.pop())
+        for worker in busy:
+            worker.stop()
+
+    def _give(self, task: Any, worker: Worker) -> None:
+        try:
+            future: Future[Any] = worker.submit(task)
+        except worker.lost as error:  # it died while it was idle
+            future = Future()
+            future.set_exception(error)
+        self._busy[future] = worker, task
+
+    def _forget(self) -> None:
+        """Replace the workers that an earlier call, left early, has left at work."""
+        abandoned = [worker for worker, _ in self._busy.values()]
+        self._busy.clear()
+        for worker in abandoned:
+            self._replace(worker)
+
+    def _replace(self, worker: Worker) -> None:
+        worker.stop()
+        self._idle.append(self._start())
+
+
+@dataclass(frozen=True)
+class WorkersSpec:
+    """How many workers, and whose; read from `4`, `ray`, `ray:4`, `ray://host:port[/4]`.
+
+    Attributes:
+        count: how many; None is as many as Ray has processors.
+        ray: whether they are Ray's.
+        address: of a Ray cluster to join; empty starts one on this machine.
+    """
+
+    count: int | None
+    ray: bool = False
+    address: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> WorkersSpec:
+        """Read what was given as `--workers`.
+
+        Raises:
+            UsageError: it is none of the forms.
+        """
+        found = re.fullmatch(r"(\d+)|ray(?::(\d+)|(://[^/\s]+:\d+)(?:/(\d+))?)?", text.strip())
+        counts = [group for group in found.group(1, 2, 4) if group] if found else []
+        if found is None or "0" in {count.lstrip("0") or "0" for count in counts}:
+            raise UsageError(
+                f"workers are a number above 0, 'ray', 'ray:4' or 'ray://host:port', not {text!r}"
+            )
+        count = int(counts[0]) if counts else None
+        address = f"ray{found.group(3)}" if found.group(3) else ""
+        return cls(count, ray=found.group(1) is None, address=address)
+
+
+def open_workers(function: Callable[[Any], Any], spec: WorkersSpec) -> Workers[Any, Any]:
+    """Return the workers that `spec` describes; `close` them in the end.
+
+    Args:
+        function: works off one task. For other processes it is pickled once a worker; a method
+            of an object brings the object along, tensors in shared memory where the worker is a
+            process of this machine.
+        spec: one process is this one.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        OfaPoseError: the workers cannot be started.
+    """
+    if spec.ray:
+        from ofa_pose.search.ray_workers import ray_pool
+
+        return ray_pool(function, count=spec.count, address=spec.address)
+    if spec.count is None or spec.count == 1:
+        return InProcess(function)
+    from ofa_pose.search.processes import process_pool
+
+    return process_pool(function, spec.count)

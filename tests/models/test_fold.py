@@ -1,0 +1,81 @@
+"""Folding batch norms changes no output beyond float error, and leaves none where it can fold."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from ofa_pose import build, load_space
+from ofa_pose.errors import UsageError
+from ofa_pose.models import fold_batch_norms
+
+
+def trained_like(network: nn.Module) -> nn.Module:
+    """Give every batch norm statistics and weights that are not the identity."""
+    generator = torch.Generator().manual_seed(7)
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            for tensor, low, high in (
+                (norm.weight.data, 0.5, 2.0),
+                (norm.bias.data, -1.0, 1.0),
+                (norm.running_mean, -1.0, 1.0),
+                (norm.running_var, 0.5, 2.0),
+            ):
+                assert tensor is not None
+                tensor.uniform_(low, high, generator=generator)
+    return network.eval()
+
+
+def norms_in(network: nn.Module) -> int:
+    return sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+
+
+@pytest.mark.parametrize("name", ["toy", "litepose-lite0", "litepose-xs"])
+@torch.no_grad()
+def test_same_outputs_without_a_batch_norm(name):
+    space = load_space(name)
+    network = trained_like(build(space, space.smallest))
+    images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+    expected = network(images)
+    norms = norms_in(network)
+    assert fold_batch_norms(network) == norms > 0
+    assert norms_in(network) == 0
+    for output, reference in zip(network(images), expected, strict=True):
+        error = (output - reference).abs().max() / reference.abs().max()
+        assert error < 1e-5
+    assert fold_batch_norms(network) == 0
+
+
+@pytest.mark.parametrize(
+    "convolution",
+    [
+        nn.Conv2d(4, 6, 3, groups=2, bias=True),
+        nn.ConvTranspose2d(4, 6, 4, 2, groups=2),
+        nn.ConvTranspose2d(4, 4, 2, 2, groups=4, bias=False),
+        nn.Conv2d(4, 6, 1, bias=False),
+    ],
+)
+@torch.no_grad()
+def test_grouped_and_biased_convolutions(convolution):
+    sequence = nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU())
+    trained_like(sequence)
+    images = torch.randn(2, 4, 9, 9)
+    expected = sequence(images)
+    assert fold_batch_norms(sequence) == 1
+    torch.testing.assert_close(sequence(images), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_only_what_follows_a_convolution_is_folded():
+    """A norm after an activation, and one that normalises by its batch, stay."""
+    by_batch = nn.BatchNorm2d(3, track_running_stats=False)
+    network = nn.Sequential(
+        nn.Conv2d(3, 3, 1), nn.ReLU(), nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1), by_batch
+    ).eval()
+    assert fold_batch_norms(network) == 0
+    assert norms_in(network) == 2
+
+
+def test_training_is_refused():
+    with pytest.raises(UsageError, match="eval mode"):
+        fold_batch_norms(nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)))

@@ -1,0 +1,117 @@
+"""The AP from matches is pycocotools', for whole sets and for any part of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ofa_pose.pose import evaluate_predictions
+from ofa_pose.pose.matches import match_people
+from ofa_pose.skeleton import load_skeleton
+
+SKELETON = load_skeleton("coco")
+K = SKELETON.num_joints
+
+
+def random_set(seed: int, count: int = 25) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """People near and far from what was detected, crowds, unlabelled ones, ties, duplicates."""
+    rng = np.random.default_rng(seed)
+    images, annotations, results = [], [], []
+    for image in rng.permutation(1000)[:count].tolist():
+        images.append({"id": image, "width": 200, "height": 200})
+        for _ in range(rng.integers(0, 5)):
+            points = np.column_stack([rng.uniform(0, 200, (K, 2)), rng.integers(0, 3, K)])
+            if rng.random() < 0.15:
+                points[:, 2] = 0
+            x, y = points[:, :2].min(axis=0)
+            width, height = np.ptp(points[:, :2], axis=0)
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image,
+                    "keypoints": points.ravel().tolist(),
+                    "num_keypoints": int((points[:, 2] > 0).sum()),
+                    "iscrowd": int(rng.random() < 0.1),
+                    "bbox": [x, y, width, height],
+                    "area": 0.5 * width * height,
+                }
+            )
+            for _ in range(rng.integers(0, 9)):
+                guess = points.copy()
+                guess[:, :2] += rng.normal(0, rng.choice([1, 6, 15, 40]), (K, 2))
+                guess[:, 2] = 1
+                results.append(
+                    {
+                        "image_id": image,
+                        "keypoints": guess.ravel().tolist(),
+                        "score": float(rng.integers(1, 12) / 12),
+                    }
+                )
+    return {"images": images, "annotations": annotations}, results
+
+
+def part(document: dict[str, Any], results: list[dict[str, Any]], ids: set[int]) -> float:
+    """Pycocotools' AP of some of the images."""
+    kept = {
+        "images": [image for image in document["images"] if image["id"] in ids],
+        "annotations": [row for row in document["annotations"] if row["image_id"] in ids],
+    }
+    inside = [row for row in results if row["image_id"] in ids]
+    return evaluate_predictions(kept, inside, SKELETON)["AP"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_equals_pycocotools(seed):
+    document, results = random_set(seed)
+    expected = evaluate_predictions(document, results, SKELETON)["AP"]
+    assert match_people(document, results, SKELETON).ap() == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_parts_and_their_union(seed):
+    document, results = random_set(seed)
+    matches = match_people(document, results, SKELETON)
+    ids = sorted(image["id"] for image in document["images"])
+    first, second = range(10), range(10, len(ids))
+    for places in (first, second):
+        expected = part(document, results, {ids[place] for place in places})
+        assert matches.take(places).ap() == pytest.approx(expected, abs=1e-9)
+        weights = np.zeros((1, len(ids)), np.int64)
+        weights[0, list(places)] = 1
+        assert matches.scores_of(weights)[0] == pytest.approx(expected, abs=1e-9)
+    joined = matches.take(first).join(matches.take(second))
+    assert joined.ap() == matches.ap()
+
+
+def test_a_resample_counts_a_picture_as_often_as_it_is_in_it():
+    """Written out: the same pictures under new ids. Distinct scores, so that order is no matter."""
+    document, results = random_set(5)
+    rng = np.random.default_rng(0)
+    for result, score in zip(results, rng.permutation(len(results)), strict=True):
+        result["score"] = float(score)
+    matches = match_people(document, results, SKELETON)
+    ids = sorted(image["id"] for image in document["images"])
+    weights = rng.multinomial(len(ids), np.full(len(ids), 1 / len(ids)), size=4)
+    for row, value in zip(weights, matches.scores_of(weights), strict=True):
+        images, annotations, copies = [], [], []
+        for image, times in zip(ids, row.tolist(), strict=True):
+            for time in range(times):
+                new = 10_000 * time + image
+                images.append({"id": new, "width": 200, "height": 200})
+                for found in (a for a in document["annotations"] if a["image_id"] == image):
+                    annotations.append({**found, "id": len(annotations) + 1, "image_id": new})
+                for found in (r for r in results if r["image_id"] == image):
+                    copies.append({**found, "image_id": new})
+        whole = {"images": images, "annotations": annotations}
+        # Copies tie with each other; pycocotools ranks them one by one, a resample all at once.
+        expected = evaluate_predictions(whole, copies, SKELETON)["AP"]
+        assert value == pytest.approx(expected, abs=5e-3)
+
+
+def test_nobody_to_find():
+    document: dict[str, Any] = {"images": [{"id": 1}], "annotations": []}
+    result = {"image_id": 1, "keypoints": [1.0, 2.0, 1.0] * K, "score": 0.5}
+    assert match_people(document, [result], SKELETON).ap() == -1
+    assert match_people(document, [], SKELETON).ap() == -1

@@ -1,0 +1,154 @@
+"""A race drops what cannot win, keeps what can, and does not depend on who works for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from ofa_pose.errors import UsageError, WeightsError
+from ofa_pose.search.racing import Race, RaceSettings
+from ofa_pose.search.workers import InProcess
+
+PARTS = (16, 32, 64, 128)
+"""Where each part of the images ends."""
+
+
+@dataclass(frozen=True)
+class Marks:
+    """A mark for each image; the score is their mean."""
+
+    values: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def join(self, other: Marks) -> Marks:
+        return Marks(np.concatenate([self.values, other.values]))
+
+    def scores_of(self, weights: np.ndarray) -> np.ndarray:
+        return weights @ self.values / weights.sum(axis=1)
+
+
+def marks_of(quality: Sequence[float], seed: int = 0) -> np.ndarray:
+    """Marks (archs, images) about the archs' quality: images differ more than archs do."""
+    rng = np.random.default_rng(seed)
+    hardness = rng.normal(0, 1, PARTS[-1])
+    own = rng.normal(0, 0.05, (len(quality), PARTS[-1]))
+    return np.array(quality)[:, None] + hardness + own
+
+
+def measure(marks: np.ndarray) -> Callable[[tuple[int, int]], Marks]:
+    def one(task: tuple[int, int]) -> Marks:
+        index, part = task
+        if index == 13:
+            raise WeightsError("NaN")
+        return Marks(marks[index, (0, *PARTS)[part] : PARTS[part]])
+
+    return one
+
+
+class Backwards(InProcess[tuple[int, int], Marks]):
+    """Workers that end in reverse order."""
+
+    def evaluate(
+        self, tasks: Sequence[tuple[int, int]]
+    ) -> Iterator[tuple[tuple[int, int], Marks | Exception]]:
+        yield from reversed(list(super().evaluate(tasks)))
+
+
+def race_over(
+    marks: np.ndarray, workers: type[InProcess] = InProcess, **tiers: Sequence[int]
+) -> Race:
+    masks = {}
+    for name, members in (tiers or {"all": range(len(marks))}).items():
+        masks[name] = np.isin(np.arange(len(marks)), list(members))
+    return Race(workers(measure(marks)), masks, RaceSettings(parts=len(PARTS)))
+
+
+def run(race: Race, indices: Sequence[int]) -> dict[int, Mapping[str, float]]:
+    """Race, and return the scores of those that did not fail."""
+    outcomes = race.evaluate(indices)
+    return {index: row for index, row in outcomes if not isinstance(row, Exception)}
+
+
+def test_the_winner_sees_everything_and_the_poor_see_little():
+    quality = [0.1, 0.5, 0.2, 0.49, 0.3, 0.0, 0.25, 0.15]
+    marks = marks_of(quality)
+    race = race_over(marks)
+    scores = run(race, range(8))
+    assert list(scores) == list(range(8))
+    assert scores[1] == {
+        "AP": pytest.approx(marks[1].mean(), abs=1e-12),
+        "AP_low": pytest.approx(marks[1].mean() - 2 * marks[1].std() / 128**0.5, abs=0.08),
+        "AP_high": pytest.approx(marks[1].mean() + 2 * marks[1].std() / 128**0.5, abs=0.08),
+        "parts": 4,
+    }
+    assert {index for index, row in scores.items() if row["parts"] == 1} == {0, 2, 4, 5, 6, 7}
+    assert race.images < 8 * 128 / 2
+    assert race.images == 8 * 16 + 2 * 112
+
+
+def test_what_is_dropped_scores_relative_to_whom_it_lost_to():
+    marks = marks_of([0.5, 0.2])
+    scores = run(race_over(marks), [0, 1])
+    deficit = marks[0, :16].mean() - marks[1, :16].mean()
+    assert scores[1]["AP"] == pytest.approx(marks[0].mean() - deficit, abs=1e-12)
+    assert scores[1]["AP_low"] < scores[1]["AP"] < scores[1]["AP_high"]
+    # The hard first images would otherwise make the two incomparable.
+    assert abs(scores[1]["AP"] - marks[1].mean()) < 0.05 < abs(marks[:, :16].mean() - marks.mean())
+
+
+def test_an_arch_races_on_while_it_may_win_one_tier():
+    marks = marks_of([0.5, 0.3, 0.1])
+    scores = run(race_over(marks, small=[1, 2], large=[0, 1, 2]), [0, 1, 2])
+    assert [scores[index]["parts"] for index in range(3)] == [4, 4, 1]
+    assert scores[2]["AP"] < scores[1]["AP"] < scores[0]["AP"]
+
+
+def test_batches_before_are_raced_against_and_can_be_recalled():
+    marks = marks_of([0.5, 0.1, 0.2, 0.3])
+    race = race_over(marks)
+    first = run(race, [0, 1])
+    second = run(race, [2, 3])
+    assert [row["parts"] for row in second.values()] == [1, 1]
+    resumed = race_over(marks)
+    resumed.recall(first.items())
+    assert run(resumed, [2, 3]) == second
+
+
+def test_the_order_of_completion_is_no_matter():
+    marks = marks_of([0.5, 0.1, 0.48, 0.3, 0.49, 0.47], seed=3)
+    expected = list(race_over(marks).evaluate(range(6)))
+    assert list(race_over(marks, Backwards).evaluate(range(6))) == expected
+
+
+def test_a_failure_is_an_outcome():
+    marks = marks_of([0.1 * (index % 5) for index in range(14)])
+    outcomes = dict(race_over(marks).evaluate([12, 13, 4]))
+    assert isinstance(outcomes[13], WeightsError)
+    assert not isinstance(outcomes[4], Exception)
+    assert outcomes[4]["parts"] == 4
+
+
+def test_ties_are_said_to_be_ties():
+    same = marks_of([0.5, 0.5, 0.3], seed=1)
+    race = race_over(same)
+    list(race.evaluate(range(3)))
+    standing = race.standings()["all"]
+    assert {standing.winner, *standing.ties} == {0, 1}
+    apart = race_over(marks_of([0.5, 0.3]))
+    list(apart.evaluate([0, 1]))
+    assert apart.standings()["all"].ties == ()
+    assert race_over(same).standings() == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [({"parts": 0}, "parts"), ({"parts": 2, "confidence": 0.4}, "confidence lies")],
+)
+def test_impossible_settings(values, match):
+    with pytest.raises(UsageError, match=match):
+        RaceSettings(**values)

@@ -1,0 +1,197 @@
+"""Outcomes belong to their tasks, whoever evaluates them, and whoever dies on the way."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ofa_pose import load_space, search
+from ofa_pose.errors import OfaPoseError, UsageError, WeightsError, WorkerLostError
+from ofa_pose.search.processes import process_pool
+from ofa_pose.search.workers import InProcess, OfArch, Pool, WorkersSpec, open_workers
+from ofa_pose.space import Arch
+
+HAS_RAY = importlib.util.find_spec("ray") is not None
+
+
+class DiedError(Exception):
+    """What a scripted worker's future raises."""
+
+
+class Scripted:
+    """A worker that dies as often as a table says, without any process."""
+
+    name = "scripted"
+    lost = (DiedError,)
+
+    def __init__(self, deaths: dict[int, int]) -> None:
+        self.deaths = deaths
+        self.stopped = False
+
+    def submit(self, task: int) -> Future[Any]:
+        future: Future[Any] = Future()
+        if self.deaths.get(task, 0) > 0:
+            self.deaths[task] -= 1
+            future.set_exception(DiedError())
+        elif task == 13:
+            future.set_exception(WeightsError("NaN"))
+        else:
+            future.set_result(task * task)
+        return future
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+def scripted(deaths: dict[int, int], count: int = 2) -> tuple[Pool[int, int], list[Scripted]]:
+    made: list[Scripted] = []
+
+    def start() -> Scripted:
+        made.append(Scripted(deaths))
+        return made[-1]
+
+    return Pool(start, count), made
+
+
+def test_a_pool_yields_every_task_with_its_outcome():
+    pool, made = scripted({})
+    outcomes = dict(pool.evaluate([3, 1, 13, 2]))
+    assert isinstance(outcomes.pop(13), WeightsError)
+    assert outcomes == {3: 9, 1: 1, 2: 4}
+    pool.close()
+    assert len(made) == 2
+    assert all(worker.stopped for worker in made)
+
+
+def test_a_dead_worker_is_replaced_and_its_task_tried_twice_again():
+    pool, made = scripted({4: 2, 5: 3, 6: 1})
+    outcomes = dict(pool.evaluate([4, 5, 6, 7]))
+    lost = outcomes.pop(5)
+    assert isinstance(lost, WorkerLostError)
+    assert str(lost) == "its worker died 3 times"
+    assert outcomes == {4: 16, 6: 36, 7: 49}
+    assert len(made) == 2 + 6
+    assert [worker.stopped for worker in made].count(False) == 2
+    assert dict(pool.evaluate([8])) == {8: 64}
+
+
+def test_a_call_left_early_leaves_nothing_to_the_next():
+    pool, _ = scripted({})
+    next(iter(pool.evaluate([1, 2, 3, 4])))
+    assert dict(pool.evaluate([5])) == {5: 25}
+
+
+def test_in_process_is_lazy_and_in_order():
+    calls: list[int] = []
+
+    def function(task: int) -> int:
+        calls.append(task)
+        return 10 // task
+
+    outcomes = InProcess(function).evaluate([5, 0, 2])
+    assert next(outcomes) == (5, 2)
+    assert calls == [5]
+    rest = list(outcomes)
+    assert isinstance(rest[0][1], ZeroDivisionError)
+    assert rest[1] == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1", WorkersSpec(1)),
+        ("12", WorkersSpec(12)),
+        ("ray", WorkersSpec(None, ray=True)),
+        ("ray:2", WorkersSpec(2, ray=True)),
+        ("ray://head:10001", WorkersSpec(None, ray=True, address="ray://head:10001")),
+        ("ray://10.0.0.1:10001/8", WorkersSpec(8, ray=True, address="ray://10.0.0.1:10001")),
+    ],
+)
+def test_workers_are_read(text, expected):
+    assert WorkersSpec.parse(text) == expected
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "", "ray:0", "ray://host", "dask", "1.5"])
+def test_other_workers_are_refused(text):
+    with pytest.raises(UsageError, match="workers are a number above 0"):
+        WorkersSpec.parse(text)
+
+
+class Score:
+    """Scores archs by their values; kills its process as told, the first time only."""
+
+    def __init__(self, folder: Path, *, killed: int | None = None, always: int = -1) -> None:
+        self.folder, self.killed, self.always = folder, killed, always
+        self.space = load_space("toy")
+        self.parent = os.getpid()
+
+    def __call__(self, arch: Arch) -> dict[str, float]:
+        index = next(i for i, other in enumerate(self.space) if other == arch)
+        (self.folder / f"{os.getpid()}-{index}-{time.monotonic_ns()}").touch()
+        mark = self.folder / "killed"
+        if os.getpid() != self.parent and (
+            index == self.always or (self.killed is not None and not mark.exists())
+        ):
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.01 * (index % 3))  # so that they end in another order than they began
+        return {"AP": ((index * 37) % 64) / 64}
+
+
+def archive_of(folder: Path, score: Callable[[Arch], Any], workers: str) -> bytes:
+    path = folder / f"archive-{workers.replace(':', '')}.csv"
+    search(
+        load_space("toy"),
+        score,
+        budgets={"S": "0.3M", "M": "0.6M"},
+        evaluations=24,
+        seed=4,
+        archive_path=path,
+        workers=workers,
+    )
+    return path.read_bytes()
+
+
+def test_processes_give_the_archive_of_one_even_when_one_is_killed(tmp_path):
+    alone = archive_of(tmp_path, Score(tmp_path), "1")
+    assert archive_of(tmp_path, Score(tmp_path, killed=1), "2") == alone
+    assert (tmp_path / "killed").exists()
+    pids = {path.name.split("-")[0] for path in tmp_path.glob("*-*-*")}
+    assert len(pids) == 1 + 3  # this process, two workers, and the one that stood in
+
+
+def test_what_kills_every_worker_is_recorded_as_failed(tmp_path):
+    pool = process_pool(OfArch(load_space("toy"), Score(tmp_path, always=5)), 2)
+    outcomes = dict(pool.evaluate([4, 5, 6]))
+    pool.close()
+    assert isinstance(outcomes[5], WorkerLostError)
+    assert outcomes[4] == {"AP": (4 * 37) % 64 / 64}
+    assert len(list(tmp_path.glob("*-5-*"))) == 3
+
+
+def test_what_cannot_be_pickled_is_refused():
+    pool = process_pool(lambda task: task, 2)
+    with pytest.raises(OfaPoseError, match="cannot go to a worker process"):
+        dict(pool.evaluate([1]))
+    pool.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_RAY, reason="Ray is not installed")
+@pytest.mark.filterwarnings("default")
+def test_ray_gives_the_archive_of_one_even_when_one_is_killed(tmp_path):
+    alone = archive_of(tmp_path, Score(tmp_path), "1")
+    assert archive_of(tmp_path, Score(tmp_path, killed=1), "ray:2") == alone
+    assert (tmp_path / "killed").exists()
+
+
+def test_one_worker_is_this_process():
+    assert isinstance(open_workers(abs, WorkersSpec.parse("1")), InProcess)
