@@ -207,14 +207,17 @@ def draw(path: Path, results: Mapping[str, Mapping[int, dict]], tiers: list[str]
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    most = max(POINTS)
     figure = Figure(figsize=(5 * len(tiers), 7), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, len(tiers), sharex=True, squeeze=False)
     for column, tier in enumerate(tiers):
         for name, seeds in results.items():
             rows = [row[tier] for row in seeds.values()]
-            x = np.arange(1, max(POINTS) + 1)
-            regrets = np.array([[at(row["regret"], point) for point in x] for row in rows])
+            x = np.arange(1, most + 1)
+            regrets = np.array(
+                [[at(row["regret"], point) for point in range(1, most + 1)] for row in rows]
+            )
             tops = np.array([[row["top"]] for row in rows])
             style = {"label": name, "linewidth": 2.5 if name.startswith("default") else 1.2}
             if name == PUBLISHED:
@@ -228,7 +231,8 @@ def draw(path: Path, results: Mapping[str, Mapping[int, dict]], tiers: list[str]
         axes[1, column].set_xlabel("distinct evaluations (of all tiers, where together)")
     axes[0, 0].set_ylabel("mean regret, AP")
     axes[1, 0].set_ylabel("share of seeds in the top 0.1 %")
-    axes[1, -1].legend(fontsize=8)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
     figure.savefig(path)
     print(f"\n{path}")
 

@@ -15,9 +15,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.special import ndtr
 from threadpoolctl import ThreadpoolController
 
 from ofa_pose.errors import RunFolderError
@@ -87,7 +89,7 @@ class AccuracyPredictor:
         """Kendall's rank correlation of leaving each evaluation out."""
         from scipy.stats import kendalltau  # slow to import, and not every search gets here
 
-        return float(kendalltau(self.left_out, self.scores).statistic)
+        return float(kendalltau(self.left_out, self.scores)[0])
 
     @property
     def trusted(self) -> bool:
@@ -228,8 +230,6 @@ class Beliefs:
 
 def expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -> np.ndarray:
     """Return by how much (n,) the objective is expected to exceed `best` (Jones et al. 1998)."""
-    from scipy.special import ndtr
-
     spread = np.maximum(deviation, 1e-12)
     z = (mean - best) / spread
     density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
@@ -250,9 +250,9 @@ def _kernel_numbers(inputs: np.ndarray, scores: np.ndarray) -> tuple[float, floa
     with warnings.catch_warnings():
         # A number at the end of its range is what a score of nothing but noise gives.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        found = GaussianProcessRegressor(kernel).fit(inputs, scores)
-    logarithms = np.exp(found.kernel_.theta)
-    return float(logarithms[0]), float(logarithms[1]), float(logarithms[2])
+        found: Any = GaussianProcessRegressor(kernel).fit(inputs, scores).kernel_
+    variance, length, noise = np.exp(found.theta).tolist()
+    return variance, length, noise
 
 
 def _matern(one: np.ndarray, other: np.ndarray, length: float) -> np.ndarray:

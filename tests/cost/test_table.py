@@ -65,3 +65,13 @@ def test_elastic_depth() -> None:
 def test_unknown_cost_is_refused() -> None:
     with pytest.raises(CostError, match="macs_exakt"):
         op.CostTable(op.load_space("toy"))["macs_exakt"]
+
+
+def test_unit_macs_add_up_to_the_networks():
+    space = op.load_space("toy")
+    table = op.CostTable(space)
+    indices = np.array([0, 63, 17, 40])
+    units = table.unit_macs(indices)
+    assert units.sum(axis=1).tolist() == table["macs_exact"][indices].tolist()
+    names = list(table.specs(space[17]))
+    assert units.shape == (4, len(names))
