@@ -50,7 +50,6 @@ AUGMENTATION = {"rotation": 25, "scale": [0.75, 1.1]}
 SUPERNETS = {
     "uniform": {"sampler": "uniform"},
     "sandwich": {"sampler": "sandwich"},
-    "sandwich, not distilled": {"sampler": "sandwich", "distillation": 0},
     "fair": {"sampler": "fair"},
     "uniform, unordered": {"sampler": "uniform"},
 }
