@@ -132,9 +132,11 @@ def search(
                 best = _look(
                     heat, heat_doublings, own_tags, tag_doublings, joint, mean, seed_y, seed_x, best
                 )
-            elif block == first or highest[joint, row, column] + SLACK < best[0]:
-                continue
-            elif _bound(highest, lowest_tag, highest_tag, joint, row, column, mean) < best[0]:
+            elif (
+                block == first
+                or highest[joint, row, column] + SLACK < best[0]
+                or _bound(highest, lowest_tag, highest_tag, joint, row, column, mean) < best[0]
+            ):
                 continue
             rest = (1 - own_part) * (highest[joint, row, column] + SLACK)
             for y in range(top, bottom):
