@@ -38,7 +38,7 @@ def random_scene(
     size: tuple[int, int],
     flip: bool,
     tag_noise: float = 0.3,
-    heat_noise: float = 0.02,
+    heat_noise: float = 0.01,
 ) -> RandomScene:
     """Return outputs for people of any size anywhere, some joints missing or beyond the border.
 
@@ -96,6 +96,6 @@ def _tags(
     nearest = np.square(cells[:, :, None] - middles).sum(axis=-1).argmin(axis=-1)
     tags = np.repeat(TAG_STEP * nearest[None], joints, axis=0).astype(np.float64)
     for person, joint in np.argwhere(points[..., 2] > 0):
-        near = np.abs(cells - points[person, joint, :2]).max(axis=-1) < 10
+        near = np.abs(cells - points[person, joint, :2]).max(axis=-1) < 6
         tags[joint][near] = TAG_STEP * person + rng.normal() * noise
     return tags + rng.normal(size=tags.shape) * noise / 10

@@ -31,7 +31,7 @@ def scene_of(seed: int) -> tuple[RandomScene, Skeleton]:
         people=people,
         size=[(short, short), (short, short + 64), (short + 64, short)][seed // 30 % 3],
         flip=bool(seed // 2 % 2),
-        tag_noise=(0.05, 0.2, 0.4)[seed % 7 % 3],
+        tag_noise=(0.05, 0.15, 0.3)[seed % 7 % 3],
     )
     return scene, skeleton
 
