@@ -12,9 +12,13 @@ from ofa_pose.pose.candidates import Candidates
 from ofa_pose.pose.settings import PUBLISHED
 
 TAG_WEIGHT = PUBLISHED["tag_weight"].value
-NEARNESS = 1e-6
-"""Weight of the distance before rounding: too little to outweigh a difference of the rounded."""
-PRECEDENCE = 1e-11
+NEARNESS = 1e-5
+"""Weight of the distance before rounding: too little to outweigh a difference of the rounded.
+
+It is squared, because in one dimension people and candidates that all lie in a row have the same
+sum of distances however they are paired, and it ends where a pair cannot stand anyway.
+"""
+PRECEDENCE = 1e-12
 """Weight of coming first, which decides what is equal even then."""
 
 
@@ -49,7 +53,7 @@ def group(
     HigherHRNet's code.
 
     Rounding makes many costs equal, and published is then whatever the solver comes across. Here
-    the assignment of least total distance wins among those of equal cost, and of those that are
+    the assignment of least squared distances wins among those of equal cost, and of those that are
     still equal the one that pairs the higher candidates with the earlier people.
 
     Args:
@@ -75,7 +79,7 @@ def group(
         owners = np.arange(people, people + size)
         if known:
             distance = _distances(found.tags, sums[:known] / counts[:known])
-            rows, columns = linear_sum_assignment(_costs(distance, found.scores))
+            rows, columns = linear_sum_assignment(_costs(distance, found.scores, tag_distance))
             accepted = distance[rows, columns] < tag_distance
             own = rows[accepted]
             owners[own] = -1
@@ -108,11 +112,12 @@ def _distances(tags: np.ndarray, means: np.ndarray) -> np.ndarray:
     return np.sqrt(squares)
 
 
-def _costs(distance: np.ndarray, scores: np.ndarray) -> np.ndarray:
+def _costs(distance: np.ndarray, scores: np.ndarray, tag_distance: float) -> np.ndarray:
     rows, columns = distance.shape
     first = np.arange(rows, 0, -1)[:, None] * np.arange(columns, 0, -1)
+    nearness = np.square(np.minimum(distance, tag_distance))
     return (
         np.rint(distance) * TAG_WEIGHT
         - scores[:, None]
-        + (NEARNESS * distance - PRECEDENCE * first)
+        + (NEARNESS * nearness - PRECEDENCE * first)
     )

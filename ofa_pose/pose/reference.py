@@ -16,12 +16,19 @@ from scipy.optimize import linear_sum_assignment
 
 from ofa_pose.pose.settings import PUBLISHED, DecodeSettings
 
-Watch = Callable[[np.ndarray, np.ndarray], None]
-"""Is shown each cost matrix `(candidates, people)` and the tag distances it was made of."""
+Solver = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Gives rows and columns of the least total of a cost matrix `(candidates, people)`.
+
+It is also shown the tag distances that the costs were made of.
+"""
 
 _TAG_WEIGHT = PUBLISHED["tag_weight"].value
 _SHIFT = PUBLISHED["shift"].value
 _CENTRE = PUBLISHED["centre"].value
+
+
+def _least(cost: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return linear_sum_assignment(cost)
 
 
 @dataclass
@@ -38,7 +45,7 @@ def decode_reference(
     order: Sequence[int],
     *,
     settings: DecodeSettings,
-    watch: Watch | None = None,
+    solve: Solver = _least,
 ) -> list[tuple[np.ndarray, float]]:
     """Return `(K, 3)` keypoints x, y, score and the score of every person.
 
@@ -59,11 +66,11 @@ def decode_reference(
         tags: `(K, H, W, T)` float32.
         order: joint indices.
         settings: constants; `mode` and `best` play no part here.
-        watch: see `Watch`.
+        solve: finds the assignments; published is any of least cost.
     """
     tags = np.ascontiguousarray(tags)
     candidates = _candidates(heatmaps, tags, settings)
-    people = _group(candidates, order, settings=settings, watch=watch)
+    people = _group(candidates, order, settings=settings, solve=solve)
     found = []
     for person in people:
         keypoints = person.joints.copy()
@@ -100,7 +107,7 @@ def _group(
     order: Sequence[int],
     *,
     settings: DecodeSettings,
-    watch: Watch | None,
+    solve: Solver,
 ) -> list[_Member]:
     people: dict[float, _Member] = {}
 
@@ -121,9 +128,7 @@ def _group(
         means = np.array([np.mean(person.tags, axis=0) for person in known])
         distance = np.linalg.norm(tags[:, None] - means[None], axis=2)
         cost = np.round(distance) * _TAG_WEIGHT - rows[:, 2:]
-        if watch is not None:
-            watch(cost, distance)
-        owners = dict(zip(*linear_sum_assignment(cost), strict=True))
+        owners = dict(zip(*solve(cost, distance), strict=True))
         for number, (row, tag) in enumerate(zip(rows, tags, strict=True)):
             owner = owners.get(number)
             if owner is not None and distance[number, owner] < settings.tag_distance:

@@ -8,8 +8,10 @@ import numpy as np
 
 from ofa_pose.pose.compiled import kernels
 from ofa_pose.pose.grouping import Groups
+from ofa_pose.pose.settings import PUBLISHED
 from ofa_pose.pose.zoom import BLOCK, SLACK, Zoomed
 
+_QUARTER = PUBLISHED["shift"].value
 _AT_ONCE = 256
 """Blocks computed together: enough to be fast, few enough to stay in the processor's cache."""
 
@@ -18,7 +20,9 @@ def positions(heatmaps: Zoomed, joints: np.ndarray, cells: np.ndarray) -> np.nda
     """Return continuous x, y `(M, 2)` of pixels; the centre of pixel (0, 0) is (0.5, 0.5).
 
     In x and in y a joint moves to the top of the parabola through the map's cells along the
-    pixel's row or column, but stays in its pixel; at the border it stays at the pixel's centre.
+    pixel's row or column if that lies in its pixel, else, as published, a quarter of a pixel
+    towards the higher neighbour. So it is never farther than a quarter from where the published
+    decoder puts it. At the border it stays at the pixel's centre.
 
     Args:
         heatmaps: K maps.
@@ -39,15 +43,18 @@ def positions(heatmaps: Zoomed, joints: np.ndarray, cells: np.ndarray) -> np.nda
     profiles = np.stack([along_x, along_y], axis=1)
     before, middle, after = np.moveaxis(profiles, 2, 0)
     curvature = 2 * middle - before - after
-    slope = (after - before) / 2
-    # Where the profile has no top within the cell, its end on the higher side is nearest to it.
-    offset = 0.5 * np.sign(slope)
-    has_top = curvature > 2 * np.abs(slope)
-    offset[has_top] = slope[has_top] / curvature[has_top]
-    top = (own + 0.5 + offset) * (1 << shift)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        top = (own + 0.5 + (after - before) / (2 * curvature)) * (1 << shift)
+    if shift:
+        second = (cells & 1).astype(bool)
+        rises = np.where(second, 3 * after > 2 * middle + before, after + 2 * middle > 3 * before)
+    else:
+        rises = after > before
+    quarter = cells + 0.5 + np.where(rises, _QUARTER, -_QUARTER)
+    found = np.where((curvature > 0) & (top >= cells) & (top <= cells + 1), top, quarter)
     _, height, width = heatmaps.maps.shape
     inside = (own > 0) & (own < [width - 1, height - 1])
-    return np.where(inside, np.clip(top, cells, cells + 1), cells + 0.5)
+    return np.where(inside, found, cells + 0.5)
 
 
 def add_missing(

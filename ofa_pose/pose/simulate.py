@@ -1,0 +1,101 @@
+"""What a network might give for random people: for tests and benchmarks of decoding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ofa_pose.pose.targets import make_targets
+from ofa_pose.skeleton import Skeleton
+
+TAG_STEP = 3.0
+"""Distance of the tags of one person and the next."""
+
+
+@dataclass(frozen=True)
+class RandomScene:
+    """A network's outputs for one picture.
+
+    Attributes:
+        size: (H, W) of the network's input.
+        outputs: `(1, 2K, H/4, W/4)` heatmaps then tags, `(1, K, H/2, W/2)` heatmaps.
+        flipped: the same for the mirrored picture, or None.
+    """
+
+    size: tuple[int, int]
+    outputs: list[Tensor]
+    flipped: list[Tensor] | None
+
+
+def random_scene(
+    seed: int,
+    skeleton: Skeleton,
+    *,
+    people: int,
+    size: tuple[int, int],
+    flip: bool,
+    tag_noise: float = 0.3,
+    heat_noise: float = 0.01,
+) -> RandomScene:
+    """Return outputs for people of any size anywhere, some joints missing or beyond the border.
+
+    Each joint is drawn with a height of its own. The tag map around a joint is its person's tag
+    and an error of the joint's own; elsewhere it is that of the person in the middle nearest to.
+
+    Args:
+        seed: of everything.
+        skeleton: K joints.
+        people: how many.
+        size: (H, W) of the network's input.
+        flip: mirrored outputs, too, with errors of their own.
+        tag_noise: deviation of a joint's tag from its person's, and a tenth of it in each cell.
+        heat_noise: deviation of each cell of the heatmaps.
+    """
+    rng = np.random.default_rng(seed)
+    joints = skeleton.num_joints
+    centres = rng.uniform(0, (size[1], size[0]), (people, 1, 2))
+    sides = rng.uniform(0.1, 0.5, (people, 1, 1)) * min(size)
+    keypoints = np.ones((people, joints, 3))
+    keypoints[..., :2] = centres + sides * rng.uniform(-0.5, 0.5, (people, joints, 2))
+    keypoints[..., 2] = rng.uniform(size=(people, joints)) < 0.8
+
+    def outputs(points: np.ndarray, middles: np.ndarray) -> list[Tensor]:
+        maps = []
+        for stride in (4, 2):
+            height, width = size[0] // stride, size[1] // stride
+            total = np.zeros((joints, height, width))
+            for person in points:
+                own = make_targets(person[None], None, size=size, strides=(stride,)).heatmaps[0]
+                np.maximum(total, own * rng.uniform(0.3, 1, (joints, 1, 1)), out=total)
+            maps.append(total + rng.normal(size=total.shape) * heat_noise)
+        tags = _tags(points, middles, size, rng=rng, noise=tag_noise)
+        low = np.concatenate([maps[0], tags]).astype(np.float32)
+        return [torch.from_numpy(low)[None], torch.from_numpy(maps[1].astype(np.float32))[None]]
+
+    plain = outputs(keypoints, centres[:, 0])
+    if not flip:
+        return RandomScene(size, plain, None)
+    mirrored = keypoints[:, list(skeleton.flip)] * [-1, 1, 1] + [size[1], 0, 0]
+    return RandomScene(size, plain, outputs(mirrored, [size[1], 0] + centres[:, 0] * [-1, 1]))
+
+
+def _tags(
+    points: np.ndarray,
+    middles: np.ndarray,
+    size: tuple[int, int],
+    *,
+    rng: np.random.Generator,
+    noise: float,
+) -> np.ndarray:
+    joints = points.shape[1]
+    rows, columns = np.mgrid[: size[0] // 4, : size[1] // 4] * 4 + 2
+    cells = np.stack([columns, rows], axis=-1)
+    nearest = np.square(cells[:, :, None] - middles).sum(axis=-1).argmin(axis=-1)
+    tags = np.repeat(TAG_STEP * nearest[None], joints, axis=0).astype(np.float64)
+    for person, joint in np.argwhere(points[..., 2] > 0):
+        near = np.abs(cells - points[person, joint, :2]).max(axis=-1) < 6
+        tags[joint][near] = TAG_STEP * person + rng.normal() * noise
+    return tags + rng.normal(size=tags.shape) * noise / 10
