@@ -145,15 +145,15 @@ def match_people(
         DataError: an annotation or a prediction that cannot be evaluated.
     """
     ids = sorted({image["id"] for image in ground_truth["images"]})
-    objects: dict[int, list[dict[str, Any]]] = {image: [] for image in ids}
-    results: dict[int, list[dict[str, Any]]] = {image: [] for image in ids}
-    for person in _objects(ground_truth.get("annotations", []), skeleton):
-        if person["image_id"] in objects:
-            objects[person["image_id"]].append(person)
-    for result in _results(predictions, skeleton, images=set(ids)):
+    ranks = {image: rank for rank, image in enumerate(ids)}
+    objects: list[list[dict[str, Any]]] = [[] for _ in ids]
+    results: list[list[dict[str, Any]]] = [[] for _ in ids]
+    for person in _objects(ground_truth.get("annotations", []), skeleton, ranks=ranks):
+        objects[person["image_id"]].append(person)
+    for result in _results(predictions, skeleton, ranks=ranks):
         results[result["image_id"]].append(result)
     sigmas = np.array(skeleton.sigmas)
-    parts = [_match_picture(objects[image], results[image], sigmas) for image in ids]
+    parts = [_match_picture(*both, sigmas) for both in zip(objects, results, strict=True)]
     counts = [len(scores) for scores, _, _, _ in parts]
     blank = np.zeros((len(THRESHOLDS), 0), bool)
     return Matches(
