@@ -49,14 +49,14 @@ class Truth:
 
     Attributes:
         space: the archs.
-        macs: (archs,) exact MACs.
+        costs: name → (archs,) every cost that a budget limits.
         sets: the budgets' archs.
         scores: seed → (archs,) the objective of every arch.
         units: the units' MACs of archs (n,), for the predictor.
     """
 
     space: op.SearchSpace
-    macs: np.ndarray
+    costs: Mapping[str, np.ndarray]
     sets: tuple[FeasibleSet, ...]
     scores: Callable[[int], np.ndarray]
     units: Callable[[np.ndarray], np.ndarray]
@@ -142,12 +142,11 @@ def search(
 ) -> list[int]:
     """Return the archs that one search evaluates, in order."""
     chosen = make_settings(seed=seed, **settings)
-    costs = {"macs": truth.macs}
-    archive = Archive(truth.space, settings=describe(chosen, sets, costs=costs))
+    archive = Archive(truth.space, settings=describe(chosen, sets, costs=truth.costs))
     evolution = Evolution(
         archive,
         sets,
-        costs=costs,
+        costs=truth.costs,
         settings=chosen,
         evaluations=evaluations,
         units=truth.units,
@@ -241,10 +240,10 @@ def made_up(options: argparse.Namespace) -> Truth:
     """Return the made-up landscapes over a shipped space."""
     space = op.load_space(options.space)
     table = CostTable(space)
-    macs = table["macs_exact"]
-    limits = {tier: Limit("macs", value) for tier, value in BUDGETS.items()}
-    sets, _ = resolve_budgets(space, limits, costs={"macs": macs})
-    return Truth(space, macs, sets, lambda seed: landscape(space, seed), table.unit_macs)
+    costs = {"macs_exact": table["macs_exact"]}
+    limits = {tier: Limit("macs_exact", value) for tier, value in BUDGETS.items()}
+    sets, _ = resolve_budgets(space, limits, costs=costs)
+    return Truth(space, costs, sets, lambda seed: landscape(space, seed), table.unit_macs)
 
 
 def known(options: argparse.Namespace) -> Truth:
@@ -259,13 +258,13 @@ def known(options: argparse.Namespace) -> Truth:
         tier: [Limit(cost, value) for cost, value in bounds]
         for tier, *bounds in archive.settings["budgets"]
     }
-    names = {limit.cost for bounds in limits.values() for limit in bounds}
-    sets, _ = resolve_budgets(space, limits, costs={name: table[name] for name in names})
+    costs = {limit.cost: table[limit.cost] for bounds in limits.values() for limit in bounds}
+    sets, _ = resolve_budgets(space, limits, costs=costs)
     for feasible in sets:
         missing = int(np.isnan(scores[feasible.mask]).sum())
         if missing:
             raise SystemExit(f"{missing} archs within {feasible.tier} have no score")
-    return Truth(space, table["macs_exact"], sets, lambda _seed: scores, table.unit_macs)
+    return Truth(space, costs, sets, lambda _seed: scores, table.unit_macs)
 
 
 def parse() -> argparse.Namespace:

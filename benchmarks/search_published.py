@@ -77,4 +77,5 @@ def _drawn(space: SearchSpace, position: int) -> np.ndarray:
     if choice.name == "resolution":
         return np.arange(len(choice.values))
     widths = (make_divisible(choice.values[0] * ratio, 8) for ratio in RATIOS)
-    return np.array([choice.gene(width) for width in widths if width in choice.values])
+    genes = [choice.gene(width) for width in widths if width in choice.values]
+    return np.array(genes or range(len(choice.values)))

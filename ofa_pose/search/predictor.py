@@ -89,7 +89,8 @@ class AccuracyPredictor:
         """Kendall's rank correlation of leaving each evaluation out."""
         from scipy.stats import kendalltau  # slow to import, and not every search gets here
 
-        return float(kendalltau(self.left_out, self.scores)[0])
+        found: Any = kendalltau(self.left_out, self.scores)
+        return float(found.statistic)
 
     @property
     def trusted(self) -> bool:

@@ -213,7 +213,7 @@ def _open(
 ) -> Archive:
     if path is None:
         return Archive(space, settings=settings)
-    if resume and journal_path(path).exists():
+    if resume and (Path(path).exists() or journal_path(path).exists()):
         return Archive.resume(path, space, settings=settings, evaluations=evaluations)
     return Archive.create(path, space, settings=settings)
 
