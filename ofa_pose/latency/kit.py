@@ -1,0 +1,139 @@
+"""Kits: the networks that are measured for a table, written into a folder with their models."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import ofa_pose
+from ofa_pose.cost import CostTable
+from ofa_pose.files import atomic_path, atomic_write
+from ofa_pose.latency.cover import covering_archs, without_repeats
+from ofa_pose.latency.measure import FORMAT, KIT, MODELS, Task
+from ofa_pose.models import NetworkPlan, Unit, UnitSpec, plan
+from ofa_pose.space import Arch, SearchSpace
+
+_STAMP = (1980, 1, 1, 0, 0, 0)
+
+Export = Callable[[NetworkPlan], bytes]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One network of a kit before it is exported."""
+
+    task: Task
+    plan: NetworkPlan
+
+
+def cover_entries(costs: CostTable, *, seed: int = 0) -> list[Entry]:
+    """Networks without repeats that together hold every unit of the space."""
+    return [
+        _entry(f"cover-{number:04}", "cover", arch.key, without_repeats(_plan(costs, arch)))
+        for number, arch in enumerate(covering_archs(costs, seed=seed))
+    ]
+
+
+def alone_entries(specs: Iterable[UnitSpec]) -> list[Entry]:
+    """Every unit as a network of its own."""
+    return [
+        _entry(f"alone-{number:04}", "alone", spec.key, _alone(spec))
+        for number, spec in enumerate(specs)
+    ]
+
+
+def whole_entries(costs: CostTable, archs: Iterable[Arch], *, role: str) -> list[Entry]:
+    """Whole networks, `fit` or `check`."""
+    return [
+        _entry(f"{role}-{number:04}", role, arch.key, _plan(costs, arch))
+        for number, arch in enumerate(archs)
+    ]
+
+
+def random_archs(space: SearchSpace, count: int, *, seed: int) -> list[Arch]:
+    """Distinct random archs, all of them if the space has no more."""
+    rng = np.random.default_rng(seed)
+    indices = rng.choice(len(space), size=min(count, len(space)), replace=False)
+    return [space[int(index)] for index in indices]
+
+
+def _plan(costs: CostTable, arch: Arch) -> NetworkPlan:
+    return plan(costs.space, arch, **costs.options)
+
+
+def _alone(spec: UnitSpec) -> NetworkPlan:
+    inputs = tuple(f"in{i}" for i in range(len(spec.in_shapes)))
+    return NetworkPlan((Unit("unit", spec, inputs),), ("unit",))
+
+
+def _entry(name: str, role: str, key: str, network: NetworkPlan) -> Entry:
+    units = tuple((unit.name, unit.spec.key) for unit in network.units)
+    return Entry(Task(name, role, key, input_shapes(network), units, network.outputs), network)
+
+
+def input_shapes(network: NetworkPlan) -> tuple[tuple[int, ...], ...]:
+    """Shapes of what a network is fed, in the order of its inputs' names (`network_inputs`)."""
+    return tuple(network_inputs(network).values())
+
+
+def network_inputs(network: NetworkPlan) -> dict[str, tuple[int, ...]]:
+    """What units read and no unit makes, with its shape: the picture, or a lone unit's inputs."""
+    made = {unit.name for unit in network.units}
+    return {
+        name: shape
+        for unit in network.units
+        for name, shape in zip(unit.inputs, unit.spec.in_shapes, strict=True)
+        if name not in made
+    }
+
+
+def write_kit(
+    folder: Path,
+    entries: Iterable[Entry],
+    *,
+    runtime: str,
+    export: Export,
+    about: Mapping[str, Any],
+    rounds: int,
+    runs: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Export the networks and write `models.zip`, then `kit.json`, each atomically.
+
+    Args:
+        folder: where.
+        entries: the networks, in the order they are measured in.
+        runtime: its name.
+        export: a network's file.
+        about: the space, as `kit.json` tells it.
+        rounds: passes over the networks.
+        runs: of every network in a round, at least.
+        progress: told (networks exported, all networks).
+    """
+    entries = list(entries)
+    with (
+        atomic_path(folder / MODELS) as path,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for number, entry in enumerate(entries):
+            info = zipfile.ZipInfo(entry.task.name, _STAMP)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, export(entry.plan))
+            if progress is not None:
+                progress(number + 1, len(entries))
+    document = {
+        "format": FORMAT,
+        "runtime": runtime,
+        "package": ofa_pose.__version__,
+        "space": dict(about),
+        "rounds": rounds,
+        "runs": runs,
+        "networks": [vars(entry.task) for entry in entries],
+    }
+    atomic_write(folder / KIT, json.dumps(document, indent=1) + "\n")
