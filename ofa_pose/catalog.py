@@ -12,6 +12,9 @@ from ofa_pose.space.schema import read_space
 
 PATH_VARIABLE = "OFA_POSE_PATH"
 
+OWN_TABLES = Path("predictors/latency")
+"""Where latency tables are written to and looked for first, from the current folder."""
+
 Kind = Literal["search_spaces", "predictors"]
 
 
@@ -59,15 +62,17 @@ def space_names() -> dict[str, Path]:
 def latency_table_names() -> dict[str, Path]:
     """Return every latency table that can be loaded by name, with its YAML; sorted by name.
 
-    They lie in the folder `latency` of each of `search_folders`, or in that folder itself; a
-    table is a YAML file with a CSV file of the same name beside it.
+    They lie in `OWN_TABLES`, or in the folder `latency` of each of `search_folders` or in that
+    folder itself; a table is a YAML file with a CSV file of the same name beside it.
     """
-    found: dict[str, Path] = {}
+    places = [OWN_TABLES]
     for folder in search_folders("predictors"):
-        for place in (folder / "latency", folder):
-            for path in sorted(place.glob("*.yaml")):
-                if path.with_suffix(".csv").is_file():
-                    found.setdefault(path.stem, path)
+        places += [folder / "latency", folder]
+    found: dict[str, Path] = {}
+    for place in places:
+        for path in sorted(place.glob("*.yaml")):
+            if path.with_suffix(".csv").is_file():
+                found.setdefault(path.stem, path)
     return dict(sorted(found.items()))
 
 

@@ -16,6 +16,7 @@ from ofa_pose.cli import (
     doctor,
     eval,  # noqa: A004 - the verb's name
     finetune,
+    latency,
     macs,
     search,
     spaces,
@@ -42,6 +43,7 @@ for verb in (search, train, finetune, eval, macs, doctor):
     app.command(verb.__name__.rpartition(".")[2], epilog=verb.EPILOG)(verb.command)
 app.add_typer(spaces.app, name="spaces")
 app.add_typer(data.app, name="data")
+app.add_typer(latency.app, name="latency")
 
 
 def _show_version(wanted: bool) -> None:

@@ -194,5 +194,5 @@ class LatencyTable:
         return LatencyError(
             f"latency table {self.name!r} misses {len(missing):,} of {total:,} units: {units}; it "
             f"covers the spaces: {covered}; measure this one with `ofa-pose latency build`, or "
-            "have them estimated with interpolate"
+            "have them estimated (interpolate=True, --interpolate)"
         )

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ofa_pose.errors import LatencyError
 
@@ -117,7 +117,7 @@ class TableInfo(_Section):
         device: what it was measured on, in words; or, of an adapted table, predicts.
         processor: of the device.
         runtime: what ran the networks.
-        threads: that the runtime used.
+        threads: that the runtime used; None only where nobody knows, of an adapted table.
         precision: of weights and activations.
         layout: of activations in memory.
         date: of the measurement.
@@ -134,7 +134,7 @@ class TableInfo(_Section):
     device: Text
     processor: Text
     runtime: RuntimeSection
-    threads: Whole
+    threads: Whole | None = None
     precision: Text = "float32"
     layout: Text = "NCHW"
     date: datetime.date
@@ -144,6 +144,12 @@ class TableInfo(_Section):
     validation: ValidationSection | None = None
     adapted: AdaptedSection | None = None
     rows_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+    @model_validator(mode="after")
+    def _measured_with_threads(self) -> TableInfo:
+        if self.adapted is None and self.threads is None:
+            raise ValueError("threads is missing, and the table was measured, not adapted")
+        return self
 
     def document(self) -> dict[str, Any]:
         """Return plain values for YAML; what is not known is left out."""

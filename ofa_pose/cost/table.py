@@ -8,6 +8,7 @@ look-ups: exact, and a thousand times faster than counting arch by arch.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ LATENCY = "latency:"
 COUNTED = (*(f"macs_{convention}" for convention in CONVENTIONS), "params", "peak_memory")
 """The costs that are counted, whatever runs the network."""
 
+_LOG = logging.getLogger(__name__)
 _SUMMED = COUNTED[:-1]
 _PROBES = 2
 _CHECKS = 32
@@ -116,6 +118,13 @@ class CostTable:
     def _latency(self, name: str) -> np.ndarray:
         if name not in self._predicted:
             table = self.latencies.get(name) or LatencyTable.load(name)
+            if table.info.adapted is not None:
+                adapted = table.info.adapted
+                _LOG.warning(
+                    "latency table %s was adapted from %s, not measured: off by %.0f %% where it "
+                    "could be checked",
+                    *(table.name, adapted.table, 100 * adapted.leave_one_out.mape),
+                )
             self._predicted[name] = table.predict_all(self)
         return self._predicted[name]
 

@@ -51,7 +51,7 @@ def test_examples_name_options_that_exist(command, line):
         assert {word for word in words if word.startswith("--")} <= options
 
 
-@pytest.mark.parametrize("arguments", [[], ["spaces"], ["data"]])
+@pytest.mark.parametrize("arguments", [[], ["spaces"], ["data"], ["latency"]])
 def test_no_verb_shows_the_help_and_is_wrong_use(command, arguments):
     outcome = command(*arguments)
     assert outcome.code == 2

@@ -1,0 +1,84 @@
+"""What is known of latency tables: the list of them, and how far one can be trusted."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ofa_pose.catalog import catalog_folder, latency_table_names
+from ofa_pose.cli import _console
+from ofa_pose.errors import OfaPoseError
+
+if TYPE_CHECKING:
+    from ofa_pose.cost import LatencyTable
+
+_LOG = logging.getLogger(__name__)
+
+
+def show_tables(*, as_json: bool) -> None:
+    """Print every table of the catalogue; one that cannot be read is told and left out."""
+    from ofa_pose.cost import LatencyTable
+
+    tables: list[tuple[LatencyTable, Path]] = []
+    for path in latency_table_names().values():
+        try:
+            tables.append((LatencyTable.load(path), path))
+        except OfaPoseError as error:
+            _LOG.warning("%s", error)
+    if as_json:
+        _console.emit_json([{**summary(table), "file": path} for table, path in tables])
+        return
+    if not tables:
+        _console.line("no latency tables; make one with: ofa-pose latency build --help")
+        return
+    shipped = catalog_folder("predictors") / "latency"
+    rows = [
+        (
+            table.name,
+            table.info.device,
+            f"{table.info.runtime.name} {table.info.runtime.version}",
+            table.info.threads,
+            len(table.rows),
+            ", ".join(space.name for space in table.info.spaces) or "-",
+            error_text(table),
+            "shipped" if path.parent == shipped else path,
+        )
+        for table, path in tables
+    ]
+    headers = ("name", "device", "runtime", "threads", "units", "spaces", "error", "from")
+    _console.table(headers, rows)
+
+
+def error_text(table: LatencyTable) -> str:
+    """How far off the table's predictions of whole networks are, in a few words."""
+    info = table.info
+    if info.adapted is not None:
+        error = info.adapted.leave_one_out.mape
+        return f"{error:.1%} left out, adapted from {info.adapted.table}"
+    if info.validation is None:
+        return "not validated"
+    return f"{info.validation.mape:.1%} of {info.validation.networks} networks"
+
+
+def trust(table: LatencyTable) -> str:
+    """How far off the table's predictions of whole networks are, in a sentence."""
+    info = table.info
+    if info.adapted is not None:
+        adapted = info.adapted
+        return (
+            f"{table.name} was adapted from {adapted.table} to {adapted.points} networks and not "
+            f"measured; each of them, predicted by the others, is off by "
+            f"{adapted.leave_one_out.mape:.1%} on average"
+        )
+    if info.validation is None:
+        return f"{table.name} has not been compared with measured networks"
+    return (
+        f"{table.name} is off by {info.validation.mape:.1%} on average on "
+        f"{info.validation.networks} measured networks that it was not made from"
+    )
+
+
+def summary(table: LatencyTable) -> dict[str, Any]:
+    """Return what the table says of itself, for JSON."""
+    return {**table.info.document(), "date": str(table.info.date), "units": len(table.rows)}

@@ -1,0 +1,162 @@
+"""`ofa-pose latency`: list latency tables, predict with them, adapt one to another device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ofa_pose.catalog import OWN_TABLES, load_space
+from ofa_pose.cli._archs import HELP
+from ofa_pose.cli._options import JsonOption, SeedOption, SkeletonOption
+from ofa_pose.errors import UsageError
+
+app = typer.Typer(
+    no_args_is_help=True, help="List latency tables, predict with them, adapt them to a device."
+)
+
+InterpolateOption = Annotated[
+    bool,
+    typer.Option(
+        "--interpolate", help="Estimate units that the table misses, and say how many they are."
+    ),
+]
+TableFolderOption = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        metavar="FOLDER",
+        help="Folder of the table's two files; tables in the default folder are found by name.",
+    ),
+]
+
+
+@app.command("ls", epilog="Example: ofa-pose latency ls")
+def list_tables(as_json: JsonOption = False) -> None:
+    """List the tables that can be given by name; OFA_POSE_PATH adds folders."""
+    from ofa_pose.cli._latency_tables import show_tables
+
+    show_tables(as_json=as_json)
+
+
+@app.command(
+    "predict",
+    epilog="Example: ofa-pose latency predict --table x86-onnxruntime --space litepose-xs "
+    "--arch XS\n\n"
+    "Example: ofa-pose latency predict runs/search-litepose-lite0/S.yaml --table x86-ncnn --json"
+    "\n\n"
+    "Example: ofa-pose latency predict --table x86-onnxruntime --space litepose-xs "
+    "--out costs.csv",
+)
+def predict(
+    table: Annotated[
+        list[str],
+        typer.Option(
+            "--table", metavar="NAME|FILE", help="A table that `ls` lists; may be repeated."
+        ),
+    ],
+    tier: Annotated[
+        Path | None, typer.Argument(metavar="[TIER.yaml]", help="A network that a search found.")
+    ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option("--space", metavar="NAME|FILE", help="The space, whole or --arch of it."),
+    ] = None,
+    arch: Annotated[str | None, typer.Option("--arch", metavar="ARCH", help=HELP)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE.csv", help="Write every cost of every arch of the space."
+        ),
+    ] = None,
+    skeleton: SkeletonOption = None,
+    interpolate: InterpolateOption = False,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Predict what a tier, an arch or every arch of a space takes, and say how sure that is."""
+    from ofa_pose.cli._archs import parse_arch
+    from ofa_pose.cli._latency_predictions import Wanted, predict_network, predict_space
+    from ofa_pose.cost import LatencyTable
+
+    wanted = Wanted([LatencyTable.load(name) for name in table], interpolate, as_json=as_json)
+    if tier is not None:
+        if any((space, arch, out, skeleton)):
+            raise UsageError("a tier is given: it has its own space, arch and skeleton")
+        predict_network(wanted, *wanted.of_tier(tier))
+        return
+    if space is None:
+        raise UsageError("give a TIER.yaml, or --space NAME with or without --arch")
+    declared = load_space(space)
+    options = wanted.options(skeleton)
+    if arch is None:
+        predict_space(wanted, declared, options, out=out)
+        return
+    if out is not None:
+        raise UsageError("--out is for a whole space; leave --arch out")
+    predict_network(wanted, declared, parse_arch(declared, arch, seed=seed), options)
+
+
+@app.command(
+    "adapt",
+    epilog="Example: ofa-pose latency adapt --from x86-onnxruntime --points points.csv "
+    "--name rpi4\n\n"
+    "points.csv: a line space,arch,latency_ms, then a line a network, such as "
+    "litepose-xs,XS,109",
+)
+def adapt(
+    base: Annotated[
+        str, typer.Option("--from", metavar="NAME|FILE", help="A full table of another device.")
+    ],
+    points: Annotated[
+        Path,
+        typer.Option(
+            "--points", metavar="FILE.csv", help="Times of 5 to 20 whole networks on the device."
+        ),
+    ],
+    name: Annotated[str, typer.Option("--name", help="Name of the new table.")],
+    space: Annotated[
+        str | None,
+        typer.Option("--space", metavar="NAME|FILE", help="Where the points do not name one."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--describe", metavar="TEXT", help="The device in words.")
+    ] = None,
+    runtime: Annotated[
+        str | None, typer.Option("--runtime", metavar="TEXT", help="What ran the networks there.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Threads that it used.")
+    ] = None,
+    skeleton: SkeletonOption = None,
+    interpolate: InterpolateOption = False,
+    out: TableFolderOption = OWN_TABLES,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an adapted table of the same name.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a table for a device from another's and the times of a few whole networks on it.
+
+    The new table is marked as adapted and carries its leave-one-out error.
+    """
+    from ofa_pose.cli._latency_adapting import refuse_measured_name, tell_adaptation
+    from ofa_pose.cost import LatencyTable
+    from ofa_pose.cost.latency_adapt import adapt as adapt_table
+    from ofa_pose.cost.latency_points import read_points
+    from ofa_pose.skeleton import load_skeleton
+
+    refuse_measured_name(name, out, force=force)
+    adaptation = adapt_table(
+        LatencyTable.load(base),
+        read_points(points, space=space),
+        name=name,
+        device=device,
+        runtime=runtime,
+        threads=threads,
+        interpolate=interpolate,
+        **({} if skeleton is None else {"skeleton": load_skeleton(skeleton)}),
+    )
+    path = adaptation.table.save(out)
+    tell_adaptation(adaptation, path, as_json=as_json)
