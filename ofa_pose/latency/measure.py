@@ -17,7 +17,6 @@ import argparse
 import csv
 import io
 import json
-import math
 import os
 import platform
 import sys
@@ -44,6 +43,7 @@ _WARM_UP = 2
 _LOST = 0.03  # share of a run's time without the processor above which the run does not count
 _LEAST_MS = 20.0  # networks are run at least so long in a round, so that short ones run often
 _MOST = 4  # but at most so many times the runs wanted
+_TELL_SECONDS = 10.0
 _PACKAGES = {"litert": "ai-edge-litert"}
 
 
@@ -152,7 +152,9 @@ class Kit:
         except ValueError:
             raise MeasureError(f"{folder / KIT} is damaged: it is not JSON") from None
         if document.get("format") != FORMAT:
-            raise MeasureError(f"{folder / KIT} has format {document.get('format')!r}, not {FORMAT}")
+            raise MeasureError(
+                f"{folder / KIT} has format {document.get('format')!r}, not {FORMAT}"
+            )
         tasks = tuple(
             Task(
                 entry["name"],
@@ -257,9 +259,7 @@ def measure(
     machine = this_machine(name, threads=threads)
     journal = Journal.open(results, kit, machine)
     prepare = prepare or _PREPARE[name]
-    steps = [
-        (round_, task) for round_ in range(kit.document["rounds"]) for task in kit.tasks
-    ]
+    steps = [(round_, task) for round_ in range(kit.document["rounds"]) for task in kit.tasks]
     with _pinned(threads):
         for done, (round_, task) in enumerate(steps):
             if (task.name, round_) not in journal.done:
@@ -344,7 +344,13 @@ class Journal:
         journal = cls(path, machine)
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            head = {"format": FORMAT, "kit": kit.hash, **_about(kit), "machine": vars(machine)}
+            head = {
+                "format": FORMAT,
+                "kit": kit.hash,
+                **{name: kit.document[name] for name in ("space", "rounds", "runs")},
+                "date": time.strftime("%Y-%m-%d"),
+                "machine": vars(machine),
+            }
             path.write_text(f"# {json.dumps(head)}\n{','.join(COLUMNS)}\n")
             return journal
         text = path.read_text()
@@ -379,23 +385,15 @@ class Journal:
         """Append one step: times in ms `(runs, 1 [+ units])`."""
         stream = io.StringIO(newline="")
         writer = csv.writer(stream, lineterminator="\n")
-        for (unit, key), column in zip(
-            ((WHOLE, task.key), *task.units), times.T, strict=False
-        ):
+        for (unit, key), column in zip(((WHOLE, task.key), *task.units), times.T, strict=False):
             timing = Timing.of(column)
             figures = (f"{value:.6g}" for value in (timing.median_ms, timing.min_ms, timing.iqr_ms))
-            writer.writerow(
-                (self.machine.id, task.name, round_, unit, key, timing.runs, *figures)
-            )
+            writer.writerow((self.machine.id, task.name, round_, unit, key, timing.runs, *figures))
         with self.path.open("a") as file:
             file.write(stream.getvalue())
             file.flush()
             os.fsync(file.fileno())
         self.done.add((task.name, round_))
-
-
-def _about(kit: Kit) -> dict[str, Any]:
-    return {name: kit.document[name] for name in ("runtime", "space", "rounds", "runs")}
 
 
 def read_head(text: str, *, source: Path) -> dict[str, Any]:
@@ -450,9 +448,7 @@ class OnnxRuntime:
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(self._folder.name) / "profile")
             options.optimized_model_filepath = str(optimized)
-        self._session = ort.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"]
-        )
+        self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         names = [entry.name for entry in self._session.get_inputs()]
         self._inputs = dict(zip(names, _pictures(task), strict=True))
         self._runs = 0
@@ -626,3 +622,119 @@ class Ncnn:
     def unit_times(self) -> np.ndarray:
         """Times in ms `(runs, units)`."""
         return np.array(self._times)
+
+
+@runtime("openvino")
+class OpenVino:
+    """OpenVINO on the processor; its performance counters time every operation."""
+
+    def __init__(self, model: bytes, task: Task, threads: int) -> None:
+        import openvino
+
+        core = openvino.Core()
+        settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            "INFERENCE_PRECISION_HINT": "f32",
+            "PERF_COUNT": task.by_unit,
+        }
+        self._request = core.compile_model(core.read_model(model), "CPU", settings)
+        self._request = self._request.create_infer_request()
+        self._inputs = dict(enumerate(_pictures(task)))
+        self._units = [name for name, _ in task.units]
+        self._by_unit = task.by_unit
+        self._times: list[list[float]] = []
+
+    def run(self) -> None:
+        """Run once."""
+        self._request.infer(self._inputs)
+        if self._by_unit:
+            times = dict.fromkeys(self._units, 0.0)
+            for operation in self._request.profiling_info:
+                spent = 1e3 * operation.real_time.total_seconds()
+                if spent:
+                    times[self._unit_of(operation.node_name)] += spent
+            self._times.append([times[unit] for unit in self._units])
+
+    def _unit_of(self, operation: str) -> str:
+        """Its unit: a conversion of layout is called after what it stands between."""
+        named = [(operation.find(f"{unit}/"), unit) for unit in self._units]
+        found = [(place, -len(unit), unit) for place, unit in named if place >= 0]
+        if not found:
+            raise MeasureError(f"the operation {operation!r} belongs to no unit")
+        return min(found)[2]
+
+    def unit_times(self) -> np.ndarray:
+        """Times in ms `(runs, units)`."""
+        return np.array(self._times)
+
+
+@runtime("litert")
+class LiteRt:
+    """LiteRT with its XNNPACK delegate; it tells nothing of the inside of a network."""
+
+    def __init__(self, model: bytes, task: Task, threads: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter = Interpreter(model_content=model, num_threads=threads)
+        self._interpreter.allocate_tensors()
+        rng = np.random.default_rng(0)
+        for entry in self._interpreter.get_input_details():
+            picture = rng.standard_normal(tuple(entry["shape"]), dtype=np.float32)
+            self._interpreter.set_tensor(entry["index"], picture)
+
+    def run(self) -> None:
+        """Run once."""
+        self._interpreter.invoke()
+
+    def unit_times(self) -> np.ndarray:
+        """Not to be had.
+
+        Raises:
+            MeasureError: always.
+        """
+        raise MeasureError("litert does not time the parts of a network")
+
+
+# --- the command -------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure the kit beside this file, or in --kit, into results.csv."""
+    here = Path(__file__).resolve().parent
+    parser = argparse.ArgumentParser(description="Measure a bundle's networks on this device.")
+    parser.add_argument("--kit", type=Path, default=here, help="folder of kit.json")
+    parser.add_argument("--out", type=Path, default=None, help="default: results.csv beside it")
+    parser.add_argument("--threads", type=int, default=1, help="threads of the runtime")
+    options = parser.parse_args(arguments)
+    if options.threads < 1:
+        parser.error("--threads is at least 1")
+    started = last = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last > _TELL_SECONDS or done == total:
+            last = now
+            print(
+                f"{done} of {total} steps ({done / total:.0%}, {now - started:.0f} s)", flush=True
+            )
+
+    try:
+        kit = Kit.load(options.kit)
+        results = options.out or options.kit / RESULTS
+        machine = this_machine(kit.document["runtime"], threads=options.threads)
+        print(f"measuring on {_text(machine)}; stop and go on whenever you like", flush=True)
+        measure(kit, results, threads=options.threads, progress=tell)
+    except MeasureError as error:
+        print(f"measure.py: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; start again to go on", file=sys.stderr)
+        return 130
+    print(f"wrote {results}; now: ofa-pose latency import {results.name} --name NAME")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-
 @contextmanager
 def quiet() -> Iterator[None]:
     """Swallow what this process and its children write while the block runs.

@@ -43,9 +43,7 @@ def network_to_onnx(plan: NetworkPlan, modules: Mapping[str, nn.Module] | None =
     made = {name: name for name in inputs}
     for unit in plan.units:
         graph = (
-            _unit_graph(unit.spec)
-            if modules is None
-            else _export(unit.spec, modules[unit.name])
+            _unit_graph(unit.spec) if modules is None else _export(unit.spec, modules[unit.name])
         )
         names = {f"in{i}": made[source] for i, source in enumerate(unit.inputs)}
         for old in graph.node:
