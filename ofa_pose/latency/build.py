@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from ofa_pose.latency.kit import (
     alone_entries,
     cover_entries,
     random_archs,
+    shuffled,
     whole_entries,
     write_kit,
 )
@@ -43,7 +43,7 @@ class Effort:
     Attributes:
         rounds: passes over all networks.
         runs: of a network in a round, at least.
-        fit: whole networks to fit the model to.
+        fit: whole networks of each space to fit the model to.
     """
 
     rounds: int = 3
@@ -51,15 +51,21 @@ class Effort:
     fit: int = FIT_NETWORKS
 
 
-def build_entries(costs: CostTable, runtime: Runtime, *, fit: int) -> list[Entry]:
-    """The networks that a table is made from, in a shuffled order."""
+def build_entries(
+    all_costs: Sequence[CostTable], runtime: Runtime, *, effort: Effort
+) -> list[Entry]:
+    """The networks that a table is made from, in the order they are measured in."""
+    entries: list[Entry] = []
     if runtime.in_place:
-        entries = cover_entries(costs)
+        for costs in all_costs:
+            entries += cover_entries(costs, rounds=effort.rounds)
     else:
-        entries = alone_entries(costs.specs_of_all)
-    entries += whole_entries(costs, fit_archs(costs, fit), role="fit")
-    random.Random(_ORDER_SEED).shuffle(entries)
-    return entries
+        specs = dict.fromkeys(spec for costs in all_costs for spec in costs.specs_of_all)
+        entries += alone_entries(specs, rounds=effort.rounds)
+    for costs in all_costs:
+        archs = fit_archs(costs, effort.fit)
+        entries += whole_entries(costs, archs, role="fit", rounds=effort.rounds)
+    return shuffled(entries, seed=_ORDER_SEED)
 
 
 def fit_archs(costs: CostTable, count: int = FIT_NETWORKS) -> list[Arch]:
@@ -70,7 +76,7 @@ def fit_archs(costs: CostTable, count: int = FIT_NETWORKS) -> list[Arch]:
 def make_kit(
     folder: Path,
     entries: Sequence[Entry],
-    costs: CostTable,
+    all_costs: Sequence[CostTable],
     runtime: Runtime,
     *,
     effort: Effort,
@@ -78,12 +84,6 @@ def make_kit(
 ) -> None:
     """Write a kit of these networks into `folder`."""
     runtime.require(running=False)
-    skeleton = costs.options.get("skeleton", costs.space.skeleton)
-    about = {
-        "name": costs.space.name,
-        "hash": costs.space.hash,
-        "skeleton": getattr(skeleton, "name", skeleton),
-    }
     export = runtime.exporter()
     prepare = getattr(export, "prepare", None)
     if prepare is not None:
@@ -93,11 +93,20 @@ def make_kit(
         entries,
         runtime=runtime.name,
         export=export,
-        about=about,
-        rounds=effort.rounds,
+        spaces=[describe(costs) for costs in all_costs],
         runs=effort.runs,
         progress=_part(progress, "exporting"),
     )
+
+
+def describe(costs: CostTable) -> dict[str, str]:
+    """The space as kits and tables tell it: name, hash, skeleton."""
+    skeleton = costs.options.get("skeleton", costs.space.skeleton)
+    return {
+        "name": costs.space.name,
+        "hash": costs.space.hash,
+        "skeleton": getattr(skeleton, "name", skeleton),
+    }
 
 
 def run_kit(
@@ -122,7 +131,7 @@ def run_kit(
 
 
 def build_table(
-    costs: CostTable,
+    all_costs: Sequence[CostTable],
     *,
     runtime: str,
     name: str,
@@ -133,10 +142,10 @@ def build_table(
     force: bool = False,
     progress: Progress | None = None,
 ) -> LatencyTable:
-    """Measure the units of a space on this machine; goes on where it was killed.
+    """Measure the units of some spaces on this machine; goes on where it was killed.
 
     Args:
-        costs: of the space.
+        all_costs: of the spaces.
         runtime: which one.
         name: of this device.
         work: the run's folder, with the kit and what was measured so far.
@@ -156,16 +165,15 @@ def build_table(
     chosen.require(running=True)
     wanted = {
         "runtime": runtime,
-        "hash": costs.space.hash,
-        "skeleton": str(costs.options.get("skeleton", costs.space.skeleton)),
+        "spaces": [describe(costs) for costs in all_costs],
         "threads": threads,
         **vars(effort),
     }
     if not _taken_up(work, wanted, force=force):
-        entries = build_entries(costs, chosen, fit=effort.fit)
-        make_kit(work, entries, costs, chosen, effort=effort, progress=progress)
+        entries = build_entries(all_costs, chosen, effort=effort)
+        make_kit(work, entries, all_costs, chosen, effort=effort, progress=progress)
     results = run_kit(work, chosen, threads=threads, progress=progress)
-    return table_of(results, costs, name=name, device=device)
+    return table_of(results, all_costs, name=name, device=device)
 
 
 def _taken_up(work: Path, wanted: dict[str, Any], *, force: bool) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,28 +32,36 @@ class Entry:
     plan: NetworkPlan
 
 
-def cover_entries(costs: CostTable, *, seed: int = 0) -> list[Entry]:
+def cover_entries(costs: CostTable, *, rounds: int, seed: int = 0) -> list[Entry]:
     """Networks without repeats that together hold every unit of the space."""
     return [
-        _entry(f"cover-{number:04}", "cover", arch.key, without_repeats(_plan(costs, arch)))
-        for number, arch in enumerate(covering_archs(costs, seed=seed))
+        _entry("cover", name_of(costs, arch), without_repeats(plan_of(costs, arch)), rounds=rounds)
+        for arch in covering_archs(costs, seed=seed)
     ]
 
 
-def alone_entries(specs: Iterable[UnitSpec]) -> list[Entry]:
+def alone_entries(specs: Iterable[UnitSpec], *, rounds: int) -> list[Entry]:
     """Every unit as a network of its own."""
-    return [
-        _entry(f"alone-{number:04}", "alone", spec.key, _alone(spec))
-        for number, spec in enumerate(specs)
-    ]
+    return [_entry("alone", spec.key, _alone(spec), rounds=rounds) for spec in specs]
 
 
-def whole_entries(costs: CostTable, archs: Iterable[Arch], *, role: str) -> list[Entry]:
+def whole_entries(
+    costs: CostTable, archs: Iterable[Arch], *, role: str, rounds: int
+) -> list[Entry]:
     """Whole networks, `fit` or `check`."""
     return [
-        _entry(f"{role}-{number:04}", role, arch.key, _plan(costs, arch))
-        for number, arch in enumerate(archs)
+        _entry(role, name_of(costs, arch), plan_of(costs, arch), rounds=rounds) for arch in archs
     ]
+
+
+def shuffled(entries: Iterable[Entry], *, seed: int) -> list[Entry]:
+    """Give the networks their names, `<role>-<number>`, and an order that mixes their kinds."""
+    named = [
+        replace(entry, task=replace(entry.task, name=f"{entry.task.role}-{number:04}"))
+        for number, entry in enumerate(entries)
+    ]
+    order = np.random.default_rng(seed).permutation(len(named))
+    return [named[index] for index in order]
 
 
 def random_archs(space: SearchSpace, count: int, *, seed: int) -> list[Arch]:
@@ -63,7 +71,13 @@ def random_archs(space: SearchSpace, count: int, *, seed: int) -> list[Arch]:
     return [space[int(index)] for index in indices]
 
 
-def _plan(costs: CostTable, arch: Arch) -> NetworkPlan:
+def name_of(costs: CostTable, arch: Arch) -> str:
+    """The key of a network in a kit that may hold several spaces: `<space>/<arch>`."""
+    return f"{costs.space.name}/{arch.key}"
+
+
+def plan_of(costs: CostTable, arch: Arch) -> NetworkPlan:
+    """The arch's plan with the options that the costs are of."""
     return plan(costs.space, arch, **costs.options)
 
 
@@ -72,14 +86,10 @@ def _alone(spec: UnitSpec) -> NetworkPlan:
     return NetworkPlan((Unit("unit", spec, inputs),), ("unit",))
 
 
-def _entry(name: str, role: str, key: str, network: NetworkPlan) -> Entry:
+def _entry(role: str, key: str, network: NetworkPlan, *, rounds: int) -> Entry:
     units = tuple((unit.name, unit.spec.key) for unit in network.units)
-    return Entry(Task(name, role, key, input_shapes(network), units, network.outputs), network)
-
-
-def input_shapes(network: NetworkPlan) -> tuple[tuple[int, ...], ...]:
-    """Shapes of what a network is fed, in the order of its inputs' names (`network_inputs`)."""
-    return tuple(network_inputs(network).values())
+    inputs = tuple(network_inputs(network).values())
+    return Entry(Task("", role, key, inputs, units, network.outputs, rounds), network)
 
 
 def network_inputs(network: NetworkPlan) -> dict[str, tuple[int, ...]]:
@@ -99,8 +109,7 @@ def write_kit(
     *,
     runtime: str,
     export: Export,
-    about: Mapping[str, Any],
-    rounds: int,
+    spaces: Sequence[Mapping[str, Any]],
     runs: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
@@ -111,8 +120,7 @@ def write_kit(
         entries: the networks, in the order they are measured in.
         runtime: its name.
         export: a network's file.
-        about: the space, as `kit.json` tells it.
-        rounds: passes over the networks.
+        spaces: theirs, as `kit.json` tells them.
         runs: of every network in a round, at least.
         progress: told (networks exported, all networks).
     """
@@ -131,8 +139,7 @@ def write_kit(
         "format": FORMAT,
         "runtime": runtime,
         "package": ofa_pose.__version__,
-        "space": dict(about),
-        "rounds": rounds,
+        "spaces": list(spaces),
         "runs": runs,
         "networks": [vars(entry.task) for entry in entries],
     }

@@ -41,8 +41,9 @@ WHOLE = "*"
 
 _WARM_UP = 2
 _LOST = 0.03  # share of a run's time without the processor above which the run does not count
-_LEAST_MS = 20.0  # networks are run at least so long in a round, so that short ones run often
-_MOST = 4  # but at most so many times the runs wanted
+_MOST = 2  # runs of a network in a round are at most so many times the runs wanted
+_LEAST_MS = 20.0  # a network is run for at least so long in a round, so that short ones run often
+_MOST_SHORT = 10  # but at most so many times the runs wanted
 _TELL_SECONDS = 10.0
 _PACKAGES = {"litert": "ai-edge-litert"}
 
@@ -59,10 +60,11 @@ class Task:
         name: of the network, and of its file in `models.zip`.
         role: `cover` (times its units), `alone` (one unit as a network), `fit` or `check` (the
             whole network's time only).
-        key: the arch's or the unit's.
+        key: `<space>/<arch>`, or a lone unit's.
         inputs: shapes of its inputs without the batch.
         units: (name, key) of its units in order of execution.
         outputs: names of the units whose results it returns.
+        rounds: how often its turn comes.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Task:
     inputs: tuple[tuple[int, ...], ...]
     units: tuple[tuple[str, str], ...]
     outputs: tuple[str, ...]
+    rounds: int = 1
 
     @property
     def by_unit(self) -> bool:
@@ -106,17 +109,24 @@ def runtime(name: str) -> Callable[[Prepare], Prepare]:
     return register
 
 
+def package_of(name: str) -> str:
+    """What a runtime is called where packages are installed from."""
+    return _PACKAGES.get(name, name)
+
+
 def runtime_version(name: str) -> str:
     """The installed version of a runtime.
 
     Raises:
         MeasureError: it is not installed.
     """
-    package = _PACKAGES.get(name, name)
+    package = package_of(name)
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        raise MeasureError(f"{package} is not installed; install it with: pip install {package}")
+        raise MeasureError(
+            f"{package} is not installed; install it: pip install {package}"
+        ) from None
 
 
 # --- the protocol of measuring ---------------------------------------------------------------
@@ -163,6 +173,7 @@ class Kit:
                 tuple(map(tuple, entry["inputs"])),
                 tuple(map(tuple, entry["units"])),
                 tuple(entry["outputs"]),
+                entry["rounds"],
             )
             for entry in document["networks"]
         )
@@ -259,13 +270,14 @@ def measure(
     machine = this_machine(name, threads=threads)
     journal = Journal.open(results, kit, machine)
     prepare = prepare or _PREPARE[name]
-    steps = [(round_, task) for round_ in range(kit.document["rounds"]) for task in kit.tasks]
+    last = max(task.rounds for task in kit.tasks)
+    steps = [(turn, task) for turn in range(last) for task in kit.tasks if turn < task.rounds]
     with _pinned(threads):
-        for done, (round_, task) in enumerate(steps):
-            if (task.name, round_) not in journal.done:
+        for done, (turn, task) in enumerate(steps):
+            if (task.name, turn) not in journal.done:
                 runner = prepare(kit.model(task), task, threads)
                 runs = kit.document["runs"]
-                journal.add(task, round_, _times(runner, task, runs=runs, threads=threads))
+                journal.add(task, turn, _times(runner, task, runs=runs, threads=threads))
                 del runner
             if progress is not None:
                 progress(done + 1, len(steps))
@@ -297,10 +309,9 @@ def _times(runner: Runner, task: Task, *, runs: int, threads: int) -> np.ndarray
 
 
 def _wants_more(walls: Sequence[float], lost: Sequence[float], *, runs: int) -> bool:
-    good = sum(share <= _LOST for share in lost)
-    if good >= runs and (sum(walls) >= _LEAST_MS or good >= _MOST * runs):
-        return False
-    return len(walls) < _MOST * runs
+    if sum(walls) < _LEAST_MS:
+        return len(walls) < _MOST_SHORT * runs
+    return sum(share <= _LOST for share in lost) < runs and len(walls) < _MOST * runs
 
 
 @contextmanager
@@ -347,7 +358,7 @@ class Journal:
             head = {
                 "format": FORMAT,
                 "kit": kit.hash,
-                **{name: kit.document[name] for name in ("space", "rounds", "runs")},
+                **{name: kit.document[name] for name in ("spaces", "runs")},
                 "date": time.strftime("%Y-%m-%d"),
                 "machine": vars(machine),
             }

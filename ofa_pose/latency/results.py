@@ -50,6 +50,11 @@ class Results:
     machine: Machine
     rows: tuple[Row, ...]
 
+    @property
+    def rounds(self) -> int:
+        """How many there were."""
+        return 1 + max((row.round for row in self.rows), default=-1)
+
     def units(self) -> list[UnitLatency]:
         """Every unit's time: where it stands in networks, or alone where nothing else is known.
 
@@ -63,7 +68,7 @@ class Results:
         return _summed_up(row for row in self.rows if row.role == "alone")
 
     def networks(self, role: str, *, rounds: Iterable[int] | None = None) -> dict[str, float]:
-        """Whole networks' times in ms by arch key: the median of their rounds' medians."""
+        """Whole networks' times in ms by name: the median of their rounds' medians."""
         wanted = None if rounds is None else set(rounds)
         times: dict[str, list[float]] = {}
         for row in self.rows:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable, Sequence
 
 from ofa_pose.cost import CostTable, LatencyTable, TableInfo
-from ofa_pose.cost.latency_schema import CoveredSpace, ModelSection, RuntimeSection
+from ofa_pose.cost.latency_schema import CoveredSpace, RuntimeSection
 from ofa_pose.errors import LatencyError, listing
 from ofa_pose.latency.fit import fit_model
+from ofa_pose.latency.kit import plan_of
 from ofa_pose.latency.results import Results
 from ofa_pose.latency.runtimes import get_runtime
-from ofa_pose.models import plan
-from ofa_pose.space import Arch, SearchSpace
+from ofa_pose.space import Arch
 
 _IN_PLACE = (
     "every unit timed where it stands inside networks that hold all units between them, the "
@@ -25,52 +26,40 @@ _ALONE = (
 )
 
 
-def arch_of_key(space: SearchSpace, key: str) -> Arch:
-    """Return the arch whose `key` this is."""
-    names = (choice.name for choice in space.choices)
-    return space.arch(dict(zip(names, map(int, key.split("-")), strict=True)))
+def arch_of_name(all_costs: Iterable[CostTable], name: str) -> tuple[CostTable, Arch]:
+    """Return the network that a kit calls `<space>/<arch>`."""
+    space_name, _, key = name.rpartition("/")
+    costs = next(costs for costs in all_costs if costs.space.name == space_name)
+    names = (choice.name for choice in costs.space.choices)
+    return costs, costs.space.arch(dict(zip(names, map(int, key.split("-")), strict=True)))
 
 
 def table_of(
-    results: Results, costs: CostTable, *, name: str, device: str | None = None
+    results: Results, all_costs: Sequence[CostTable], *, name: str, device: str | None = None
 ) -> LatencyTable:
     """Make the table `<name>-<runtime>` of a finished measurement.
 
     Args:
-        results: of a kit for `costs.space`.
-        costs: of the space.
+        results: of a kit for these spaces.
+        all_costs: of the spaces.
         name: of the device.
         device: the device in words; default: what it told of itself.
 
     Raises:
-        LatencyError: the results are of another space, or not finished.
+        LatencyError: the measurement is not finished.
     """
-    head, machine, space = results.head, results.machine, costs.space
-    about = head["space"]
-    if about["hash"] != space.hash:
-        raise LatencyError(
-            f"the results are of space {about['name']!r} with hash {about['hash']}; the space of "
-            f"this name here has {space.hash}"
-        )
+    head, machine = results.head, results.machine
     rows = results.units()
     times = {row.key: row.median_ms for row in rows}
-    missing = [spec.key for spec in costs.specs_of_all if spec.key not in times]
+    needed = dict.fromkeys(spec.key for costs in all_costs for spec in costs.specs_of_all)
+    missing = [key for key in needed if key not in times]
+    whole = results.networks("fit")
     if missing:
         raise LatencyError(
-            f"the measurement is not finished: {len(missing):,} units are missing, such as "
-            f"{listing(missing, 3)}; start measure.py again and it goes on"
+            f"the measurement is not finished: {len(missing):,} of {len(needed):,} units are "
+            f"missing, such as {listing(missing, 3)}; start measure.py again and it goes on"
         )
-    whole = results.networks("fit")
-    archs = [arch_of_key(space, key) for key in whole]
-    model = (
-        fit_model(
-            times,
-            [plan(space, arch, **costs.options) for arch in archs],
-            list(whole.values()),
-        )
-        if whole
-        else ModelSection()
-    )
+    plans = [plan_of(*arch_of_name(all_costs, network)) for network in whole]
     runtime = get_runtime(machine.runtime)
     text = _IN_PLACE if runtime.in_place else _ALONE
     info = TableInfo(
@@ -81,8 +70,8 @@ def table_of(
         threads=machine.threads,
         layout=runtime.layout,
         date=datetime.date.fromisoformat(head["date"]),
-        method=text.format(rounds=head["rounds"], runs=head["runs"], fit=len(whole)),
-        spaces=(CoveredSpace(name=about["name"], hash=about["hash"], skeleton=about["skeleton"]),),
-        model=model,
+        method=text.format(rounds=results.rounds, runs=head["runs"], fit=len(whole)),
+        spaces=tuple(CoveredSpace(**space) for space in head["spaces"]),
+        model=fit_model(times, plans, list(whole.values())),
     )
     return LatencyTable.of(info, rows)

@@ -26,25 +26,12 @@ _MAGIC = "7767517"
 _BATCH = 24
 # Layers whose parameters do not depend on the size of the map: a unit of these is converted once.
 _ANY_SIZE = frozenset(
-    [
-        "BatchNorm",
-        "BinaryOp",
-        "Clip",
-        "Concat",
-        "Convolution",
-        "ConvolutionDepthWise",
-        "Deconvolution",
-        "DeconvolutionDepthWise",
-        "HardSigmoid",
-        "HardSwish",
-        "Input",
-        "ReLU",
-        "Sigmoid",
-        "Split",
-        "Swish",
-        "UnaryOp",
-    ]
-)
+    {
+        "BatchNorm", "BinaryOp", "Clip", "Concat", "Convolution", "ConvolutionDepthWise",
+        "Deconvolution", "DeconvolutionDepthWise", "HardSigmoid", "HardSwish", "ReLU", "Sigmoid",
+        "Split", "Swish", "UnaryOp",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +14,22 @@ from ofa_pose.cost.latency_schema import ErrorFigures, ValidationSection
 from ofa_pose.errors import LatencyError
 from ofa_pose.latency.build import Effort, Progress, fit_archs, make_kit, run_kit
 from ofa_pose.latency.cover import covering_archs
-from ofa_pose.latency.kit import alone_entries, random_archs, whole_entries
+from ofa_pose.latency.kit import (
+    alone_entries,
+    name_of,
+    plan_of,
+    random_archs,
+    shuffled,
+    whole_entries,
+)
 from ofa_pose.latency.measure import KIT, this_machine
-from ofa_pose.latency.runtimes import get_runtime
-from ofa_pose.latency.tables import arch_of_key
-from ofa_pose.models import plan
+from ofa_pose.latency.runtimes import Runtime, get_runtime
 from ofa_pose.space import Arch
 
 NETWORKS = 50
-_ROUNDS = 6  # even, as the noise floor compares one half with the other
+SEED = 2
+_ROUNDS = 4  # even, as the noise floor compares one half with the other
+_ROUNDS_ALONE = 2
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class Validation:
     """Networks' times, measured and predicted, in ms.
 
     Attributes:
-        archs: the networks.
+        spaces: names of the networks' spaces `(networks,)`.
         measured: the median of all rounds, of each.
         predicted: by the table.
         plain: the sum of units measured alone.
@@ -38,26 +45,36 @@ class Validation:
         second: the median of the rounds 1, 3, 5, …: the same networks measured again.
     """
 
-    archs: tuple[Arch, ...]
+    spaces: np.ndarray
     measured: np.ndarray
     predicted: np.ndarray
     plain: np.ndarray
     first: np.ndarray
     second: np.ndarray
 
+    def of(self, space: str) -> Validation:
+        """The networks of one space."""
+        mine = self.spaces == space
+        return Validation(*(getattr(self, field.name)[mine] for field in fields(self)))
+
     def section(self) -> ValidationSection:
         """What the table's YAML says of it."""
         return ValidationSection(
-            networks=len(self.archs),
-            plain_sum=error_figures(self.plain.tolist(), self.measured.tolist()),
-            noise_floor=error_figures(self.second.tolist(), self.first.tolist()),
-            **dict(error_figures(self.predicted.tolist(), self.measured.tolist())),
+            networks=len(self.measured),
+            plain_sum=_rounded(self.plain, self.measured),
+            noise_floor=_rounded(self.second, self.first),
+            **dict(_rounded(self.predicted, self.measured)),
         )
 
     def scaled_plain_sum(self) -> ErrorFigures:
         """The plain sum after the one factor that suits these networks best."""
-        factor = float(np.median(self.measured / self.plain))
-        return error_figures((factor * self.plain).tolist(), self.measured.tolist())
+        return _rounded(self.plain * np.median(self.measured / self.plain), self.measured)
+
+
+def _rounded(predicted: np.ndarray, measured: np.ndarray) -> ErrorFigures:
+    figures = error_figures(predicted.tolist(), measured.tolist())
+    digits = {name: value if value is None else round(value, 4) for name, value in figures}
+    return ErrorFigures(**digits)
 
 
 def held_out_archs(costs: CostTable, *, count: int, seed: int) -> list[Arch]:
@@ -69,26 +86,68 @@ def held_out_archs(costs: CostTable, *, count: int, seed: int) -> list[Arch]:
 
 def validate(
     table: LatencyTable,
-    costs: CostTable,
+    all_costs: Sequence[CostTable],
     *,
     work: Path,
     networks: int = NETWORKS,
-    seed: int = 2,
+    seed: int = SEED,
     progress: Progress | None = None,
 ) -> Validation:
     """Measure random held-out networks, and their units alone, in interleaved rounds.
 
     Args:
         table: of this machine.
-        costs: of the space.
+        all_costs: of the spaces.
         work: folder of the measurement; what it holds of the same is not measured again.
-        networks: how many.
+        networks: how many of each space.
         seed: of their choice.
         progress: told of every step.
 
     Raises:
         LatencyError: the table is of another machine or runtime, or misses units.
         MissingExtraError: the runtime is not installed.
+    """
+    runtime, threads = _runtime_here(table)
+    chosen = [
+        (costs, arch)
+        for costs in all_costs
+        for arch in held_out_archs(costs, count=networks, seed=seed)
+    ]
+    plans = {name_of(*one): plan_of(*one) for one in chosen}
+    if not (work / KIT).is_file():
+        specs = dict.fromkeys(unit.spec for network in plans.values() for unit in network.units)
+        entries = alone_entries(specs, rounds=_ROUNDS_ALONE)
+        for costs, arch in chosen:
+            entries += whole_entries(costs, [arch], role="check", rounds=_ROUNDS)
+        make_kit(
+            work, shuffled(entries, seed=seed), all_costs, runtime,
+            effort=Effort(), progress=progress,
+        )  # fmt: skip
+    results = run_kit(work, runtime, threads=threads, progress=progress)
+    measured = results.networks("check")
+    if measured.keys() != plans.keys():
+        raise LatencyError(f"{work} holds the measurement of other networks; give another --work")
+    alone = {row.key: row.median_ms for row in results.alone()}
+
+    def times(rounds: range) -> np.ndarray:
+        found = results.networks("check", rounds=rounds)
+        return np.array([found[name] for name in plans])
+
+    return Validation(
+        np.array([costs.space.name for costs, _ in chosen]),
+        np.array([measured[name] for name in plans]),
+        np.array([table.predict(costs.space, arch, **costs.options) for costs, arch in chosen]),
+        np.array([sum(alone[unit.spec.key] for unit in plan.units) for plan in plans.values()]),
+        times(range(0, _ROUNDS, 2)),
+        times(range(1, _ROUNDS, 2)),
+    )
+
+
+def _runtime_here(table: LatencyTable) -> tuple[Runtime, int]:
+    """The table's runtime and threads.
+
+    Raises:
+        LatencyError: the table was not measured on this machine with what is installed.
     """
     info = table.info
     if info.adapted is not None or info.threads is None:
@@ -98,32 +157,7 @@ def validate(
     machine = this_machine(runtime.name, threads=info.threads)
     if (machine.processor, machine.version) != (info.processor, info.runtime.version):
         raise LatencyError(
-            f"{table.name} was measured on {info.processor} with {info.runtime.version}; this is "
-            f"{machine.processor} with {machine.version}"
+            f"{table.name} was measured on {info.processor} with {runtime.name} "
+            f"{info.runtime.version}; this is {machine.processor} with {machine.version}"
         )
-    archs = held_out_archs(costs, count=networks, seed=seed)
-    plans = {arch: plan(costs.space, arch, **costs.options) for arch in archs}
-    if not (work / KIT).is_file():
-        specs = dict.fromkeys(unit.spec for network in plans.values() for unit in network.units)
-        entries = whole_entries(costs, archs, role="check") + alone_entries(specs)
-        random.Random(seed).shuffle(entries)
-        effort = Effort(rounds=_ROUNDS)
-        make_kit(work, entries, costs, runtime, effort=effort, progress=progress)
-    results = run_kit(work, runtime, threads=info.threads, progress=progress)
-    alone = {row.key: row.median_ms for row in results.alone()}
-    by_key = {key: arch_of_key(costs.space, key) for key in results.networks("check")}
-    if set(by_key.values()) != set(archs):
-        raise LatencyError(f"{work} holds the measurement of other networks; give another --work")
-
-    def times(rounds: range) -> np.ndarray:
-        found = results.networks("check", rounds=rounds)
-        return np.array([found[arch.key] for arch in archs])
-
-    return Validation(
-        tuple(archs),
-        times(range(_ROUNDS)),
-        np.array([table.predict(costs.space, arch, **costs.options) for arch in archs]),
-        np.array([sum(alone[unit.spec.key] for unit in plans[arch].units) for arch in archs]),
-        times(range(0, _ROUNDS, 2)),
-        times(range(1, _ROUNDS, 2)),
-    )
+    return runtime, info.threads
