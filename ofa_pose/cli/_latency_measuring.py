@@ -123,7 +123,7 @@ def validate_table(
 
 
 def make_bundle(
-    spaces: Sequence[SearchSpace], runtime: str, out: Path, *, skeleton: str | None, rounds: int
+    spaces: Sequence[SearchSpace], runtime: str, out: Path, *, skeleton: str | None, rounds: int, as_json: bool
 ) -> None:
     """Write a bundle and tell what to do with it."""
     from ofa_pose.latency import Effort, write_bundle
@@ -136,8 +136,11 @@ def make_bundle(
             effort=Effort(rounds=rounds),
             progress=progress,
         )
-    size = sum(file.stat().st_size for file in out.iterdir()) / 1e6
-    _console.line(f"wrote {out} ({size:.1f} MB); copy it to the device and read its README.md")
+    size = sum(file.stat().st_size for file in out.iterdir())
+    if as_json:
+        _console.emit_json({"folder": out, "runtime": runtime, "bytes": size})
+        return
+    _console.line(f"wrote {out} ({size / 1e6:.1f} MB); copy it to the device and read its README.md")
 
 
 def import_table(

@@ -295,11 +295,12 @@ def bundle(
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="A new folder.")],
     skeleton: SkeletonOption = None,
     rounds: RoundsOption = 3,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a folder that measures another device with Python, numpy and the runtime alone."""
     from ofa_pose.cli._latency_measuring import make_bundle
 
-    make_bundle([load_space(one) for one in space], runtime, out, skeleton=skeleton, rounds=rounds)
+    make_bundle([load_space(one) for one in space], runtime, out, skeleton=skeleton, rounds=rounds, as_json=as_json)
 
 
 @app.command("import", epilog="Example: ofa-pose latency import bundle/results.csv --name rpi4")

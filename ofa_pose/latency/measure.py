@@ -649,8 +649,8 @@ class OpenVino:
             "INFERENCE_PRECISION_HINT": "f32",
             "PERF_COUNT": task.by_unit,
         }
-        self._request = core.compile_model(core.read_model(model), "CPU", settings)
-        self._request = self._request.create_infer_request()
+        compiled = core.compile_model(core.read_model(model), "CPU", settings)
+        self._request = compiled.create_infer_request()
         self._inputs = dict(enumerate(_pictures(task)))
         self._units = [name for name, _ in task.units]
         self._by_unit = task.by_unit
@@ -685,7 +685,9 @@ class LiteRt:
     """LiteRT with its XNNPACK delegate; it tells nothing of the inside of a network."""
 
     def __init__(self, model: bytes, task: Task, threads: int) -> None:
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import (  # pyright: ignore[reportMissingImports]
+            Interpreter,
+        )
 
         self._interpreter = Interpreter(model_content=model, num_threads=threads)
         self._interpreter.allocate_tensors()

@@ -81,9 +81,9 @@ def _ncnn() -> Export:
 
 
 def _litert() -> Export:
-    from ofa_pose.latency.to_litert import to_litert
+    from ofa_pose.latency.to_litert import LiteRtExporter
 
-    return to_litert
+    return LiteRtExporter()
 
 
 def _torch() -> Export:
@@ -113,7 +113,7 @@ RUNTIMES = {
             bundled=False,
         ),
         Runtime(
-            "litert", "litert", ("litert_torch",), ("ai_edge_litert",), "NHWC", _litert,
+            "litert", "litert", ("litert_torch", "ai_edge_litert"), (), "NHWC", _litert,
             in_place=False,
         ),
     )

@@ -18,6 +18,7 @@ from torch import nn
 
 from ofa_pose.latency.kit import network_inputs
 from ofa_pose.latency.quiet import quiet
+from ofa_pose.latency.weights import patterned
 from ofa_pose.models import NetworkPlan, UnitSpec
 
 if TYPE_CHECKING:
@@ -81,17 +82,6 @@ def _unit_graph(spec: UnitSpec) -> onnx.GraphProto:
     return _export(spec, patterned(spec.build()))
 
 
-def patterned(module: nn.Module) -> nn.Module:
-    """Give every tensor of a module a small repeated pattern; batch norms stay the identity."""
-    with torch.no_grad():
-        for weight in module.parameters():
-            if weight.dim() > 1:
-                pattern = torch.tensor([1.0, -1.0, 0.5, -0.5]) / weight[0].numel() ** 0.5
-                flat = pattern.repeat(-(-weight.numel() // 4))[: weight.numel()]
-                weight.copy_(flat.reshape(weight.shape))
-    return module
-
-
 def _export(spec: UnitSpec, module: nn.Module) -> onnx.GraphProto:
     import onnx
 
@@ -103,7 +93,7 @@ def _export(spec: UnitSpec, module: nn.Module) -> onnx.GraphProto:
         torch.onnx.export(
             module.eval(),
             inputs,
-            stream,
+            stream,  # pyright: ignore[reportArgumentType]
             dynamo=False,
             opset_version=OPSET,
             input_names=names,

@@ -30,7 +30,10 @@ class TorchRunner:
             for name, key, inputs in document["units"]
         )
         layout = torch.channels_last
-        self._modules = [unit.spec.build().eval().to(memory_format=layout) for unit in self._units]
+        self._modules = [
+            unit.spec.build().eval().to(memory_format=layout)  # pyright: ignore[reportCallIssue]
+            for unit in self._units
+        ]
         plan = NetworkPlan(self._units, task.outputs)
         self._inputs = {
             name: torch.zeros(1, *shape).to(memory_format=layout)
