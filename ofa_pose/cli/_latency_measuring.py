@@ -123,7 +123,13 @@ def validate_table(
 
 
 def make_bundle(
-    spaces: Sequence[SearchSpace], runtime: str, out: Path, *, skeleton: str | None, rounds: int, as_json: bool
+    spaces: Sequence[SearchSpace],
+    runtime: str,
+    out: Path,
+    *,
+    skeleton: str | None,
+    rounds: int,
+    as_json: bool,
 ) -> None:
     """Write a bundle and tell what to do with it."""
     from ofa_pose.latency import Effort, write_bundle
@@ -140,7 +146,9 @@ def make_bundle(
     if as_json:
         _console.emit_json({"folder": out, "runtime": runtime, "bytes": size})
         return
-    _console.line(f"wrote {out} ({size / 1e6:.1f} MB); copy it to the device and read its README.md")
+    _console.line(
+        f"wrote {out} ({size / 1e6:.1f} MB); copy it to the device and read its README.md"
+    )
 
 
 def import_table(

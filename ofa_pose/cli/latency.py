@@ -300,7 +300,14 @@ def bundle(
     """Write a folder that measures another device with Python, numpy and the runtime alone."""
     from ofa_pose.cli._latency_measuring import make_bundle
 
-    make_bundle([load_space(one) for one in space], runtime, out, skeleton=skeleton, rounds=rounds, as_json=as_json)
+    make_bundle(
+        [load_space(one) for one in space],
+        runtime,
+        out,
+        skeleton=skeleton,
+        rounds=rounds,
+        as_json=as_json,
+    )
 
 
 @app.command("import", epilog="Example: ofa-pose latency import bundle/results.csv --name rpi4")

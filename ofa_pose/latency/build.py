@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ofa_pose.cost import CostTable, LatencyTable
+from ofa_pose.cost import CostTable, LatencyTable, count_plan
 from ofa_pose.errors import LatencyError, RunFolderError
 from ofa_pose.latency.kit import (
     Entry,
@@ -30,6 +30,7 @@ FIT_NETWORKS = 24
 """Whole networks that the scales are fitted to."""
 
 _FIT_SEED = 1
+_REFERENCE_RANK = 6  # the reference is the network that a sixth of them are smaller than
 _ORDER_SEED = 0
 
 Progress = Callable[[str, int, int], None]
@@ -94,9 +95,17 @@ def make_kit(
         runtime=runtime.name,
         export=export,
         spaces=[describe(costs) for costs in all_costs],
+        reference=_reference(entries),
         runs=effort.runs,
         progress=_part(progress, "exporting"),
     )
+
+
+def _reference(entries: Sequence[Entry]) -> str:
+    """A network that is small, so that it costs little to run, but not the smallest."""
+    whole = [entry for entry in entries if entry.task.role in {"fit", "check"}] or list(entries)
+    whole.sort(key=lambda entry: (count_plan(entry.plan).macs["exact"], entry.task.name))
+    return whole[len(whole) // _REFERENCE_RANK].task.name
 
 
 def describe(costs: CostTable) -> dict[str, str]:

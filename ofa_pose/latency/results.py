@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,25 @@ from ofa_pose.cost import UnitLatency
 from ofa_pose.errors import LatencyError
 from ofa_pose.latency.measure import COLUMNS, WHOLE, Machine, MeasureError, read_head
 
+_UNDISTURBED = 0.1
+
 
 @dataclass(frozen=True)
 class Row:
-    """One line: what one thing took in one round; times in ms."""
+    """One line: what one thing took in one round, in times of the reference network's.
+
+    `reference_ms` is what the reference itself took in that moment.
+    """
 
     network: str
     round: int
     unit: str
     key: str
     runs: int
-    median_ms: float
-    min_ms: float
-    iqr_ms: float
+    median: float
+    min: float
+    iqr: float
+    reference_ms: float
 
     @property
     def role(self) -> str:
@@ -55,17 +62,23 @@ class Results:
         """How many there were."""
         return 1 + max((row.round for row in self.rows), default=-1)
 
+    @cached_property
+    def reference_ms(self) -> float:
+        """What the reference network takes while the machine is left alone: its lowest tenth."""
+        times = [row.reference_ms for row in self.rows if row.unit == WHOLE]
+        return float(np.quantile(times, _UNDISTURBED)) if times else 1.0
+
     def units(self) -> list[UnitLatency]:
         """Every unit's time: where it stands in networks, or alone where nothing else is known.
 
         A unit's median is that of its rounds and networks' medians.
         """
         inside = [row for row in self.rows if row.role == "cover" and row.unit != WHOLE]
-        return _summed_up(inside or [row for row in self.rows if row.role == "alone"])
+        return self._summed_up(inside or [row for row in self.rows if row.role == "alone"])
 
     def alone(self) -> list[UnitLatency]:
         """The times of units that were measured as networks of their own."""
-        return _summed_up(row for row in self.rows if row.role == "alone")
+        return self._summed_up(row for row in self.rows if row.role == "alone")
 
     def networks(self, role: str, *, rounds: Iterable[int] | None = None) -> dict[str, float]:
         """Whole networks' times in ms by name: the median of their rounds' medians."""
@@ -73,24 +86,24 @@ class Results:
         times: dict[str, list[float]] = {}
         for row in self.rows:
             if row.role == role and row.unit == WHOLE and (wanted is None or row.round in wanted):
-                times.setdefault(row.key, []).append(row.median_ms)
+                times.setdefault(row.key, []).append(self.reference_ms * row.median)
         return {key: float(np.median(values)) for key, values in times.items()}
 
-
-def _summed_up(rows: Iterable[Row]) -> list[UnitLatency]:
-    by_key: dict[str, list[Row]] = {}
-    for row in rows:
-        by_key.setdefault(row.key, []).append(row)
-    return [
-        UnitLatency(
-            key,
-            _rounded(np.median([row.median_ms for row in group])),
-            min(row.min_ms for row in group),
-            _rounded(np.median([row.iqr_ms for row in group])),
-            sum(row.runs for row in group),
-        )
-        for key, group in sorted(by_key.items())
-    ]
+    def _summed_up(self, rows: Iterable[Row]) -> list[UnitLatency]:
+        by_key: dict[str, list[Row]] = {}
+        for row in rows:
+            by_key.setdefault(row.key, []).append(row)
+        scale = self.reference_ms
+        return [
+            UnitLatency(
+                key,
+                _rounded(scale * np.median([row.median for row in group])),
+                _rounded(scale * min(row.min for row in group)),
+                _rounded(scale * np.median([row.iqr for row in group])),
+                sum(row.runs for row in group),
+            )
+            for key, group in sorted(by_key.items())
+        ]
 
 
 def _rounded(value: float | np.floating) -> float:
@@ -141,11 +154,12 @@ def _two_machines(where: str) -> LatencyError:
 
 
 def _row(cells: list[str]) -> Row:
-    _, network, round_, unit, key, runs, *times = cells
-    median, shortest, spread = map(float, times)
+    _, network, round_, unit, key, runs, *figures = cells
+    median, shortest, spread, reference_ms = map(float, figures)
     if not (math.isfinite(spread) and spread >= 0):
-        raise ValueError(f"iqr_ms is 0 or more, not {spread!r}")
-    for name, value in (("median_ms", median), ("min_ms", shortest)):
+        raise ValueError(f"iqr is 0 or more, not {spread!r}")
+    times = {"median": median, "min": shortest, "reference_ms": reference_ms}
+    for name, value in times.items():
         if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} is a positive number of milliseconds, not {value!r}")
-    return Row(network, int(round_), unit, key, int(runs), median, shortest, spread)
+            raise ValueError(f"{name} is a positive number, not {value!r}")
+    return Row(network, int(round_), unit, key, int(runs), median, shortest, spread, reference_ms)

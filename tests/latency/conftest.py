@@ -1,5 +1,6 @@
 """A space small enough to be measured in a test, and a runtime that only pretends to run."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ class Pretended:
 
     def run(self) -> None:
         self.runs += 1
+        time.sleep(0.0002)
 
     def unit_times(self) -> np.ndarray:
         return np.full((self.runs, self.units), 2.0)

@@ -25,31 +25,39 @@ def write(tmp_path, content: str):
 
 
 def test_a_unit_is_the_median_of_its_rounds(tmp_path):
+    # The reference takes 2 ms throughout, so that times are twice what the rows say.
     results = read_results(
         write(
             tmp_path,
             text(
-                "cover-0000,0,*,s/1,4,9.0,8.0,0.1",
-                "cover-0000,0,stem,stem:a,4,1.0,0.9,0.1",
-                "cover-0001,0,stem,stem:a,4,3.0,0.7,0.3",
-                "cover-0000,1,stem,stem:a,4,1.5,1.4,0.2",
-                "fit-0000,0,*,s/2,4,20.0,19.0,0.1",
-                "fit-0000,1,*,s/2,4,30.0,19.0,0.1",
-                "alone-0000,0,*,stem:a,4,7.0,6.0,0.1",
+                "cover-0000,0,*,s/1,4,9.0,8.0,0.1,2.0",
+                "cover-0000,0,stem,stem:a,4,1.0,0.9,0.1,2.0",
+                "cover-0001,0,stem,stem:a,4,3.0,0.7,0.3,2.0",
+                "cover-0000,1,stem,stem:a,4,1.5,1.4,0.2,2.0",
+                "fit-0000,0,*,s/2,4,20.0,19.0,0.1,2.0",
+                "fit-0000,1,*,s/2,4,30.0,19.0,0.1,2.0",
+                "alone-0000,0,*,stem:a,4,7.0,6.0,0.1,2.0",
             ),
         )
     )
     (unit,) = results.units()
-    assert (unit.median_ms, unit.min_ms, unit.iqr_ms, unit.runs) == (1.5, 0.7, 0.2, 12)
-    assert results.networks("fit") == {"s/2": 25.0}
-    assert results.networks("fit", rounds=[1]) == {"s/2": 30.0}
-    assert results.alone()[0].median_ms == 7.0
+    assert (unit.median_ms, unit.min_ms, unit.iqr_ms, unit.runs) == (3.0, 1.4, 0.4, 12)
+    assert results.networks("fit") == {"s/2": 50.0}
+    assert results.networks("fit", rounds=[1]) == {"s/2": 60.0}
+    assert results.alone()[0].median_ms == 14.0
     assert results.rounds == 2
+
+
+def test_the_reference_is_taken_at_the_machines_best(tmp_path):
+    rows = [f"fit-0000,{turn},*,s/1,4,3.0,3.0,0.1,{turn}" for turn in range(1, 12)]
+    results = read_results(write(tmp_path, text(*rows)))
+    assert results.reference_ms == 2.0  # the lowest tenth of 1 … 11
+    assert results.networks("fit") == {"s/1": 6.0}
 
 
 def test_two_machines_in_one_file_are_refused(tmp_path):
     other = dataclasses.replace(HERE, device="another board")
-    row = "fit-0000,0,*,s/2,4,20.0,19.0,0.1"
+    row = "fit-0000,0,*,s/2,4,20.0,19.0,0.1,2.0"
     whole = text(row) + text(row, machine=other)
     with pytest.raises(LatencyError, match="line 4: .*another machine"):
         read_results(write(tmp_path, whole))
@@ -60,7 +68,7 @@ def test_two_machines_in_one_file_are_refused(tmp_path):
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "x"])
 def test_times_that_cannot_be_are_refused(tmp_path, value):
-    path = write(tmp_path, text(f"fit-0000,0,*,s/2,4,{value},19.0,0.1"))
+    path = write(tmp_path, text(f"fit-0000,0,*,s/2,4,{value},19.0,0.1,2.0"))
     with pytest.raises(LatencyError, match="line 3"):
         read_results(path)
 
