@@ -193,9 +193,19 @@ class Kit:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where something was measured; two of these are never mixed."""
+    """Where something was measured; two of these are never mixed.
+
+    Attributes:
+        device: the board or the system.
+        host: eight hex digits of this very installation, as two boards may be of one make.
+        processor: its names and cores.
+        runtime: what runs the networks.
+        version: of it.
+        threads: that it uses.
+    """
 
     device: str
+    host: str
     processor: str
     runtime: str
     version: str
@@ -210,7 +220,8 @@ class Machine:
 def this_machine(name: str, *, threads: int) -> Machine:
     """Describe this machine with one runtime."""
     device = _first_line("/proc/device-tree/model") or f"{platform.system()} {platform.machine()}"
-    return Machine(device, _processor(), name, runtime_version(name), threads)
+    host = sha256((_first_line("/etc/machine-id") or platform.node()).encode()).hexdigest()[:8]
+    return Machine(device, host, _processor(), name, runtime_version(name), threads)
 
 
 def _processor() -> str:
@@ -471,7 +482,7 @@ def read_head(text: str, *, source: Path) -> dict[str, Any]:
 
 def _text(machine: Machine) -> str:
     return (
-        f"{machine.device} ({machine.processor}) with {machine.runtime} {machine.version} on "
+        f"{machine.device} {machine.host} ({machine.processor}) with {machine.runtime} {machine.version} on "
         f"{machine.threads} thread{'s' * (machine.threads != 1)}"
     )
 

@@ -24,10 +24,10 @@ from ofa_pose.latency.weights import patterned
 from ofa_pose.models import NetworkPlan, UnitSpec
 
 _IDENTIFIER = b"TFL3"
-_TRANSPOSE_CONV = 67
+_PAD, _TRANSPOSE_CONV = 34, 67
 # Operations (by their number in the file format) that work at any size: addition, concatenation,
 # convolutions, logistic, multiplication, ReLUs, padding, subtraction, max, min, hard swish.
-_ANY_SIZE = frozenset({0, 2, 3, 4, 14, 18, 19, 21, 34, 41, 55, 57, _TRANSPOSE_CONV, 117})
+_ANY_SIZE = frozenset({0, 2, 3, 4, 14, 18, 19, 21, _PAD, 41, 55, 57, _TRANSPOSE_CONV, 117})
 
 
 class LiteRtExporter:
@@ -107,6 +107,11 @@ def _scaled(model: Any, old: tuple[int, int], new: tuple[int, int]) -> Any | Non
     """The file with its maps scaled from one size to another; None where that cannot be done."""
     model = copy.deepcopy(model)
     graph = model.subgraphs[0]
+    padded = {
+        int(operator.outputs[0]): operator.inputs
+        for operator in graph.operators
+        if _code(model, operator) == _PAD
+    }
     fits = all(_code(model, operator) in _ANY_SIZE for operator in graph.operators)
 
     def scale(shape: Any) -> np.ndarray:
@@ -117,17 +122,25 @@ def _scaled(model: Any, old: tuple[int, int], new: tuple[int, int]) -> Any | Non
         sizes = (batch, products[0] // old[0], products[1] // old[1], channels)
         return np.array(sizes, dtype=np.int32)
 
-    for tensor in graph.tensors:
+    for index, tensor in enumerate(graph.tensors):
         if model.buffers[tensor.buffer].data is None and len(tensor.shape) == 4:
-            tensor.shape = scale(tensor.shape)
             tensor.shapeSignature = None
+            if index not in padded:
+                tensor.shape = scale(tensor.shape)
+    for index, (source, widths) in padded.items():  # what is added to a map does not grow with it
+        added = _numbers(model.buffers[graph.tensors[widths].buffer]).reshape(4, 2).sum(axis=1)
+        graph.tensors[index].shape = graph.tensors[source].shape + added.astype(np.int32)
     for operator in graph.operators:
         if _code(model, operator) == _TRANSPOSE_CONV:  # its first input is its output's shape
             buffer = model.buffers[graph.tensors[operator.inputs[0]].buffer]
-            shape = np.frombuffer(bytes(bytearray(buffer.data)), dtype=np.int32)
+            shape = _numbers(buffer)
             if shape[1] != graph.tensors[operator.outputs[0]].shape[1]:
                 buffer.data = np.frombuffer(scale(shape).tobytes(), dtype=np.uint8)
     return model if fits else None
+
+
+def _numbers(buffer: Any) -> np.ndarray:
+    return np.frombuffer(bytes(bytearray(buffer.data)), dtype=np.int32)
 
 
 class _Joined:

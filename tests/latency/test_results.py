@@ -9,7 +9,7 @@ from ofa_pose.errors import LatencyError
 from ofa_pose.latency.measure import COLUMNS, Machine
 from ofa_pose.latency.results import read_results
 
-HERE = Machine("board", "chip", "ncnn", "1", 1)
+HERE = Machine("board", "0a1b2c3d", "chip", "ncnn", "1", 1)
 HEAD = {"format": 1, "kit": "k", "spaces": [], "runs": 2, "date": "2026-01-02"}
 
 
