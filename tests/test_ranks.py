@@ -27,6 +27,7 @@ RANKS = {
     "search": 5,
     "train": 6,
     "export": 6,
+    "latency": 6,
     "api": 6,
     "predict": 7,
     "cli": 8,

@@ -1,4 +1,4 @@
-"""`ofa-pose latency`: list latency tables, predict with them, adapt one to another device."""
+"""`ofa-pose latency`: measure latency tables, list them, predict with them, adapt them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from ofa_pose.cli._options import JsonOption, SeedOption, SkeletonOption
 from ofa_pose.errors import UsageError
 
 app = typer.Typer(
-    no_args_is_help=True, help="List latency tables, predict with them, adapt them to a device."
+    no_args_is_help=True,
+    help="Measure latency tables, predict with them, adapt them to another device.",
 )
 
 InterpolateOption = Annotated[
@@ -160,3 +161,183 @@ def adapt(
     )
     path = adaptation.table.save(out)
     tell_adaptation(adaptation, path, as_json=as_json)
+
+
+SpacesOption = Annotated[
+    list[str],
+    typer.Option(
+        "--space",
+        metavar="NAME|FILE",
+        help="The space whose units are measured; may be repeated for one table of several.",
+    ),
+]
+RuntimeOption = Annotated[
+    str,
+    typer.Option("--runtime", metavar="NAME", help="onnxruntime, ncnn, openvino, litert or torch."),
+]
+DescribeOption = Annotated[
+    str | None, typer.Option("--describe", metavar="TEXT", help="The device in words.")
+]
+WorkOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--work",
+        metavar="FOLDER",
+        help="Where measurements are kept to go on from; default: runs/latency-<table>.",
+    ),
+]
+NetworksOption = Annotated[
+    int, typer.Option("--networks", min=3, help="Held-out networks of each space to validate on.")
+]
+RoundsOption = Annotated[int, typer.Option("--rounds", min=1, help="Passes over all networks.")]
+ForceTableOption = Annotated[
+    bool, typer.Option("--force", help="Start anew, and replace a table of the same name.")
+]
+
+
+@app.command(
+    "build",
+    epilog="Example: ofa-pose latency build --space litepose-xs --runtime onnxruntime --threads 1 "
+    "--name mylaptop\n\nThe table is then known as mylaptop-onnxruntime: "
+    "ofa-pose search --budget 30ms@mylaptop-onnxruntime",
+)
+def build(
+    space: SpacesOption,
+    runtime: RuntimeOption,
+    name: Annotated[str, typer.Option("--name", help="Of this device; the runtime is added.")],
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Of the runtime.")] = 1,
+    device: DescribeOption = None,
+    skeleton: SkeletonOption = None,
+    networks: NetworksOption = 50,
+    rounds: RoundsOption = 3,
+    validate_it: Annotated[
+        bool, typer.Option("--validate/--no-validate", help="End by validating the table.")
+    ] = True,
+    out: TableFolderOption = OWN_TABLES,
+    work: WorkOption = None,
+    force: ForceTableOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure every unit of a space on this machine and make a table of it.
+
+    What is measured is kept: started again with the same options after a kill, it goes on. Let the
+    machine be idle.
+    """
+    from ofa_pose.cli._latency_measuring import Measurement
+
+    Measurement(
+        [load_space(one) for one in space],
+        runtime,
+        name,
+        threads=threads,
+        skeleton=skeleton,
+        out=out,
+        work=work,
+    ).build(
+        device=device,
+        rounds=rounds,
+        networks=networks if validate_it else 0,
+        force=force,
+        as_json=as_json,
+    )
+
+
+@app.command(
+    "validate",
+    epilog="Example: ofa-pose latency validate --table mylaptop-onnxruntime",
+)
+def validate(
+    table: Annotated[
+        str, typer.Option("--table", metavar="NAME|FILE", help="A table of this machine.")
+    ],
+    space: Annotated[
+        list[str] | None,
+        typer.Option("--space", metavar="NAME|FILE", help="Default: those that it covers."),
+    ] = None,
+    skeleton: SkeletonOption = None,
+    networks: NetworksOption = 50,
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            "--work",
+            metavar="FOLDER",
+            help="Keep the measurement there, and go on with what it holds of it.",
+        ),
+    ] = None,
+    seed: SeedOption = 2,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure random networks that the table was not made from, and compare.
+
+    Beside it stand the plain sum of units measured alone, and the same networks measured twice:
+    no prediction can be better than that.
+    """
+    from ofa_pose.cli._latency_measuring import validate_table
+
+    validate_table(
+        table,
+        [load_space(one) for one in space or ()],
+        skeleton=skeleton,
+        networks=networks,
+        work=work,
+        seed=seed,
+        as_json=as_json,
+    )
+
+
+@app.command(
+    "bundle",
+    epilog="Example: ofa-pose latency bundle --space litepose-xs --runtime ncnn --out bundle",
+)
+def bundle(
+    space: SpacesOption,
+    runtime: RuntimeOption,
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="A new folder.")],
+    skeleton: SkeletonOption = None,
+    rounds: RoundsOption = 3,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a folder that measures another device with Python, numpy and the runtime alone."""
+    from ofa_pose.cli._latency_measuring import make_bundle
+
+    make_bundle(
+        [load_space(one) for one in space],
+        runtime,
+        out,
+        skeleton=skeleton,
+        rounds=rounds,
+        as_json=as_json,
+    )
+
+
+@app.command("import", epilog="Example: ofa-pose latency import bundle/results.csv --name rpi4")
+def import_(
+    results: Annotated[
+        Path, typer.Argument(metavar="RESULTS.csv", help="What a bundle's measure.py wrote.")
+    ],
+    name: Annotated[str, typer.Option("--name", help="Of the device; the runtime is added.")],
+    device: DescribeOption = None,
+    space: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--space", metavar="NAME|FILE", help="A measured space whose name is not enough."
+        ),
+    ] = None,
+    out: TableFolderOption = OWN_TABLES,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a table of the same name.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a table of what a bundle has measured."""
+    from ofa_pose.cli._latency_measuring import import_table
+
+    import_table(
+        results,
+        name=name,
+        device=device,
+        spaces=[load_space(one) for one in space or ()],
+        out=out,
+        force=force,
+        as_json=as_json,
+    )

@@ -33,14 +33,6 @@ class RuntimeSection(_Section):
     version: Text
 
 
-class CoveredSpace(_Section):
-    """A space all of whose units were measured; `hash` is `SearchSpace.hash`."""
-
-    name: Text
-    hash: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-    skeleton: Text
-
-
 class KindModel(_Section):
     """What a unit of one kind adds to a network: `scale` · its median + `each_ms`."""
 
@@ -91,6 +83,18 @@ class ValidationSection(ErrorFigures):
     networks: Whole
     plain_sum: ErrorFigures | None = None
     noise_floor: ErrorFigures | None = None
+
+
+class CoveredSpace(_Section):
+    """A space all of whose units were measured; `hash` is `SearchSpace.hash`.
+
+    `validation` is on its networks alone, where a table covers several spaces.
+    """
+
+    name: Text
+    hash: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    skeleton: Text
+    validation: ValidationSection | None = None
 
 
 class AdaptedSection(_Section):

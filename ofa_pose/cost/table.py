@@ -131,7 +131,7 @@ class CostTable:
     @property
     def specs_of_all(self) -> tuple[UnitSpec, ...]:
         """The distinct units of all the space's networks."""
-        return tuple(dict.fromkeys(spec for place in self._places for spec in place.specs if spec))
+        return tuple(dict.fromkeys(spec for place in self.places for spec in place.specs if spec))
 
     def total(self, value: Callable[[UnitSpec], float], *, start: float = 0.0) -> np.ndarray:
         """Sum a value of every unit over each arch's network.
@@ -145,7 +145,7 @@ class CostTable:
         """
         known = {spec: value(spec) for spec in self.specs_of_all}
         grid = np.full(self.space.gene_counts, start, dtype=np.float64)
-        for place in self._places:
+        for place in self.places:
             values = [known[spec] if spec else 0.0 for spec in place.specs]
             grid += np.array(values, dtype=np.float64).reshape(place.shape)
         return grid.reshape(-1)
@@ -165,7 +165,7 @@ class CostTable:
         """(summed costs, archs): what `_SUMMED` names."""
         rows = len(_SUMMED)
         grid = np.zeros((rows, *self.space.gene_counts), dtype=np.int64)
-        for place in self._places:
+        for place in self.places:
             grid += place.grid[:rows]
         return grid.reshape(rows, -1)
 
@@ -173,10 +173,10 @@ class CostTable:
     def _peak_memory(self) -> np.ndarray:
         """(archs,): the scan of `count`, on arrays; bytes."""
         network = plan(self.space, self.space.largest, **self.options)
-        if any(None in place.specs for place in self._places):
+        if any(None in place.specs for place in self.places):
             archs = (plan(self.space, arch, **self.options) for arch in self.space)
             return np.array([count_plan(network).peak_memory for network in archs], dtype=np.int64)
-        places = {place.name: place for place in self._places}
+        places = {place.name: place for place in self.places}
         end = len(network.units)
         last_use = {name: i for i, unit in enumerate(network.units) for name in unit.inputs}
         last_use.update(dict.fromkeys(network.outputs, end))
@@ -191,18 +191,18 @@ class CostTable:
         return peak.reshape(-1)
 
     @cached_property
-    def _places(self) -> list[_Place]:
+    def places(self) -> list[Place]:
         """The units' places in the order of execution."""
         depends = self._dependencies()
         sharing: dict[tuple[int, ...], list[str]] = {}
         for name, choices in depends.items():
             sharing.setdefault(tuple(sorted(choices)), []).append(name)
-        found: dict[str, _Place] = {}
+        found: dict[str, Place] = {}
         for positions, names in sharing.items():
             networks = self._networks(positions)
             for name in names:
                 specs = tuple(network.get(name) for network in networks)
-                found[name] = _Place(self.space, name, positions=positions, specs=specs)
+                found[name] = Place(self.space, name, positions=positions, specs=specs)
         places = [found[name] for name in depends]
         self._check(places)
         return places
@@ -242,7 +242,7 @@ class CostTable:
                             depends.setdefault(name, set()).add(position)
         return depends
 
-    def _check(self, places: Sequence[_Place]) -> None:
+    def _check(self, places: Sequence[Place]) -> None:
         """Compare with the plans of a random few archs, so that a wrong split is seen."""
         rng = np.random.default_rng(1)
         for index in rng.integers(len(self.space), size=_CHECKS):
@@ -256,7 +256,7 @@ class CostTable:
                 )
 
 
-class _Place:
+class Place:
     """One unit of the network over all archs.
 
     Args:

@@ -1,0 +1,16 @@
+"""Latency tables of one's own device: measured, validated, carried there and back."""
+
+from ofa_pose.latency.build import Effort, build_table
+from ofa_pose.latency.bundle import import_results, write_bundle
+from ofa_pose.latency.runtimes import RUNTIMES
+from ofa_pose.latency.validate import Validation, validate
+
+__all__ = [
+    "RUNTIMES",
+    "Effort",
+    "Validation",
+    "build_table",
+    "import_results",
+    "validate",
+    "write_bundle",
+]

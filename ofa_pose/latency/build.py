@@ -1,0 +1,215 @@
+"""Building a table on this machine: a kit is written, measured, made a table and validated."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ofa_pose.cost import CostTable, LatencyTable, count_plan
+from ofa_pose.errors import LatencyError, RunFolderError
+from ofa_pose.latency.kit import (
+    Entry,
+    alone_entries,
+    cover_entries,
+    random_archs,
+    shuffled,
+    whole_entries,
+    write_kit,
+)
+from ofa_pose.latency.measure import KIT, MODELS, RESULTS, Kit, MeasureError, measure
+from ofa_pose.latency.results import Results, read_results
+from ofa_pose.latency.runtimes import Runtime, get_runtime
+from ofa_pose.latency.tables import table_of
+from ofa_pose.space import Arch
+
+FIT_NETWORKS = 24
+"""Whole networks that the scales are fitted to."""
+
+_FIT_SEED = 1
+_REFERENCE_RANK = 6  # the reference is the network that a sixth of them are smaller than
+_ORDER_SEED = 0
+
+Progress = Callable[[str, int, int], None]
+"""Told (what is being done, done, all)."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured.
+
+    Attributes:
+        rounds: passes over all networks.
+        runs: of a network in a round, at least.
+        fit: whole networks of each space to fit the model to.
+    """
+
+    rounds: int = 3
+    runs: int = 4
+    fit: int = FIT_NETWORKS
+
+
+def build_entries(
+    all_costs: Sequence[CostTable], runtime: Runtime, *, effort: Effort
+) -> list[Entry]:
+    """The networks that a table is made from, in the order they are measured in."""
+    entries: list[Entry] = []
+    if runtime.in_place:
+        for costs in all_costs:
+            entries += cover_entries(costs, rounds=effort.rounds)
+    else:
+        specs = dict.fromkeys(spec for costs in all_costs for spec in costs.specs_of_all)
+        entries += alone_entries(specs, rounds=effort.rounds)
+    for costs in all_costs:
+        archs = fit_archs(costs, effort.fit)
+        entries += whole_entries(costs, archs, role="fit", rounds=effort.rounds)
+    return shuffled(entries, seed=_ORDER_SEED)
+
+
+def fit_archs(costs: CostTable, count: int = FIT_NETWORKS) -> list[Arch]:
+    """The archs whose whole networks every build measures."""
+    return random_archs(costs.space, count, seed=_FIT_SEED)
+
+
+def make_kit(
+    folder: Path,
+    entries: Sequence[Entry],
+    all_costs: Sequence[CostTable],
+    runtime: Runtime,
+    *,
+    effort: Effort,
+    progress: Progress | None = None,
+) -> None:
+    """Write a kit of these networks into `folder`."""
+    runtime.require(running=False)
+    export = runtime.exporter()
+    prepare = getattr(export, "prepare", None)
+    if prepare is not None:
+        prepare([unit.spec for entry in entries for unit in entry.plan.units])
+    write_kit(
+        folder,
+        entries,
+        runtime=runtime.name,
+        export=export,
+        spaces=[describe(costs) for costs in all_costs],
+        reference=_reference(entries),
+        runs=effort.runs,
+        progress=_part(progress, "exporting"),
+    )
+
+
+def _reference(entries: Sequence[Entry]) -> str:
+    """A network that is small, so that it costs little to run, but not the smallest."""
+    whole = [entry for entry in entries if entry.task.role in {"fit", "check"}] or list(entries)
+    whole.sort(key=lambda entry: (count_plan(entry.plan).macs["exact"], entry.task.name))
+    return whole[len(whole) // _REFERENCE_RANK].task.name
+
+
+def describe(costs: CostTable) -> dict[str, str]:
+    """The space as kits and tables tell it: name, hash, skeleton."""
+    skeleton = costs.options.get("skeleton", costs.space.skeleton)
+    return {
+        "name": costs.space.name,
+        "hash": costs.space.hash,
+        "skeleton": getattr(skeleton, "name", skeleton),
+    }
+
+
+def run_kit(
+    folder: Path, runtime: Runtime, *, threads: int, progress: Progress | None = None
+) -> Results:
+    """Measure a kit on this machine, or go on with it, and return the results.
+
+    Raises:
+        LatencyError: the results are of another kit or machine, or the runtime fails.
+    """
+    try:
+        measure(
+            Kit.load(folder),
+            folder / RESULTS,
+            threads=threads,
+            prepare=runtime.prepare(),
+            progress=_part(progress, "measuring"),
+        )
+    except MeasureError as error:
+        raise LatencyError(str(error)) from None
+    return read_results(folder / RESULTS)
+
+
+def build_table(
+    all_costs: Sequence[CostTable],
+    *,
+    runtime: str,
+    name: str,
+    work: Path,
+    threads: int = 1,
+    device: str | None = None,
+    effort: Effort | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> LatencyTable:
+    """Measure the units of some spaces on this machine; goes on where it was killed.
+
+    Args:
+        all_costs: of the spaces.
+        runtime: which one.
+        name: of this device.
+        work: the run's folder, with the kit and what was measured so far.
+        threads: that the runtime uses.
+        device: the device in words.
+        effort: how much is measured.
+        force: delete what an earlier run left in the folder.
+        progress: told of every step.
+
+    Raises:
+        MissingExtraError: the runtime is not installed.
+        RunFolderError: the folder holds the measurement of something else.
+        LatencyError: the runtime fails.
+    """
+    effort = effort or Effort()
+    chosen = get_runtime(runtime)
+    chosen.require(running=True)
+    wanted = {
+        "runtime": runtime,
+        "spaces": [describe(costs) for costs in all_costs],
+        "threads": threads,
+        **vars(effort),
+    }
+    if not _taken_up(work, wanted, force=force):
+        entries = build_entries(all_costs, chosen, effort=effort)
+        make_kit(work, entries, all_costs, chosen, effort=effort, progress=progress)
+    results = run_kit(work, chosen, threads=threads, progress=progress)
+    return table_of(results, all_costs, name=name, device=device)
+
+
+def _taken_up(work: Path, wanted: dict[str, Any], *, force: bool) -> bool:
+    """Whether the folder holds a kit of this very run to go on with; makes it if it is new."""
+    note = work / "run.json"
+    if force and note.is_file():
+        for name in (KIT, MODELS, RESULTS, "run.json"):
+            (work / name).unlink(missing_ok=True)
+        shutil.rmtree(work / "validation", ignore_errors=True)
+    if note.is_file():
+        found = json.loads(note.read_text())
+        different = [f"{key} {found.get(key)}, not {value}" for key, value in wanted.items()
+                     if found.get(key) != value]  # fmt: skip
+        if different:
+            raise RunFolderError(
+                f"{work} holds another measurement ({'; '.join(different)}); "
+                "give another --work, or --force to delete it"
+            )
+    elif work.is_dir() and any(work.iterdir()):
+        raise RunFolderError(f"{work} is not empty and no measurement; give another --work")
+    else:
+        work.mkdir(parents=True, exist_ok=True)
+        note.write_text(json.dumps(wanted, indent=1) + "\n")
+    return (work / KIT).is_file() and (work / MODELS).is_file()
+
+
+def _part(progress: Progress | None, title: str) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(title, done, total)

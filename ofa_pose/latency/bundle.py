@@ -1,0 +1,135 @@
+"""The device in the drawer: a folder that measures itself there, and the table made of it here."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from ofa_pose.catalog import load_space
+from ofa_pose.cost import CostTable, LatencyTable
+from ofa_pose.errors import LatencyError, RunFolderError, UsageError
+from ofa_pose.files import atomic_write
+from ofa_pose.latency import measure
+from ofa_pose.latency.build import Effort, Progress, build_entries, make_kit
+from ofa_pose.latency.results import read_results
+from ofa_pose.latency.runtimes import RUNTIMES, get_runtime
+from ofa_pose.latency.tables import table_of
+from ofa_pose.skeleton import load_skeleton
+from ofa_pose.space import SearchSpace
+
+_README = """\
+# Measure this device
+
+This folder holds networks of the search space {space} and a program that times them with
+{runtime}. It needs Python 3.10 or newer, numpy and {package}, and no network once they are there.
+
+1. Copy the folder to the device, for example `scp -r {folder} pi@raspberrypi:`.
+2. On the device:
+
+       cd {folder}
+       python3 -m venv env
+       env/bin/pip install numpy {package}
+       env/bin/python measure.py
+
+   On a Raspberry Pi use a 64-bit system and Python from `apt install python3-venv`. Close what
+   else is running, give it a fan or let it cool: a processor that gets hot slows down half-way.
+   `sudo cpupower frequency-set -g performance` (package linux-cpupower) keeps its clock steady.
+   `--threads 4` measures four threads; each number of threads is a table of its own.
+
+3. It may be stopped with Ctrl-C, or lose power, at any time: start it again and it goes on.
+   {steps:,} steps are to be done. A desktop needs minutes; a Raspberry Pi 4 about ten times that.
+4. Copy `results.csv` back, and there:
+
+       ofa-pose latency import results.csv --name rpi4 --describe "Raspberry Pi 4B, 4 GB"
+
+   Then `--budget 30ms@rpi4-{runtime}` works in every search over {space}.
+
+The file is of one machine: measure.py does not go on with a file of another device, another
+version of {package} or another number of threads, and such files are never joined.
+
+What is measured: {networks} small networks that hold all {units:,} units of the space between
+them, unit by unit in the place where each stands, and {fit} whole networks that the sum of the
+units is adjusted to. The weights are a pattern, not learnt ones: they take as long.
+"""
+
+
+def write_bundle(
+    folder: Path,
+    all_costs: Sequence[CostTable],
+    *,
+    runtime: str,
+    effort: Effort | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write a folder that measures a device without torch and without this package.
+
+    Args:
+        folder: new or empty.
+        all_costs: of the spaces.
+        runtime: one that can be taken along.
+        effort: how much is measured.
+        progress: told of every exported network.
+
+    Raises:
+        UsageError: the runtime cannot be taken along.
+        RunFolderError: the folder is not empty.
+        MissingExtraError: what exports the networks is not installed.
+    """
+    chosen = get_runtime(runtime)
+    if not chosen.bundled:
+        known = ", ".join(name for name, one in RUNTIMES.items() if one.bundled)
+        raise UsageError(f"no bundle for {runtime}: it is for {known}; use `latency build` there")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunFolderError(f"{folder} exists and is not empty; give another --out")
+    effort = effort or Effort()
+    entries = build_entries(all_costs, chosen, effort=effort)
+    make_kit(folder, entries, all_costs, chosen, effort=effort, progress=progress)
+    shutil.copyfile(measure.__file__, folder / "measure.py")
+    fit = sum(entry.task.role == "fit" for entry in entries)
+    text = _README.format(
+        space=" and ".join(costs.space.name for costs in all_costs),
+        runtime=runtime,
+        package=measure.package_of(runtime),
+        folder=folder.name,
+        steps=sum(entry.task.rounds for entry in entries),
+        networks=len(entries) - fit,
+        units=len({spec for costs in all_costs for spec in costs.specs_of_all}),
+        fit=fit,
+    )
+    atomic_write(folder / "README.md", text)
+
+
+def import_results(
+    path: Path,
+    *,
+    name: str,
+    device: str | None = None,
+    spaces: Sequence[SearchSpace] = (),
+) -> LatencyTable:
+    """Make a table of what a bundle measured.
+
+    Args:
+        path: the results.csv.
+        name: of the device.
+        device: it in words; default: what it told of itself.
+        spaces: measured ones that cannot be loaded by their names.
+
+    Raises:
+        LatencyError: the file is damaged, not finished, from two machines or of another space.
+    """
+    results = read_results(path)
+    all_costs = [_measured_space(about, spaces, path) for about in results.head["spaces"]]
+    return table_of(results, all_costs, name=name, device=device)
+
+
+def _measured_space(about: dict[str, str], given: Sequence[SearchSpace], path: Path) -> CostTable:
+    named = {space.name: space for space in given}
+    space = named.get(about["name"]) or load_space(about["name"])
+    if space.hash != about["hash"]:
+        raise LatencyError(
+            f"{path} is of the space {about['name']!r} with hash {about['hash']}, but here "
+            f"{about['name']!r} has {space.hash}; give the measured one with --space"
+        )
+    same = about["skeleton"] == space.skeleton
+    return CostTable(space, **({} if same else {"skeleton": load_skeleton(about["skeleton"])}))

@@ -1,0 +1,165 @@
+"""The results.csv of a measurement, read and checked."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ofa_pose.cost import UnitLatency
+from ofa_pose.errors import LatencyError
+from ofa_pose.latency.measure import COLUMNS, WHOLE, Machine, MeasureError, read_head
+
+_UNDISTURBED = 0.1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line: what one thing took in one round, in times of the reference network's.
+
+    `reference_ms` is what the reference itself took in that moment.
+    """
+
+    network: str
+    round: int
+    unit: str
+    key: str
+    runs: int
+    median: float
+    min: float
+    iqr: float
+    reference_ms: float
+
+    @property
+    def role(self) -> str:
+        """Why its network was measured: `cover`, `alone`, `fit` or `check`."""
+        return self.network.rpartition("-")[0]
+
+
+@dataclass(frozen=True)
+class Results:
+    """A whole results file.
+
+    Attributes:
+        head: its first line.
+        machine: where it was measured.
+        rows: its lines.
+    """
+
+    head: dict[str, Any]
+    machine: Machine
+    rows: tuple[Row, ...]
+
+    @property
+    def rounds(self) -> int:
+        """How many there were."""
+        return 1 + max((row.round for row in self.rows), default=-1)
+
+    @cached_property
+    def reference_ms(self) -> float:
+        """What the reference network takes while the machine is left alone: its lowest tenth."""
+        times = [row.reference_ms for row in self.rows if row.unit == WHOLE]
+        return float(np.quantile(times, _UNDISTURBED)) if times else 1.0
+
+    def units(self) -> list[UnitLatency]:
+        """Every unit's time: where it stands in networks, or alone where nothing else is known.
+
+        A unit's median is that of its rounds and networks' medians.
+        """
+        inside = [row for row in self.rows if row.role == "cover" and row.unit != WHOLE]
+        return self._summed_up(inside or [row for row in self.rows if row.role == "alone"])
+
+    def alone(self) -> list[UnitLatency]:
+        """The times of units that were measured as networks of their own."""
+        return self._summed_up(row for row in self.rows if row.role == "alone")
+
+    def networks(self, role: str, *, rounds: Iterable[int] | None = None) -> dict[str, float]:
+        """Whole networks' times in ms by name: the median of their rounds' medians."""
+        wanted = None if rounds is None else set(rounds)
+        times: dict[str, list[float]] = {}
+        for row in self.rows:
+            if row.role == role and row.unit == WHOLE and (wanted is None or row.round in wanted):
+                times.setdefault(row.key, []).append(self.reference_ms * row.median)
+        return {key: float(np.median(values)) for key, values in times.items()}
+
+    def _summed_up(self, rows: Iterable[Row]) -> list[UnitLatency]:
+        by_key: dict[str, list[Row]] = {}
+        for row in rows:
+            by_key.setdefault(row.key, []).append(row)
+        scale = self.reference_ms
+        return [
+            UnitLatency(
+                key,
+                _rounded(scale * np.median([row.median for row in group])),
+                _rounded(scale * min(row.min for row in group)),
+                _rounded(scale * np.median([row.iqr for row in group])),
+                sum(row.runs for row in group),
+            )
+            for key, group in sorted(by_key.items())
+        ]
+
+
+def _rounded(value: float | np.floating) -> float:
+    return float(f"{value:.6g}")
+
+
+def read_results(path: str | Path) -> Results:
+    """Read a results file.
+
+    Raises:
+        LatencyError: it is missing, cut off or not finished, of another format, from two
+            machines, or holds a time that is not a positive finite number.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text()
+        head = read_head(text, source=path)
+    except OSError as error:
+        raise LatencyError(f"cannot read {path}: {error.strerror or error}") from error
+    except (MeasureError, UnicodeDecodeError) as error:
+        raise LatencyError(f"{path} is not a results file of measure.py: {error}") from None
+    machine = Machine(**head["machine"])
+    rows = []
+    lines = csv.reader(io.StringIO(text, newline=""))
+    next(lines)
+    for cells in lines:
+        where = f"{path}, line {lines.line_num}"
+        if tuple(cells) == COLUMNS:
+            continue
+        if cells and cells[0].startswith("#"):
+            raise _two_machines(where)
+        if len(cells) != len(COLUMNS):
+            raise LatencyError(f"{where}: {len(cells)} cells, expected {len(COLUMNS)}; cut off?")
+        if cells[0] != machine.id:
+            raise _two_machines(where)
+        try:
+            rows.append(_row(cells))
+        except ValueError as error:
+            raise LatencyError(f"{where}: {error}") from None
+    return Results(head, machine, tuple(rows))
+
+
+def _two_machines(where: str) -> LatencyError:
+    return LatencyError(
+        f"{where}: from here on it was measured on another machine than what stands before; "
+        "import every machine's file by itself"
+    )
+
+
+def _row(cells: list[str]) -> Row:
+    _, network, round_, unit, key, runs, *figures = cells
+    median, shortest, spread, reference_ms = map(float, figures)
+    if not (math.isfinite(spread) and spread >= 0):
+        raise ValueError(f"iqr is 0 or more, not {spread!r}")
+    times = {"median": median, "min": shortest, "reference_ms": reference_ms}
+    for name, value in times.items():
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} is a positive number, not {value!r}")
+    return Row(network, int(round_), unit, key, int(runs), median, shortest, spread, reference_ms)

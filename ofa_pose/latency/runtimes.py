@@ -1,0 +1,121 @@
+"""The runtimes that tables can be made for: how a network is handed to each, and what it needs."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ofa_pose.errors import MissingExtraError, UnknownNameError
+from ofa_pose.latency.measure import Prepare
+from ofa_pose.models import NetworkPlan
+
+Export = Callable[[NetworkPlan], bytes]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """One runtime.
+
+    Attributes:
+        name: its name.
+        extra: the extra of the package that brings it; empty for torch.
+        exporting: packages needed to export networks for it.
+        running: packages needed to run them.
+        layout: of activations inside.
+        in_place: whether it can time units inside a network; if not, each is measured alone.
+        bundled: whether networks can be taken to another device without torch.
+        exporter: makes the function that turns a plan into the runtime's file.
+        prepare: makes a runner; None where `measure.py` has it.
+    """
+
+    name: str
+    extra: str
+    exporting: tuple[str, ...]
+    running: tuple[str, ...]
+    layout: str
+    exporter: Callable[[], Export]
+    in_place: bool = True
+    bundled: bool = True
+    prepare: Callable[[], Prepare | None] = lambda: None
+
+    def require(self, *, running: bool) -> None:
+        """Check that its packages are installed.
+
+        Args:
+            running: also those that run networks.
+
+        Raises:
+            MissingExtraError: one is not.
+        """
+        needed = (*self.exporting, *(self.running if running else ()))
+        missing = [name for name in needed if importlib.util.find_spec(name) is None]
+        if missing:
+            raise MissingExtraError(
+                f"the runtime {self.name} needs {', '.join(missing)}, which come with an extra; "
+                f"install it: pip install 'ofa-pose[{self.extra}]'"
+            )
+
+
+def get_runtime(name: str) -> Runtime:
+    """Return a runtime by name.
+
+    Raises:
+        UnknownNameError: there is none of this name.
+    """
+    if name not in RUNTIMES:
+        raise UnknownNameError("runtime", name, RUNTIMES, list_all=True)
+    return RUNTIMES[name]
+
+
+def _onnx() -> Export:
+    from ofa_pose.latency.to_onnx import network_to_onnx
+
+    return network_to_onnx
+
+
+def _ncnn() -> Export:
+    from ofa_pose.latency.to_ncnn import NcnnExporter
+
+    return NcnnExporter()
+
+
+def _litert() -> Export:
+    from ofa_pose.latency.to_litert import LiteRtExporter
+
+    return LiteRtExporter()
+
+
+def _torch() -> Export:
+    from ofa_pose.latency.with_torch import to_torch
+
+    return to_torch
+
+
+def _torch_runner() -> Prepare:
+    from ofa_pose.latency.with_torch import TorchRunner
+
+    return TorchRunner
+
+
+RUNTIMES = {
+    runtime.name: runtime
+    for runtime in (
+        Runtime(
+            "torch", "", ("torch",), (), "NHWC", _torch, bundled=False, prepare=_torch_runner
+        ),
+        Runtime(
+            "onnxruntime", "onnx", ("onnx", "onnxscript"), ("onnxruntime",), "NCHWc", _onnx
+        ),
+        Runtime("ncnn", "ncnn", ("pnnx",), ("ncnn",), "NCHWc", _ncnn),
+        Runtime(
+            "openvino", "openvino", ("onnx", "onnxscript"), ("openvino",), "NHWC", _onnx,
+            bundled=False,
+        ),
+        Runtime(
+            "litert", "litert", ("litert_torch", "ai_edge_litert"), (), "NHWC", _litert,
+            in_place=False,
+        ),
+    )
+}  # fmt: skip
+"""By name."""

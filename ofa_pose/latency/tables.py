@@ -1,0 +1,77 @@
+"""From the results of a measurement to a latency table."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+
+from ofa_pose.cost import CostTable, LatencyTable, TableInfo
+from ofa_pose.cost.latency_schema import CoveredSpace, RuntimeSection
+from ofa_pose.errors import LatencyError, listing
+from ofa_pose.latency.fit import fit_model
+from ofa_pose.latency.kit import plan_of
+from ofa_pose.latency.results import Results
+from ofa_pose.latency.runtimes import get_runtime
+from ofa_pose.space import Arch
+
+_IN_PLACE = (
+    "every unit timed where it stands inside networks that hold all units between them, the "
+    "median of {rounds} interleaved rounds of at least {runs} runs; a scale for each kind of unit "
+    "fitted to {fit} whole networks"
+)
+_ALONE = (
+    "every unit timed alone in the layout it has inside a network, the median of {rounds} "
+    "interleaved rounds of at least {runs} runs; a scale for each kind of unit and an intercept "
+    "fitted to {fit} whole networks"
+)
+
+
+def arch_of_name(all_costs: Iterable[CostTable], name: str) -> tuple[CostTable, Arch]:
+    """Return the network that a kit calls `<space>/<arch>`."""
+    space_name, _, key = name.rpartition("/")
+    costs = next(costs for costs in all_costs if costs.space.name == space_name)
+    names = (choice.name for choice in costs.space.choices)
+    return costs, costs.space.arch(dict(zip(names, map(int, key.split("-")), strict=True)))
+
+
+def table_of(
+    results: Results, all_costs: Sequence[CostTable], *, name: str, device: str | None = None
+) -> LatencyTable:
+    """Make the table `<name>-<runtime>` of a finished measurement.
+
+    Args:
+        results: of a kit for these spaces.
+        all_costs: of the spaces.
+        name: of the device.
+        device: the device in words; default: what it told of itself.
+
+    Raises:
+        LatencyError: the measurement is not finished.
+    """
+    head, machine = results.head, results.machine
+    rows = results.units()
+    times = {row.key: row.median_ms for row in rows}
+    needed = dict.fromkeys(spec.key for costs in all_costs for spec in costs.specs_of_all)
+    missing = [key for key in needed if key not in times]
+    whole = results.networks("fit")
+    if missing:
+        raise LatencyError(
+            f"the measurement is not finished: {len(missing):,} of {len(needed):,} units are "
+            f"missing, such as {listing(missing, 3)}; start measure.py again and it goes on"
+        )
+    plans = [plan_of(*arch_of_name(all_costs, network)) for network in whole]
+    runtime = get_runtime(machine.runtime)
+    text = _IN_PLACE if runtime.in_place else _ALONE
+    info = TableInfo(
+        name=f"{name}-{machine.runtime}",
+        device=device or machine.device,
+        processor=machine.processor,
+        runtime=RuntimeSection(name=machine.runtime, version=machine.version),
+        threads=machine.threads,
+        layout=runtime.layout,
+        date=datetime.date.fromisoformat(head["date"]),
+        method=text.format(rounds=results.rounds, runs=head["runs"], fit=len(whole)),
+        spaces=tuple(CoveredSpace(**space) for space in head["spaces"]),
+        model=fit_model(times, plans, list(whole.values())),
+    )
+    return LatencyTable.of(info, rows)

@@ -1,0 +1,163 @@
+"""How far a table is from whole networks that it was not made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from ofa_pose.cost import CostTable, LatencyTable
+from ofa_pose.cost.latency_errors import error_figures
+from ofa_pose.cost.latency_schema import ErrorFigures, ValidationSection
+from ofa_pose.errors import LatencyError
+from ofa_pose.latency.build import Effort, Progress, fit_archs, make_kit, run_kit
+from ofa_pose.latency.cover import covering_archs
+from ofa_pose.latency.kit import (
+    alone_entries,
+    name_of,
+    plan_of,
+    random_archs,
+    shuffled,
+    whole_entries,
+)
+from ofa_pose.latency.measure import KIT, this_machine
+from ofa_pose.latency.runtimes import Runtime, get_runtime
+from ofa_pose.space import Arch
+
+NETWORKS = 50
+SEED = 2
+_ROUNDS = 4  # even, as the noise floor compares one half with the other
+_ROUNDS_ALONE = 2
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Networks' times, measured and predicted, in ms.
+
+    Attributes:
+        spaces: names of the networks' spaces `(networks,)`.
+        measured: the median of all rounds, of each.
+        predicted: by the table.
+        plain: the sum of units measured alone.
+        first: the median of the rounds 0, 2, 4, …
+        second: the median of the rounds 1, 3, 5, …: the same networks measured again.
+    """
+
+    spaces: np.ndarray
+    measured: np.ndarray
+    predicted: np.ndarray
+    plain: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+
+    def of(self, space: str) -> Validation:
+        """The networks of one space."""
+        mine = self.spaces == space
+        return Validation(*(getattr(self, field.name)[mine] for field in fields(self)))
+
+    def section(self) -> ValidationSection:
+        """What the table's YAML says of it."""
+        return ValidationSection(
+            networks=len(self.measured),
+            plain_sum=_rounded(self.plain, self.measured),
+            noise_floor=_rounded(self.second, self.first),
+            **dict(_rounded(self.predicted, self.measured)),
+        )
+
+    def scaled_plain_sum(self) -> ErrorFigures:
+        """The plain sum after the one factor that suits these networks best."""
+        return _rounded(self.plain * np.median(self.measured / self.plain), self.measured)
+
+
+def _rounded(predicted: np.ndarray, measured: np.ndarray) -> ErrorFigures:
+    figures = error_figures(predicted.tolist(), measured.tolist())
+    digits = {name: value if value is None else round(value, 4) for name, value in figures}
+    return ErrorFigures(**digits)
+
+
+def held_out_archs(costs: CostTable, *, count: int, seed: int) -> list[Arch]:
+    """Random archs that no build measures, neither whole nor without repeats."""
+    used = {*fit_archs(costs), *covering_archs(costs)}
+    archs = random_archs(costs.space, count + len(used), seed=seed)
+    return [arch for arch in archs if arch not in used][:count]
+
+
+def validate(
+    table: LatencyTable,
+    all_costs: Sequence[CostTable],
+    *,
+    work: Path,
+    networks: int = NETWORKS,
+    seed: int = SEED,
+    progress: Progress | None = None,
+) -> Validation:
+    """Measure random held-out networks, and their units alone, in interleaved rounds.
+
+    Args:
+        table: of this machine.
+        all_costs: of the spaces.
+        work: folder of the measurement; what it holds of the same is not measured again.
+        networks: how many of each space.
+        seed: of their choice.
+        progress: told of every step.
+
+    Raises:
+        LatencyError: the table is of another machine or runtime, or misses units.
+        MissingExtraError: the runtime is not installed.
+    """
+    runtime, threads = _runtime_here(table)
+    chosen = [
+        (costs, arch)
+        for costs in all_costs
+        for arch in held_out_archs(costs, count=networks, seed=seed)
+    ]
+    plans = {name_of(*one): plan_of(*one) for one in chosen}
+    if not (work / KIT).is_file():
+        specs = dict.fromkeys(unit.spec for network in plans.values() for unit in network.units)
+        entries = alone_entries(specs, rounds=_ROUNDS_ALONE)
+        for costs, arch in chosen:
+            entries += whole_entries(costs, [arch], role="check", rounds=_ROUNDS)
+        make_kit(
+            work, shuffled(entries, seed=seed), all_costs, runtime,
+            effort=Effort(), progress=progress,
+        )  # fmt: skip
+    results = run_kit(work, runtime, threads=threads, progress=progress)
+    measured = results.networks("check")
+    if measured.keys() != plans.keys():
+        raise LatencyError(f"{work} holds the measurement of other networks; give another --work")
+    alone = {row.key: row.median_ms for row in results.alone()}
+
+    def times(rounds: range) -> np.ndarray:
+        found = results.networks("check", rounds=rounds)
+        return np.array([found[name] for name in plans])
+
+    return Validation(
+        np.array([costs.space.name for costs, _ in chosen]),
+        np.array([measured[name] for name in plans]),
+        np.array([table.predict(costs.space, arch, **costs.options) for costs, arch in chosen]),
+        np.array([sum(alone[unit.spec.key] for unit in plan.units) for plan in plans.values()]),
+        times(range(0, _ROUNDS, 2)),
+        times(range(1, _ROUNDS, 2)),
+    )
+
+
+def _runtime_here(table: LatencyTable) -> tuple[Runtime, int]:
+    """The table's runtime and threads.
+
+    Raises:
+        LatencyError: the table was not measured on this machine with what is installed.
+    """
+    info = table.info
+    if info.adapted is not None or info.threads is None:
+        raise LatencyError(f"{table.name} was adapted, not measured; there is nothing to repeat")
+    runtime = get_runtime(info.runtime.name)
+    runtime.require(running=True)
+    machine = this_machine(runtime.name, threads=info.threads)
+    if (machine.processor, machine.version) != (info.processor, info.runtime.version):
+        raise LatencyError(
+            f"{table.name} was measured on {info.processor} with {runtime.name} "
+            f"{info.runtime.version}; this is {machine.processor} with {machine.version}"
+        )
+    return runtime, info.threads

@@ -1,0 +1,117 @@
+"""`latency build`, `bundle` and `import` as a user meets them, on the smallest space."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from ofa_pose.cost import LatencyTable
+
+BUILD = ("latency", "build", "--space", "toy", "--runtime", "torch", "--name", "here")
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OFA_POSE_PATH", raising=False)
+
+
+@pytest.fixture
+def built(command) -> dict:
+    outcome = command(*BUILD, "--rounds", "1", "--no-validate", "--json")
+    assert outcome.code == 0, outcome.err
+    return json.loads(outcome.out)
+
+
+def test_a_built_table_is_found_by_its_name(command, built):
+    assert built["name"] == "here-torch"
+    table = LatencyTable.load("here-torch")
+    assert table.info.spaces[0].name == "toy"
+    assert table.info.threads == 1
+    outcome = command(
+        "latency", "predict", "--table", "here-torch", "--space", "toy", "--arch", "largest"
+    )
+    assert outcome.code == 0, outcome.err
+
+
+def test_building_again_measures_nothing(command, built):
+    before = Path("runs/latency-here-torch/results.csv").read_bytes()
+    assert command(*BUILD, "--rounds", "1", "--no-validate").code == 0
+    assert Path("runs/latency-here-torch/results.csv").read_bytes() == before
+
+
+def test_other_options_do_not_go_on(command, built):
+    outcome = command(*BUILD, "--rounds", "2", "--no-validate")
+    assert outcome.code == 2
+    assert "holds another measurement (rounds 1, not 2)" in outcome.err
+    assert outcome.err.count("\n") <= 2
+
+
+def test_validation_is_printed_and_kept(command):
+    outcome = command(*BUILD, "--rounds", "1", "--networks", "4")
+    assert outcome.code == 0, outcome.err
+    for line in ("table here-torch", "plain sum of units", "measured twice"):
+        assert line in outcome.out
+    info = LatencyTable.load("here-torch").info
+    assert info.validation is not None
+    assert info.validation.networks == 4
+    assert info.validation.plain_sum is not None
+    assert info.validation.noise_floor is not None
+
+
+def test_a_table_of_another_machine_keeps_its_name(command, built):
+    path = Path("predictors/latency/here-torch.yaml")
+    lines = path.read_text().splitlines()
+    path.write_text(
+        "\n".join("processor: Z80" if line.startswith("processor:") else line for line in lines)
+    )
+    outcome = command(*BUILD, "--rounds", "1", "--no-validate")
+    assert outcome.code == 2
+    assert "Z80" in outcome.err
+    outcome = command("latency", "validate", "--table", "here-torch")
+    assert outcome.code == 1
+    assert "was measured on Z80" in outcome.err
+
+
+def test_an_unknown_runtime_names_the_known(command):
+    outcome = command("latency", "build", "--space", "toy", "--runtime", "tvm", "--name", "x")
+    assert outcome.code == 2
+    assert "unknown runtime 'tvm'" in outcome.err
+    for name in ("torch", "onnxruntime", "ncnn", "openvino", "litert"):
+        assert name in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("runtime", "extra"),
+    [("onnxruntime", "onnx"), ("ncnn", "ncnn"), ("openvino", "openvino"), ("litert", "litert")],
+)
+def test_a_missing_runtime_names_its_extra(command, monkeypatch, runtime, extra):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, package=None: None)
+    outcome = command("latency", "build", "--space", "toy", "--runtime", runtime, "--name", "x")
+    assert outcome.code == 2
+    assert f"pip install 'ofa-pose[{extra}]'" in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_no_bundle_for_torch(command):
+    outcome = command("latency", "bundle", "--space", "toy", "--runtime", "torch", "--out", "b")
+    assert outcome.code == 2
+    assert "onnxruntime, ncnn, litert" in outcome.err
+
+
+def test_import_makes_the_table_that_build_makes(command, built):
+    table = Path("predictors/latency/here-torch.csv").read_bytes()
+    results = "runs/latency-here-torch/results.csv"
+    outcome = command("latency", "import", results, "--name", "there", "--describe", "a board")
+    assert outcome.code == 0, outcome.err
+    assert Path("predictors/latency/there-torch.csv").read_bytes() == table
+    assert LatencyTable.load("there-torch").info.device == "a board"
+
+
+def test_unfinished_results_are_told(command, built):
+    results = Path("runs/latency-here-torch/results.csv")
+    results.write_text("".join(results.read_text().splitlines(keepends=True)[:30]))
+    outcome = command("latency", "import", results, "--name", "there")
+    assert outcome.code == 1
+    assert "not finished" in outcome.err

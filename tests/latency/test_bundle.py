@@ -1,0 +1,62 @@
+"""A bundle runs where there is neither torch nor this package, and its results make the table."""
+
+import subprocess
+import venv
+from pathlib import Path
+
+import pytest
+
+from ofa_pose.errors import RunFolderError
+from ofa_pose.latency import Effort, import_results, write_bundle
+
+
+def test_a_bundle_holds_what_it_needs(toy, tmp_path):
+    write_bundle(tmp_path / "b", [toy], runtime="onnxruntime", effort=Effort(rounds=1, fit=2))
+    files = {path.name for path in (tmp_path / "b").iterdir()}
+    assert files == {"kit.json", "models.zip", "measure.py", "README.md"}
+    text = (tmp_path / "b" / "README.md").read_text()
+    assert "pip install numpy onnxruntime" in text
+    assert f"all {len(toy.specs_of_all)} units" in text
+    with pytest.raises(RunFolderError, match="not empty"):
+        write_bundle(tmp_path / "b", [toy], runtime="onnxruntime")
+
+
+def test_measure_imports_nothing_of_this_package():
+    source = Path(write_bundle.__code__.co_filename).with_name("measure.py").read_text()
+    assert "import torch" not in source
+    assert "from ofa_pose" not in source
+    assert "import ofa_pose" not in source
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", ["onnxruntime", "ncnn"])
+def test_it_runs_in_a_bare_environment(toy, tmp_path, runtime):
+    folder = tmp_path / "bundle"
+    write_bundle(folder, [toy], runtime=runtime, effort=Effort(rounds=1, fit=4))
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env" / "bin" / "python"
+    installed = subprocess.run(
+        [python, "-m", "pip", "install", "-q", "numpy", runtime], capture_output=True, text=True
+    )
+    if installed.returncode:
+        pytest.skip(f"pip cannot install {runtime} here")
+    bare = subprocess.run([python, "-c", "import torch"], capture_output=True)
+    assert bare.returncode != 0
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(python), "measure.py", *arguments], cwd=folder, capture_output=True, text=True
+        )
+
+    first = run()
+    assert first.returncode == 0, first.stderr
+    before = (folder / "results.csv").read_bytes()
+    assert run().returncode == 0
+    assert (folder / "results.csv").read_bytes() == before
+    refused = run("--threads", "2")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("measure.py: error: ")
+    assert "never mixed" in refused.stderr
+    table = import_results(folder / "results.csv", name="board")
+    assert table.name == f"board-{runtime}"
+    assert table.predict(toy.space, toy.space.largest) > 0

@@ -1,0 +1,55 @@
+"""A parameter file joined from units holds the layers that pnnx gives the whole network."""
+
+import collections
+from pathlib import Path
+
+import pytest
+import torch
+
+from ofa_pose.latency import measure as measuring
+from ofa_pose.latency.kit import whole_entries
+from ofa_pose.latency.quiet import quiet
+from ofa_pose.latency.to_ncnn import Layer, NcnnExporter
+from ofa_pose.models import build, plan
+
+pytestmark = pytest.mark.slow
+pytest.importorskip("pnnx")
+
+
+class _Tuple(torch.nn.Module):
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(self.network(image))
+
+
+def test_the_layers_are_those_of_the_whole_network(toy, tmp_path, monkeypatch):
+    import pnnx
+
+    space = toy.space
+    joined = NcnnExporter()(plan(space, space.largest)).decode()
+    monkeypatch.chdir(tmp_path)
+    network = _Tuple(build(space, space.largest)).eval()
+    with quiet():
+        pnnx.export(network, "n.pt", (torch.zeros(1, 3, 48, 48),), fp16=False, check_trace=False)
+    whole = Path("n.ncnn.param").read_text()
+
+    def layers(text: str) -> collections.Counter[tuple[str, str]]:
+        lines = [Layer.parse(line) for line in text.splitlines()[2:]]
+        return collections.Counter((layer.kind, layer.parameters) for layer in lines)
+
+    assert layers(joined) == layers(whole)
+
+
+def test_ncnn_runs_it_unit_by_unit(toy):
+    pytest.importorskip("ncnn")
+    space = toy.space
+    (entry,) = whole_entries(toy, [space.largest], role="cover", rounds=1)
+    runner = measuring.Ncnn(NcnnExporter()(entry.plan), entry.task, 1)
+    for _ in range(5):
+        runner.run()
+    times = runner.unit_times()
+    assert times.shape == (5, len(entry.task.units))
+    assert (times > 0).all()
