@@ -47,7 +47,7 @@ from ofa_pose.train.teacher import Teacher
 RESOLUTION = 128
 BATCH = 16
 AUGMENTATION = {"rotation": 25, "scale": [0.75, 1.1]}
-SUPERNETS = {
+SUPERNETS: dict[str, dict[str, Any]] = {
     "uniform": {"sampler": "uniform"},
     "sandwich": {"sampler": "sandwich"},
     "fair": {"sampler": "fair"},

@@ -154,7 +154,7 @@ class CostTable:
         """Return the exact MACs (n, unit places) int64 of archs (n,), by index; 0 for no unit."""
         genes = self.space.genes_of(indices)
         columns = []
-        for place in self._places:
+        for place in self.places:
             macs = place.grid[_SUMMED.index("macs_exact")]
             spread = [genes[:, i] if count > 1 else 0 for i, count in enumerate(macs.shape)]
             columns.append(np.broadcast_to(macs[tuple(spread)], len(genes)))

@@ -74,7 +74,7 @@ class Validation:
 def _rounded(predicted: np.ndarray, measured: np.ndarray) -> ErrorFigures:
     figures = error_figures(predicted.tolist(), measured.tolist())
     digits = {name: value if value is None else round(value, 4) for name, value in figures}
-    return ErrorFigures(**digits)
+    return ErrorFigures.model_validate(digits)
 
 
 def held_out_archs(costs: CostTable, *, count: int, seed: int) -> list[Arch]:
