@@ -18,8 +18,8 @@ NEARNESS = 1e-5
 It is squared, because in one dimension people and candidates that all lie in a row have the same
 sum of distances however they are paired, and it ends where a pair cannot stand anyway.
 """
-PRECEDENCE = 1e-12
-"""Weight of coming first, which decides what is equal even then."""
+PRECEDENCE = 1e-15
+"""Weight of coming first, which decides what is equal even then, to rounding."""
 
 
 @dataclass(frozen=True)

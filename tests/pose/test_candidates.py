@@ -1,17 +1,23 @@
 """Candidates: exactly the peaks that max-pooling the whole map would give."""
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ofa_pose.pose import candidates as candidates_module
 from ofa_pose.pose.candidates import find_candidates
+from ofa_pose.pose.compiled import kernels
+from ofa_pose.pose.zoom import Zoomed
 
 
 def find(heatmaps: np.ndarray, *, window: int = 5, count: int = 30, threshold: float = 0.1):
-    tags = np.arange(heatmaps.size, dtype=np.float32).reshape(1, *heatmaps.shape)
-    return find_candidates(heatmaps, tags, window=window, count=count, threshold=threshold)
+    tags = np.arange(heatmaps.size, dtype=np.float32).reshape(heatmaps.shape)
+    return find_candidates(
+        Zoomed(heatmaps, 0), [Zoomed(tags, 0)], window=window, count=count, threshold=threshold
+    )
 
 
 def test_one_white_cell_is_the_only_candidate() -> None:
@@ -70,3 +76,57 @@ def test_the_same_peaks_as_max_pooling(seed, shape, window, threshold) -> None:
         index = index[scores > threshold]
         cells = torch.stack([index % shape[2], index // shape[2]], dim=1)
         assert found.cells.tolist() == cells.tolist()
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("window", [3, 5, 7])
+@pytest.mark.parametrize("threshold", [0.0, 0.1, 0.7])
+def test_the_same_peaks_as_max_pooling_the_doubled_map(
+    compiled: bool, window: int, threshold: float, monkeypatch
+) -> None:
+    if compiled and kernels() is None:
+        pytest.skip("needs numba, of the extra [fast]")
+    if not compiled:
+        monkeypatch.setattr(candidates_module, "kernels", lambda: None)
+    rng = np.random.default_rng(window)
+    for _ in range(15):
+        # Noise, of which no real map consists, has the saddles that a bound might forget.
+        shape = (int(rng.integers(1, 4)), *rng.integers(2, 16, 2).tolist())
+        maps = rng.uniform(-1, 1, shape).astype(np.float32)
+        full = F.interpolate(torch.from_numpy(maps).double()[None], scale_factor=2, mode="bilinear")
+        pooled = F.max_pool2d(full, window, stride=1, padding=window // 2)
+        peaks = torch.where((pooled == full) & (full > threshold), full, 0.0)[0].flatten(1)
+        found = find_candidates(
+            Zoomed(maps, 1), [Zoomed(maps, 1)], window=window, count=30, threshold=threshold
+        )
+        for own, values in zip(found, peaks, strict=True):
+            scores, index = values.topk(min(30, values.numel()))
+            index = index[scores > threshold]
+            cells = torch.stack([index % (2 * shape[2]), index // (2 * shape[2])], dim=1)
+            assert own.cells.tolist() == cells.tolist()
+            np.testing.assert_allclose(own.tags[:, 0], own.scores)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_equal_pixels_of_a_doubled_map_have_one_candidate(compiled: bool, monkeypatch) -> None:
+    if compiled and kernels() is None:
+        pytest.skip("needs numba, of the extra [fast]")
+    if not compiled:
+        monkeypatch.setattr(candidates_module, "kernels", lambda: None)
+    maps = np.zeros((1, 5, 5), dtype=np.float32)
+    maps[0, 2, 2] = 1.0  # its four pixels are equal: 9/16
+    maps[0, 0, 4] = 1.0  # in the corner the outer pixel is its whole self
+    (found,) = find_candidates(
+        Zoomed(maps, 1), [Zoomed(maps, 1)], window=5, count=30, threshold=0.1
+    )
+    assert found.cells.tolist() == [[9, 0], [4, 4]]
+    assert found.scores.tolist() == [1.0, 0.5625]
+
+
+def test_in_a_window_of_1_every_pixel_is_a_candidate() -> None:
+    maps = np.array([[[0.4, 0.8]]], dtype=np.float32)
+    (found,) = find_candidates(
+        Zoomed(maps, 1), [Zoomed(maps, 1)], window=1, count=30, threshold=0.45
+    )
+    # Pixels 0.4, 0.5, 0.7, 0.8 in each of two rows.
+    assert found.cells.tolist() == [[3, 0], [3, 1], [2, 0], [2, 1], [1, 0], [1, 1]]

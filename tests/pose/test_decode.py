@@ -1,6 +1,7 @@
 """Decoding: what was encoded comes back, and the published algorithm, written plainly, agrees."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
 from ofa_pose.errors import UsageError, WeightsError
-from ofa_pose.pose.decode import DecodeSettings, Person, decode, decode_outputs
+from ofa_pose.pose.decode import Person, decode, decode_outputs
+from ofa_pose.pose.settings import PUBLISHED, DecodeSettings
 from ofa_pose.pose.targets import make_targets
 from ofa_pose.skeleton import Skeleton, load_skeleton
 
@@ -45,16 +47,16 @@ def separated_people(draw: st.DrawFn) -> np.ndarray:
     return keypoints
 
 
-@pytest.mark.parametrize("project", [False, True])
+@pytest.mark.parametrize("mode", ["fast", "reference"])
 @settings(max_examples=25, deadline=None)
 @given(keypoints=separated_people())
-def test_decoding_inverts_encoding_to_within_a_cell(project: bool, keypoints: np.ndarray) -> None:
+def test_decoding_inverts_encoding_to_within_a_cell(mode: Any, keypoints: np.ndarray) -> None:
     size = (320, 384)
     (people,) = decode_outputs(
         perfect_outputs(keypoints, size),
         CROWDPOSE,
         size=size,
-        settings=DecodeSettings(project=project, refine=False),
+        settings=DecodeSettings(mode=mode, refine=False),
     )
     assert len(people) == len(keypoints)
     # The head is always visible; it tells who is who.
@@ -97,23 +99,24 @@ def test_a_cell_far_from_the_centre_scales_by_both_sides() -> None:
         outputs, CROWDPOSE, size=(16, 32), settings=DecodeSettings(refine=False)
     )
     assert len(people) == 1
-    assert people[0].keypoints[3].tolist() == [23.0, 13.0, 0.5]
-    assert people[0].score == pytest.approx(0.5 / 14)
+    # Half the heatmaps' mean, and 9/16 of that at the four pixels around the cell's centre.
+    assert people[0].keypoints[3].tolist() == [23.0, 13.0, 0.28125]
+    assert people[0].score == pytest.approx(0.28125 / 14)
 
 
-def test_the_best_people_are_returned_or_everybody_as_published() -> None:
+@pytest.mark.parametrize("mode", ["fast", "reference"])
+def test_everybody_is_returned_or_the_best(mode: Any) -> None:
     heatmaps = np.zeros((14, 8, 160), dtype=np.float32)
     heatmaps[0, 4, 4::4] = np.linspace(0.2, 0.9, 39)
     tags = np.tile(np.arange(160.0), (14, 8, 1))
-    settings = DecodeSettings(max_people=3)
+    settings = DecodeSettings(mode=mode, max_people=3)
     people = decode(heatmaps[:, :, :9], tags[:, :, :9], CROWDPOSE, settings)
     assert len(people) == 2
     # Three candidates of each joint, and those of joint 1 belong to other people.
     heatmaps[1] = 0.5 * heatmaps[0, :, ::-1]
-    people = decode(heatmaps, tags, CROWDPOSE, settings)
+    assert len(decode(heatmaps, tags, CROWDPOSE, settings)) == 6
+    people = decode(heatmaps, tags, CROWDPOSE, DecodeSettings(mode=mode, max_people=3, best=3))
     assert [round(person.score * 14, 2) for person in people] == [0.9, 0.88, 0.86]
-    published_settings = DecodeSettings(max_people=3, reference=True)
-    assert len(decode(heatmaps, tags, CROWDPOSE, published_settings)) == 6
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -138,7 +141,10 @@ def test_maps_that_do_not_fit_are_refused(heatmaps, tags, message) -> None:
         decode(np.zeros(heatmaps), np.zeros(tags), CROWDPOSE)
 
 
-@pytest.mark.parametrize("change", [{"window": 4}, {"max_people": 0}, {"threshold": -1.0}])
+@pytest.mark.parametrize(
+    "change",
+    [{"window": 4}, {"max_people": 0}, {"threshold": -1.0}, {"best": 0}, {"mode": "quick"}],
+)
 def test_impossible_settings_are_refused(change) -> None:
     with pytest.raises(UsageError, match=next(iter(change))):
         DecodeSettings(**change)
@@ -165,7 +171,8 @@ def published(
         for row, peak in enumerate(peaks):
             for column, mean in enumerate(means):
                 distance = np.linalg.norm(peak[3] - mean)
-                cost[row, column] = np.round(distance) * 100 - peak[2] + tie_break * distance
+                near = min(distance, 1.0) ** 2
+                cost[row, column] = np.round(distance) * 100 - peak[2] + tie_break * near
         for row, column in zip(*linear_sum_assignment(cost), strict=True):
             if column < len(known) and np.linalg.norm(peaks[row][3] - means[column]) < 1:
                 known[column][joint] = peaks[row]
@@ -235,15 +242,64 @@ def assert_same_people(
 def test_the_published_algorithm_gives_the_same_people(seed: int) -> None:
     # So little noise that each joint has one peak at most: no two costs are equal.
     heatmaps, tags = crowded_maps(seed, noise=0.01)
-    people = decode(heatmaps, tags, CROWDPOSE, DecodeSettings(reference=True))
+    people = decode(heatmaps, tags, CROWDPOSE, DecodeSettings(mode="reference"))
     assert_same_people(people, published(heatmaps, tags, CROWDPOSE))
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_with_false_peaks_the_tie_break_leaves_one_answer(seed: int) -> None:
     heatmaps, tags = crowded_maps(seed, noise=0.12)
-    people = decode(heatmaps, tags, CROWDPOSE, DecodeSettings(tie_break=1e-3))
-    expected = published(heatmaps, tags, CROWDPOSE, tie_break=1e-3)
-    # The best of them, in the same cells; within a cell the quarter shift is another than ours.
-    expected = sorted(expected, key=lambda person: -person.score)[:30]
-    assert_same_people(people, expected, within=0.75)
+    people = decode(heatmaps, tags, CROWDPOSE)
+    expected = published(heatmaps, tags, CROWDPOSE, tie_break=1e-5)
+    # In the same pixels; within a pixel the quarter shift is another than ours.
+    assert_same_people(people, expected, within=0.5)
+
+
+def test_other_sizes_average_the_heatmaps_and_leave_the_tags() -> None:
+    keypoints = np.zeros((1, 14, 3))
+    keypoints[0] = [40.0, 24.0, 2]
+    size = (64, 128)
+    plain = perfect_outputs(keypoints, size)
+    twice = perfect_outputs(keypoints * [2, 2, 1], (128, 256))
+    nothing = [torch.zeros(1, 28, 8, 16), torch.zeros(1, 14, 16, 32)]
+    (alone,) = decode_outputs(plain, CROWDPOSE, size=size)
+    (both,) = decode_outputs(plain, CROWDPOSE, size=size, other_scales=[(twice, None)])
+    (halved,) = decode_outputs(plain, CROWDPOSE, size=size, other_scales=[(nothing, None)])
+    assert len(alone) == len(both) == len(halved) == 1
+    assert np.abs(both[0].keypoints[:, :2] - [40, 24]).max() <= 1
+    np.testing.assert_allclose(halved[0].keypoints[:, 2], alone[0].keypoints[:, 2] / 2, rtol=1e-5)
+
+
+def test_outputs_of_another_factor_are_projected() -> None:
+    # One output of a quarter of the input's size.
+    output = torch.zeros(1, 28, 16, 16)
+    output[0, 3, 6, 11] = 1.0
+    (people,) = decode_outputs(
+        [output], CROWDPOSE, size=(64, 64), settings=DecodeSettings(refine=False)
+    )
+    # Cell 11, 6 spans 44..48, 24..28; four pixels of it are equal, the first is taken.
+    assert len(people) == 1
+    assert np.abs(people[0].keypoints[3, :2] - [46, 26]).max() <= 1
+
+
+def test_a_damaged_mirrored_pass_is_refused() -> None:
+    outputs = [torch.zeros(1, 28, 4, 4), torch.zeros(1, 14, 8, 8)]
+    flipped = [torch.full_like(output, math.nan) for output in outputs]
+    with pytest.raises(WeightsError, match="outputs hold NaN"):
+        decode_outputs(outputs, CROWDPOSE, size=(16, 16), flipped_outputs=flipped)
+
+
+def test_every_constant_has_a_source() -> None:
+    values = {name: constant.value for name, constant in PUBLISHED.items()}
+    assert values == {
+        "window": 5,
+        "max_people": 30,
+        "threshold": 0.1,
+        "tag_distance": 1.0,
+        "tag_weight": 100,
+        "shift": 0.25,
+        "centre": 0.5,
+    }
+    assert all(constant.source for constant in PUBLISHED.values())
+    for name in ("window", "max_people", "threshold", "tag_distance"):
+        assert getattr(DecodeSettings(), name) == values[name]

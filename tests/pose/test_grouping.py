@@ -15,15 +15,12 @@ def joint(*found: tuple[int, float, float]) -> Candidates:
     )
 
 
-def grouped(
-    *joints: Candidates, order=None, max_people: int = 30, tie_break: float = 1e-3
-) -> Groups:
+def grouped(*joints: Candidates, order=None, max_people: int = 30) -> Groups:
     return group(
         joints,
         order or range(len(joints)),
         max_people=max_people,
         tag_distance=1.0,
-        tie_break=tie_break,
     )
 
 
@@ -62,6 +59,17 @@ def test_where_rounded_costs_tie_the_nearer_tags_win() -> None:
         second = [(11, 0.5, 0.02), (21, 0.5, 0.38)]
         groups = grouped(joint((10, 1, 0.0), (20, 1, 0.4)), joint(*second[:: -1 if swap else 1]))
         assert groups.cells[..., 0].tolist() == [[10, 11], [20, 21]]
+
+
+def test_people_and_candidates_in_a_row_are_paired_in_that_order() -> None:
+    # However they are paired, the distances add up to 0.6; their squares do not.
+    groups = grouped(joint((10, 1, 0.0), (20, 1, 0.2)), joint((21, 1, 0.4), (11, 1, 0.4 - 0.1)))
+    assert groups.cells[..., 0].tolist() == [[10, 11], [20, 21]]
+
+
+def test_what_is_equal_in_everything_goes_to_the_earliest() -> None:
+    groups = grouped(joint((10, 1, 0.0), (20, 1, 0.0)), joint((11, 1, 0.0)))
+    assert groups.cells[..., 0].tolist() == [[10, 11], [20, 0]]
 
 
 def test_beyond_the_limit_people_begin_but_gain_nothing() -> None:
