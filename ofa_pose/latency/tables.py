@@ -68,9 +68,7 @@ def table_of(
         threads=machine.threads,
         layout=runtime.layout,
         date=datetime.date.fromisoformat(head["date"]),
-        method=_METHOD.format(
-            where=where, rounds=results.rounds, runs=head["runs"], fit=len(whole)
-        ),
+        method=method,
         spaces=tuple(CoveredSpace(**space) for space in head["spaces"]),
         model=fit_model(times, plans, list(whole.values())),
     )
