@@ -15,12 +15,21 @@ from ofa_pose.latency.kit import (
     Entry,
     alone_entries,
     cover_entries,
+    plan_of,
     random_archs,
     shuffled,
     whole_entries,
     write_kit,
 )
-from ofa_pose.latency.measure import KIT, MODELS, RESULTS, Kit, MeasureError, measure
+from ofa_pose.latency.measure import (
+    KIT,
+    MODELS,
+    REFERENCE,
+    RESULTS,
+    Kit,
+    MeasureError,
+    measure,
+)
 from ofa_pose.latency.results import Results, read_results
 from ofa_pose.latency.runtimes import Runtime, get_runtime
 from ofa_pose.latency.tables import table_of
@@ -30,7 +39,7 @@ FIT_NETWORKS = 24
 """Whole networks that the scales are fitted to."""
 
 _FIT_SEED = 1
-_REFERENCE_RANK = 6  # the reference is the network that a sixth of them are smaller than
+_REFERENCE_RANK = 6  # a sixth of the networks are smaller than the reference
 _ORDER_SEED = 0
 
 Progress = Callable[[str, int, int], None]
@@ -66,6 +75,7 @@ def build_entries(
     for costs in all_costs:
         archs = fit_archs(costs, effort.fit)
         entries += whole_entries(costs, archs, role="fit", rounds=effort.rounds)
+    entries.append(reference_entry(all_costs, fit=effort.fit))
     return shuffled(entries, seed=_ORDER_SEED)
 
 
@@ -95,17 +105,21 @@ def make_kit(
         runtime=runtime.name,
         export=export,
         spaces=[describe(costs) for costs in all_costs],
-        reference=_reference(entries),
         runs=effort.runs,
         progress=_part(progress, "exporting"),
     )
 
 
-def _reference(entries: Sequence[Entry]) -> str:
-    """A network that is small, so that it costs little to run, but not the smallest."""
-    whole = [entry for entry in entries if entry.task.role in {"fit", "check"}] or list(entries)
-    whole.sort(key=lambda entry: (count_plan(entry.plan).macs["exact"], entry.task.name))
-    return whole[len(whole) // _REFERENCE_RANK].task.name
+def reference_entry(all_costs: Sequence[CostTable], *, fit: int = FIT_NETWORKS) -> Entry:
+    """The network that the others are compared with; the same in a build and its validation.
+
+    It is small, so that it costs little to run again and again, but not the smallest.
+    """
+    archs = [(costs, arch) for costs in all_costs for arch in fit_archs(costs, fit)]
+    archs.sort(key=lambda one: count_plan(plan_of(*one)).macs["exact"])
+    costs, arch = archs[len(archs) // _REFERENCE_RANK]
+    (entry,) = whole_entries(costs, [arch], role=REFERENCE, rounds=0)
+    return entry
 
 
 def describe(costs: CostTable) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -86,16 +87,16 @@ def write_bundle(
     entries = build_entries(all_costs, chosen, effort=effort)
     make_kit(folder, entries, all_costs, chosen, effort=effort, progress=progress)
     shutil.copyfile(measure.__file__, folder / "measure.py")
-    fit = sum(entry.task.role == "fit" for entry in entries)
+    roles = Counter(entry.task.role for entry in entries)
     text = _README.format(
         space=" and ".join(costs.space.name for costs in all_costs),
         runtime=runtime,
         package=measure.package_of(runtime),
         folder=folder.name,
         steps=sum(entry.task.rounds for entry in entries),
-        networks=len(entries) - fit,
+        networks=roles["cover"] + roles["alone"],
         units=len({spec for costs in all_costs for spec in costs.specs_of_all}),
-        fit=fit,
+        fit=roles["fit"],
     )
     atomic_write(folder / "README.md", text)
 

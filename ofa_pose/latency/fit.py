@@ -12,7 +12,7 @@ from ofa_pose.errors import LatencyError
 from ofa_pose.models import NetworkPlan
 
 _BOUNDS = (0.2, 5.0)
-_PRIOR = 0.01
+_PRIOR = 0.03
 
 
 def fit_model(
@@ -20,7 +20,7 @@ def fit_model(
 ) -> ModelSection:
     """Fit the model to whole networks, least squares of relative errors.
 
-    Scales are held near 1 (a ridge worth an error of 1 % of the networks' time for a scale that
+    Scales are held near 1 (a ridge worth an error of 3 % of the networks' time for a scale that
     is off by one): units that were measured in place add up by themselves, and what few networks
     cannot tell apart is left alone.
 

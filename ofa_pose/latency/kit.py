@@ -110,7 +110,6 @@ def write_kit(
     runtime: str,
     export: Export,
     spaces: Sequence[Mapping[str, Any]],
-    reference: str,
     runs: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
@@ -122,7 +121,6 @@ def write_kit(
         runtime: its name.
         export: a network's file.
         spaces: theirs, as `kit.json` tells them.
-        reference: name of the network whose time the others' are divided by.
         runs: of every network in a round, at least.
         progress: told (networks exported, all networks).
     """
@@ -142,7 +140,6 @@ def write_kit(
         "runtime": runtime,
         "package": ofa_pose.__version__,
         "spaces": list(spaces),
-        "reference": reference,
         "runs": runs,
         "networks": [vars(entry.task) for entry in entries],
     }

@@ -41,6 +41,9 @@ COLUMNS = (
 )
 """Of results.csv; `median`, `min` and `iqr` are times divided by the reference network's."""
 
+REFERENCE = "reference"
+"""The role of the network that all others are compared with."""
+
 WHOLE = "*"
 """In the column `unit`: the row is of the whole network."""
 
@@ -65,7 +68,7 @@ class Task:
     Attributes:
         name: of the network, and of its file in `models.zip`.
         role: `cover` (times its units), `alone` (one unit as a network), `fit` or `check` (the
-            whole network's time only).
+            whole network's time only), or `reference`.
         key: `<space>/<arch>`, or a lone unit's.
         inputs: shapes of its inputs without the batch.
         units: (name, key) of its units in order of execution.
@@ -291,7 +294,7 @@ def measure(
     prepare = prepare or _PREPARE[name]
     last = max(task.rounds for task in kit.tasks)
     steps = [(turn, task) for turn in range(last) for task in kit.tasks if turn < task.rounds]
-    (reference,) = (task for task in kit.tasks if task.name == kit.document["reference"])
+    (reference,) = (task for task in kit.tasks if task.role == REFERENCE)
     with _pinned(threads):
         pace = prepare(kit.model(reference), reference, threads)
         for done, (turn, task) in enumerate(steps):
@@ -482,7 +485,8 @@ def read_head(text: str, *, source: Path) -> dict[str, Any]:
 
 def _text(machine: Machine) -> str:
     return (
-        f"{machine.device} {machine.host} ({machine.processor}) with {machine.runtime} {machine.version} on "
+        f"{machine.device} {machine.host} ({machine.processor}) with "
+        f"{machine.runtime} {machine.version} on "
         f"{machine.threads} thread{'s' * (machine.threads != 1)}"
     )
 

@@ -14,15 +14,12 @@ from ofa_pose.latency.results import Results
 from ofa_pose.latency.runtimes import get_runtime
 from ofa_pose.space import Arch
 
-_IN_PLACE = (
-    "every unit timed where it stands inside networks that hold all units between them, the "
-    "median of {rounds} interleaved rounds of at least {runs} runs; a scale for each kind of unit "
-    "fitted to {fit} whole networks"
-)
-_ALONE = (
-    "every unit timed alone in the layout it has inside a network, the median of {rounds} "
-    "interleaved rounds of at least {runs} runs; a scale for each kind of unit and an intercept "
-    "fitted to {fit} whole networks"
+_IN_PLACE = "where it stands inside networks that hold all units between them"
+_ALONE = "alone, in the layout that it has inside a network"
+_METHOD = (
+    "every unit timed {where}, relative to a reference network that is run around every few "
+    "milliseconds, the median of {rounds} interleaved rounds of at least {runs} runs; a scale for "
+    "each kind of unit and an intercept fitted to {fit} whole networks"
 )
 
 
@@ -61,7 +58,8 @@ def table_of(
         )
     plans = [plan_of(*arch_of_name(all_costs, network)) for network in whole]
     runtime = get_runtime(machine.runtime)
-    text = _IN_PLACE if runtime.in_place else _ALONE
+    where = _IN_PLACE if runtime.in_place else _ALONE
+    method = _METHOD.format(where=where, rounds=results.rounds, runs=head["runs"], fit=len(whole))
     info = TableInfo(
         name=f"{name}-{machine.runtime}",
         device=device or machine.device,
@@ -70,7 +68,7 @@ def table_of(
         threads=machine.threads,
         layout=runtime.layout,
         date=datetime.date.fromisoformat(head["date"]),
-        method=text.format(rounds=results.rounds, runs=head["runs"], fit=len(whole)),
+        method=method,
         spaces=tuple(CoveredSpace(**space) for space in head["spaces"]),
         model=fit_model(times, plans, list(whole.values())),
     )

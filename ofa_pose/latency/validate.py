@@ -12,7 +12,7 @@ from ofa_pose.cost import CostTable, LatencyTable
 from ofa_pose.cost.latency_errors import error_figures
 from ofa_pose.cost.latency_schema import ErrorFigures, ValidationSection
 from ofa_pose.errors import LatencyError
-from ofa_pose.latency.build import Effort, Progress, fit_archs, make_kit, run_kit
+from ofa_pose.latency.build import Effort, Progress, fit_archs, make_kit, reference_entry, run_kit
 from ofa_pose.latency.cover import covering_archs
 from ofa_pose.latency.kit import (
     alone_entries,
@@ -119,6 +119,7 @@ def validate(
         entries = alone_entries(specs, rounds=_ROUNDS_ALONE)
         for costs, arch in chosen:
             entries += whole_entries(costs, [arch], role="check", rounds=_ROUNDS)
+        entries.append(reference_entry(all_costs))
         make_kit(
             work, shuffled(entries, seed=seed), all_costs, runtime,
             effort=Effort(), progress=progress,

