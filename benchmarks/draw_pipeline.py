@@ -19,7 +19,7 @@ from PIL import Image
 from ofa_pose.data import SyntheticScenes, normalize, resize_for_network
 from ofa_pose.data.inputs import to_tensor
 from ofa_pose.files import atomic_path
-from ofa_pose.pose import DecodeSettings, fuse_outputs
+from ofa_pose.pose import fuse_outputs
 from ofa_pose.predict import PosePredictor
 
 SIDE = 288  # of a panel, pixels
@@ -74,7 +74,7 @@ def maps_of(predictor: PosePredictor, picture: np.ndarray) -> tuple[np.ndarray, 
     with torch.inference_mode():
         outputs = tier.build()(images)
         size = (images.shape[2], images.shape[3])
-        heatmaps, tags = fuse_outputs(outputs, size=size, project=DecodeSettings().project)
+        heatmaps, tags = fuse_outputs(outputs, size=size, project=False)
     return heatmaps[0].numpy(), tags[0, ..., 0].numpy()
 
 

@@ -87,7 +87,7 @@ def compare(supernet: Supernet, arch: op.Arch, folder: Path) -> str:
             calibration_images=10**6,
             batch_size=BATCH,
             flip=flip,
-            settings=DecodeSettings(tie_break=0),
+            settings=DecodeSettings(mode="reference"),
         )
         for flip in (True, False)
     }

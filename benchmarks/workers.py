@@ -66,11 +66,12 @@ def main() -> None:
 
 def run(pool: Pool, indices: Sequence[int]) -> dict[int, Mapping[str, float]]:
     """Evaluate, and return the scores by arch."""
-    outcomes = dict(pool.evaluate(indices))
-    for outcome in outcomes.values():
+    scores: dict[int, Mapping[str, float]] = {}
+    for index, outcome in pool.evaluate(indices):
         if isinstance(outcome, Exception):
             raise outcome
-    return outcomes
+        scores[index] = outcome
+    return scores
 
 
 def parse() -> argparse.Namespace:

@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ofa_pose.catalog import load_space
 from ofa_pose.cost import CostTable, LatencyTable

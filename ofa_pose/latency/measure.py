@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -653,8 +653,7 @@ class Ncnn:
     """
 
     def __init__(self, model: bytes, task: Task, threads: int) -> None:
-        import ncnn
-
+        ncnn: Any = import_module("ncnn")  # its types are incomplete
         self._ncnn = ncnn
         self._net = ncnn.Net()
         self._net.opt.num_threads = threads

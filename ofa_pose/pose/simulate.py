@@ -94,7 +94,9 @@ def _tags(
     rows, columns = np.mgrid[: size[0] // 4, : size[1] // 4] * 4 + 2
     cells = np.stack([columns, rows], axis=-1)
     nearest = np.square(cells[:, :, None] - middles).sum(axis=-1).argmin(axis=-1)
-    tags = np.repeat(TAG_STEP * (nearest[None] - len(points) / 2), joints, axis=0).astype(np.float64)
+    tags = np.repeat(TAG_STEP * (nearest[None] - len(points) / 2), joints, axis=0).astype(
+        np.float64
+    )
     for person, joint in np.argwhere(points[..., 2] > 0):
         near = np.abs(cells - points[person, joint, :2]).max(axis=-1) < 6
         tags[joint][near] = TAG_STEP * (person - len(points) / 2) + rng.normal() * noise
