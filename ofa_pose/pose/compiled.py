@@ -5,10 +5,17 @@ from __future__ import annotations
 from functools import lru_cache
 from types import ModuleType
 
+enabled = True
+"""Whether compiled loops are used where they are available; the results are the same."""
+
+
+def kernels() -> ModuleType | None:
+    """Return the compiled loops, or None where numba is absent or they are turned off."""
+    return _kernels() if enabled else None
+
 
 @lru_cache(maxsize=1)
-def kernels() -> ModuleType | None:
-    """Return the compiled loops, or None where numba is absent or turned off."""
+def _kernels() -> ModuleType | None:
     try:
         from numba import config
 

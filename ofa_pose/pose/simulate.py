@@ -1,4 +1,7 @@
-"""What a network might give for random people: for tests and benchmarks of decoding."""
+"""What a network might give: perfect for labelled people, noisy for random ones.
+
+For tests and benchmarks of decoding.
+"""
 
 from __future__ import annotations
 
@@ -101,3 +104,47 @@ def _tags(
         near = np.abs(cells - points[person, joint, :2]).max(axis=-1) < 6
         tags[joint][near] = TAG_STEP * (person - len(points) / 2) + rng.normal() * noise
     return tags + rng.normal(size=tags.shape) * noise / 10
+
+
+def oracle_outputs(keypoints: np.ndarray, *, size: tuple[int, int]) -> list[Tensor]:
+    """Return the targets of both outputs as if predicted, with tags that know whose joint it is.
+
+    Args:
+        keypoints: `(P, K, 3)` x, y in pixels of the network's input, and v.
+        size: (H, W) of the network's input.
+
+    Returns:
+        `(1, 2K, H/4, W/4)` heatmaps then tags, `(1, K, H/2, W/2)` heatmaps.
+    """
+    low, high = make_targets(keypoints, None, size=size).heatmaps
+    tags = oracle_tags(keypoints, (low.shape[1], low.shape[2]), 4)
+    return [torch.from_numpy(np.concatenate([low, tags]))[None], torch.from_numpy(high)[None]]
+
+
+def oracle_tags(keypoints: np.ndarray, shape: tuple[int, int], stride: int) -> np.ndarray:
+    """Return `(K, *shape)`: `TAG_STEP` times the person's number on and around their joints.
+
+    Elsewhere it is `-TAG_STEP`. As a network's tags are one value over a whole body, each
+    joint's map holds the tag at all of a person's joints; the joint's own cells come last.
+
+    Args:
+        keypoints: `(P, K, 3)` x, y in pixels of the network's input, and v.
+        shape: of the tag maps.
+        stride: pixels a cell.
+    """
+    tags = np.full((keypoints.shape[1], *shape), -TAG_STEP, dtype=np.float32)
+    cells = np.floor(keypoints[..., :2] / stride).astype(int)
+
+    def mark(joints: slice, person: int, joint: int, radius: int) -> None:
+        x, y = cells[person, joint]
+        rows = slice(max(0, y - radius), max(0, y + radius + 1))
+        columns = slice(max(0, x - radius), max(0, x + radius + 1))
+        tags[joints, rows, columns] = TAG_STEP * person
+
+    visible = np.argwhere(keypoints[..., 2] > 0)
+    for person, joint in visible:
+        mark(slice(None), person, joint, 1)
+    for radius in (1, 0):
+        for person, joint in visible:
+            mark(slice(joint, joint + 1), person, joint, radius)
+    return tags

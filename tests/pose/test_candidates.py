@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ofa_pose.pose import candidates as candidates_module
+from ofa_pose.pose import compiled as compiled_module
 from ofa_pose.pose.candidates import find_candidates
 from ofa_pose.pose.compiled import kernels
 from ofa_pose.pose.zoom import Zoomed
@@ -87,7 +87,7 @@ def test_the_same_peaks_as_max_pooling_the_doubled_map(
     if compiled and kernels() is None:
         pytest.skip("needs numba, of the extra [fast]")
     if not compiled:
-        monkeypatch.setattr(candidates_module, "kernels", lambda: None)
+        monkeypatch.setattr(compiled_module, "enabled", False)
     rng = np.random.default_rng(window)
     for _ in range(15):
         # Noise, of which no real map consists, has the saddles that a bound might forget.
@@ -112,7 +112,7 @@ def test_equal_pixels_of_a_doubled_map_have_one_candidate(compiled: bool, monkey
     if compiled and kernels() is None:
         pytest.skip("needs numba, of the extra [fast]")
     if not compiled:
-        monkeypatch.setattr(candidates_module, "kernels", lambda: None)
+        monkeypatch.setattr(compiled_module, "enabled", False)
     maps = np.zeros((1, 5, 5), dtype=np.float32)
     maps[0, 2, 2] = 1.0  # its four pixels are equal: 9/16
     maps[0, 0, 4] = 1.0  # in the corner the outer pixel is its whole self

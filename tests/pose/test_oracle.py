@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from ofa_pose.pose.decode import Person, decode, decode_outputs
 from ofa_pose.pose.oks import evaluate_predictions, person_to_result
 from ofa_pose.pose.settings import DecodeSettings, Mode
+from ofa_pose.pose.simulate import oracle_outputs, oracle_tags
 from ofa_pose.pose.targets import make_targets
 from ofa_pose.skeleton import Skeleton, load_skeleton
 
@@ -53,29 +53,6 @@ def scenes(
         yield image["id"], keypoints, (height, width), scale
 
 
-def tag_maps(keypoints: np.ndarray, shape: tuple[int, int], stride: int) -> np.ndarray:
-    """`(K, *shape)`: twice the person's number on and around their joints, -2 elsewhere.
-
-    As a network's tags are one value over a whole body, each joint's map holds the tag at all
-    of a person's joints; the joint's own cells come last.
-    """
-    tags = np.full((keypoints.shape[1], *shape), -2.0, dtype=np.float32)
-    cells = np.floor(keypoints[..., :2] / stride).astype(int)
-
-    def mark(joints: slice, person: int, joint: int, radius: int) -> None:
-        x, y = cells[person, joint]
-        rows = slice(max(0, y - radius), y + radius + 1)
-        tags[joints, rows, max(0, x - radius) : x + radius + 1] = 2 * person
-
-    visible = np.argwhere(keypoints[..., 2] > 0)
-    for person, joint in visible:
-        mark(slice(None), person, joint, 1)
-    for radius in (1, 0):
-        for person, joint in visible:
-            mark(slice(joint, joint + 1), person, joint, radius)
-    return tags
-
-
 def in_image(person: Person, *, pixels: float) -> Person:
     """The person with coordinates divided by `pixels`."""
     return Person(keypoints=person.keypoints / [pixels, pixels, 1], score=person.score)
@@ -87,7 +64,7 @@ def decoder_ap(truth: dict[str, Any], name: str) -> float:
     results = []
     for image_id, keypoints, size, scale in scenes(truth, skeleton):
         (heatmaps,) = make_targets(keypoints, None, size=size, strides=(2,)).heatmaps
-        tags = tag_maps(keypoints, (heatmaps.shape[1], heatmaps.shape[2]), 2)
+        tags = oracle_tags(keypoints, (heatmaps.shape[1], heatmaps.shape[2]), 2)
         people = [in_image(p, pixels=scale / 2) for p in decode(heatmaps, tags, skeleton)]
         results += [person_to_result(person, image_id) for person in people]
     return evaluate_predictions(truth, results, skeleton)["AP"]
@@ -98,11 +75,8 @@ def chain_ap(truth: dict[str, Any], name: str, *, mode: Mode = "fast") -> float:
     skeleton = load_skeleton(name)
     results = []
     for image_id, keypoints, size, scale in scenes(truth, skeleton):
-        targets = make_targets(keypoints, None, size=size)
-        tags = tag_maps(keypoints, (size[0] // 4, size[1] // 4), 4)
-        outputs = [np.concatenate([targets.heatmaps[0], tags]), targets.heatmaps[1]]
         (people,) = decode_outputs(
-            [torch.from_numpy(output)[None] for output in outputs],
+            oracle_outputs(keypoints, size=size),
             skeleton,
             size=size,
             settings=DecodeSettings(mode=mode),
