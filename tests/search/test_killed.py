@@ -42,31 +42,35 @@ def start(path: Path) -> subprocess.Popen[bytes]:
     return process
 
 
+def kill_later(process: subprocess.Popen[bytes], journal: Path, *, size: int, wait: float) -> None:
+    """Kill the search some time after its journal has reached a size, if it still runs."""
+    while process.poll() is None and (not journal.exists() or journal.stat().st_size < size):
+        time.sleep(0.002)
+    time.sleep(wait)
+    process.send_signal(signal.SIGKILL)
+
+
 def kill_and_resume(folder: Path, *, kills: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    began = time.monotonic()
     with start(folder / "whole.csv") as process:
         assert process.wait() == 0
-    seconds = time.monotonic() - began
+    expected = [(folder / f"whole{suffix}").read_bytes() for suffix in (".csv", ".jsonl")]
+    path = folder / "killed.csv"
+    journal = path.with_suffix(".jsonl")
     killed = 0
     while killed < kills:
-        killed_here = 0
-        path = folder / f"killed-{killed}.csv"
-        while not path.with_suffix(".done").exists():
+        made = journal.stat().st_size if journal.exists() else 0
+        target = made + int(rng.uniform(-0.1, 0.4) * (len(expected[1]) - made))
+        with start(path) as process:
+            kill_later(process, journal, size=target, wait=rng.uniform(0, 0.03))
+            killed += process.wait() == -signal.SIGKILL
+        if process.returncode == 0 or killed == kills:
             with start(path) as process:
-                if killed_here < 5 and killed < kills:
-                    try:
-                        # Anywhere, the moments of making and writing proposals among them.
-                        process.wait(timeout=float(rng.uniform(0, 0.5 * seconds)))
-                    except subprocess.TimeoutExpired:
-                        process.send_signal(signal.SIGKILL)
-                        killed += 1
-                        killed_here += 1
-                if process.wait() == 0:
-                    path.with_suffix(".done").touch()
-        for suffix in (".csv", ".jsonl"):
-            whole = (folder / f"whole{suffix}").read_bytes()
-            assert path.with_suffix(suffix).read_bytes() == whole
+                assert process.wait() == 0
+            found = [path.with_suffix(suffix).read_bytes() for suffix in (".csv", ".jsonl")]
+            assert found == expected
+            path.unlink()
+            journal.unlink()
 
 
 def test_killed_three_times(tmp_path: Path) -> None:
