@@ -48,7 +48,7 @@ def _all_costs(spaces: Sequence[SearchSpace], skeleton: str | None) -> list[Cost
     from ofa_pose.cost import CostTable
     from ofa_pose.skeleton import load_skeleton
 
-    options = {} if skeleton is None else {"skeleton": load_skeleton(skeleton)}
+    options: dict[str, Any] = {} if skeleton is None else {"skeleton": load_skeleton(skeleton)}
     return [CostTable(space, **options) for space in spaces]
 
 

@@ -132,5 +132,6 @@ def _measured_space(about: dict[str, str], given: Sequence[SearchSpace], path: P
             f"{path} is of the space {about['name']!r} with hash {about['hash']}, but here "
             f"{about['name']!r} has {space.hash}; give the measured one with --space"
         )
-    same = about["skeleton"] == space.skeleton
-    return CostTable(space, **({} if same else {"skeleton": load_skeleton(about["skeleton"])}))
+    if about["skeleton"] == space.skeleton:
+        return CostTable(space)
+    return CostTable(space, skeleton=load_skeleton(about["skeleton"]))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import importlib
 import io
 import json
 import os
@@ -653,9 +654,7 @@ class Ncnn:
     """
 
     def __init__(self, model: bytes, task: Task, threads: int) -> None:
-        import ncnn
-
-        self._ncnn = ncnn
+        ncnn: Any = importlib.import_module("ncnn")  # its classes are made in C++
         self._net = ncnn.Net()
         self._net.opt.num_threads = threads
         self._net.opt.use_vulkan_compute = False
