@@ -124,12 +124,12 @@ def all_costs(
 ) -> dict[str, np.ndarray]:
     """Return the costs of every arch by name, as the archive lists them.
 
-    They are those that are counted, then the latencies that are limited or that the table was
-    given a latency table for.
+    They are those that are counted, then the latencies that are limited, then those that the
+    table was given a latency table for.
     """
     limited = [limit.cost for bounds in (limits or {}).values() for limit in bounds]
     names = [cost.removeprefix(LATENCY) for cost in limited if cost.startswith(LATENCY)]
-    return table.arrays(latencies=dict.fromkeys([*table.latencies, *names]))
+    return table.arrays(latencies=dict.fromkeys([*names, *table.latencies]))
 
 
 def format_cost(name: str, value: float) -> str:

@@ -1,9 +1,11 @@
 """Fixtures that every test may use."""
 
+import datetime
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,3 +40,31 @@ def full_disk() -> Callable[[], AbstractContextManager[None]]:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     return limited
+
+
+@pytest.fixture
+def latency_table() -> Callable[..., Any]:
+    """A function that makes a latency table of a space's units from a formula."""
+    from ofa_pose.cost import CostTable, LatencyTable, TableInfo, UnitLatency
+
+    def make(space: Any, time: Callable[[Any], float], *, name: str = "made-up", **model: Any):
+        covered = {"name": space.name, "hash": space.hash, "skeleton": space.skeleton}
+        info = TableInfo.model_validate(
+            {
+                "name": name,
+                "device": "a formula",
+                "processor": "none",
+                "runtime": {"name": "none", "version": "0"},
+                "threads": 1,
+                "date": datetime.date(2026, 11, 23),
+                "method": "made up for a test",
+                "spaces": [covered],
+                "model": model,
+            }
+        )
+        specs = CostTable(space).specs_of_all
+        return LatencyTable.of(
+            info, [UnitLatency(spec.key, time(spec), time(spec), 0.0, 5) for spec in specs]
+        )
+
+    return make

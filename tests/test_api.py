@@ -4,7 +4,7 @@ import pytest
 
 import ofa_pose as op
 from ofa_pose.api import name_budgets
-from ofa_pose.errors import BudgetError, InfeasibleBudgetError, UsageError
+from ofa_pose.errors import BudgetError, InfeasibleBudgetError, UnknownNameError, UsageError
 from ofa_pose.search import Limit
 
 
@@ -50,6 +50,42 @@ def test_a_table_counts_for_another_skeleton(toy):
     result = op.search(toy, wide, budgets=["1M"], costs=table, evaluations=4)
     row = next(iter(result.archive))
     assert row.costs["params"] == op.count(toy, row.arch, skeleton="coco").params
+
+
+def test_a_latency_is_a_bound_like_any_other(toy, latency_table, tmp_path):
+    path = latency_table(toy, lambda spec: spec.in_shapes[0][1] / 100, name="phone").save(tmp_path)
+    budgets = [f"3.5ms@{path},9k params"]
+    result = op.search(toy, wide, budgets=budgets, evaluations=200)
+    winner = result.tiers["3.5ms-phone-9k-params"]
+    table = op.LatencyTable.load(path)
+    within = [
+        arch
+        for arch in toy
+        if table.predict(toy, arch) <= 3.5 and op.count(toy, arch).params <= 9_000
+    ]
+    assert 0 < len(within) < len(toy)
+    assert winner.scores["AP"] == max(wide(arch)["AP"] for arch in within)
+    assert winner.costs["latency:phone"] == table.predict(toy, winner.arch)
+    assert all("latency:phone" in row.costs for row in result.archive)
+    cheapest = min(table.predict(toy, arch) for arch in toy)
+    with pytest.raises(
+        InfeasibleBudgetError, match=rf"smallest possible is {cheapest:.4g}ms@phone"
+    ):
+        op.search(toy, wide, budgets=[f"0.1ms@{path}"])
+    with pytest.raises(UnknownNameError, match="unknown latency table 'none'"):
+        op.search(toy, wide, budgets=["3ms@none"])
+
+
+def test_a_latency_may_be_an_axis_without_a_bound(toy, latency_table):
+    table = latency_table(toy, lambda spec: 1.0 + spec.out_channels, name="phone")
+    costs = op.CostTable(toy, latencies=[table])
+    options = {"budgets": ["1M"], "costs": costs, "evaluations": 64}
+    plain = op.search(toy, wide, **options)
+    both = op.search(toy, wide, front_costs=["latency:phone"], **options)
+    assert all("latency:phone" in row.costs for row in plain.archive)
+    assert {row.index for row in plain.front} < {row.index for row in both.front}
+    with pytest.raises(UnknownNameError, match="unknown cost of the front 'latency:none'"):
+        op.search(toy, wide, front_costs=["latency:none"], **options)
 
 
 def test_what_is_refused(toy):

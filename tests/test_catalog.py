@@ -15,7 +15,7 @@ FOLDER = catalog.catalog_folder("search_spaces")
 
 
 def test_the_shipped_spaces_are_found() -> None:
-    assert {"litepose", "litepose-lite0", "litepose-xs", "toy"} <= set(SHIPPED)
+    assert {"litepose", "litepose-k", "litepose-lite0", "litepose-xs", "toy"} <= set(SHIPPED)
     assert sorted(catalog.space_names()) == SHIPPED
 
 
@@ -36,6 +36,7 @@ def test_every_shipped_space_loads(name: str) -> None:
     [
         ("litepose", 2 * 2 * 3**7),
         ("litepose-xs", 5 * 3 * 4**7),
+        ("litepose-k", 5 * 3**4 * 3**4 * 3**4),
         ("litepose-lite0", 8 * 2 * 2 * 3 * 3 * 3 * 3 * 3 * 2),
         ("toy", 2**6),
     ],
@@ -144,7 +145,11 @@ def test_a_file_called_otherwise_than_its_space_is_refused(tmp_path: Path, monke
     ("name", "message"),
     [
         ("litpose-xs", "unknown search space 'litpose-xs'; did you mean 'litepose-xs'?"),
-        ("zzz", "unknown search space 'zzz'; known: litepose, litepose-lite0, litepose-xs, toy"),
+        (
+            "zzz",
+            "unknown search space 'zzz'; known: litepose, litepose-k, litepose-lite0, "
+            "litepose-xs, toy",
+        ),
         ("", "unknown search space ''"),
     ],
 )

@@ -8,6 +8,7 @@ and has no formula here is an error, never a guess.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,11 +19,12 @@ from torch import Tensor, nn
 from ofa_pose.cost.formulas import CONVENTIONS, layer_macs, shape_formula, works_in_place
 from ofa_pose.models import NetworkPlan, UnitSpec, plan
 from ofa_pose.models.meta import ShapesOnly
-from ofa_pose.models.unit import meta_module
 from ofa_pose.space import Arch, SearchSpace
 
 BYTES = 4
 """Bytes of one activation: float32."""
+
+_TRACE: ContextVar[_Trace] = ContextVar("running_trace")
 
 
 @dataclass(frozen=True)
@@ -121,52 +123,94 @@ def unit_cost(spec: UnitSpec) -> UnitCost:
         CostError: it holds a layer whose cost is not known.
     """
     trace = _Trace(spec)
-    params = sum(p.numel() for p in meta_module(spec.without_sizes()).parameters())
     return UnitCost(
-        spec.key, spec.key, trace.macs, params, trace.peak_memory(), BYTES * trace.output.numel()
+        spec.key, spec.key, trace.macs, trace.params, trace.peak_memory(), BYTES * trace.size
     )
 
 
 @lru_cache(maxsize=4096)
-def _shape_module(spec: UnitSpec) -> nn.Module:
-    """The unit on the meta device, its known layers replaced by their shape formulas."""
+def _shape_module(spec: UnitSpec) -> tuple[nn.Module, int]:
+    """The unit on the meta device, and how many numbers it learns.
+
+    Its layers tell the running trace what they are called with. Those that are known answer with
+    their shape formula, which is far quicker than computing.
+    """
     with ShapesOnly():
         module = spec.build()
     for layer in module.modules():
         formula = shape_formula(layer)
         if formula is not None:
-            layer.forward = _shape_only(formula)
-    return module.eval()  # batch norm must not take one 1x1 map for a fault
+            layer.forward = _by_formula(layer, formula)
+        elif not any(True for _ in layer.children()):
+            layer.register_forward_hook(_tell_trace)
+    params = sum(parameter.numel() for parameter in module.parameters())
+    return module.eval(), params  # batch norm must not take one 1x1 map for a fault
 
 
-def _shape_only(formula: Callable[[Sequence[int]], Sequence[int]]) -> Callable[[Tensor], Tensor]:
-    return lambda source: torch.empty(tuple(formula(source.shape)), device="meta")
+def _by_formula(
+    layer: nn.Module, formula: Callable[[Sequence[int]], Sequence[int]]
+) -> Callable[[Tensor], Tensor]:
+    in_place = works_in_place(layer)
+    return lambda source: _TRACE.get().answer(layer, source, formula=formula, in_place=in_place)
+
+
+def _tell_trace(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    _TRACE.get().record(layer, inputs[0], output, in_place=works_in_place(layer))
 
 
 class _Trace:
-    """One run of a unit on the meta device: the layers it called, in order."""
+    """One run of a unit on the meta device: the layers it called, in order.
+
+    Attributes:
+        macs: of all layers, by convention.
+        params: learnt numbers of the unit.
+        size: elements of its output.
+    """
 
     def __init__(self, spec: UnitSpec) -> None:
-        module = _shape_module(spec.without_sizes())
+        module, self.params = _shape_module(spec.without_sizes())
         self.macs: dict[str, int] = dict.fromkeys(CONVENTIONS, 0)
         self._calls: list[tuple[Tensor, Tensor, bool]] = []
         self._inputs = [torch.empty((1, *shape), device="meta") for shape in spec.in_shapes]
-        hooks = [
-            layer.register_forward_hook(self._record)
-            for layer in module.modules()
-            if not any(True for _ in layer.children())
-        ]
+        # Asking a tensor for its shape is slow here, so it is kept; by id, as all are kept alive.
+        self._shapes: dict[int, Sequence[int]] = {
+            id(tensor): (1, *shape)
+            for tensor, shape in zip(self._inputs, spec.in_shapes, strict=True)
+        }
+        token = _TRACE.set(self)
         try:
             with torch.no_grad(), ShapesOnly():
-                self.output: Tensor = module(*self._inputs)
+                self._output: Tensor = module(*self._inputs)
         finally:
-            for hook in hooks:
-                hook.remove()
+            _TRACE.reset(token)
+        self.size = self._output.numel()
 
-    def _record(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        for convention, macs in layer_macs(layer, inputs[0].shape, output.shape).items():
+    def answer(
+        self,
+        layer: nn.Module,
+        source: Tensor,
+        *,
+        formula: Callable[[Sequence[int]], Sequence[int]],
+        in_place: bool,
+    ) -> Tensor:
+        """Record a call of a layer whose output's shape is known by formula; return an output."""
+        shape = self._shapes.get(id(source)) or tuple(source.shape)
+        found = tuple(formula(shape))
+        own = in_place and not any(source is given for given in self._inputs)
+        result = source if own else torch.empty(found, device="meta")
+        self._calls.append((source, result, in_place))
+        self._shapes[id(source)], self._shapes[id(result)] = shape, found
+        self._count(layer, shape, found)
+        return result
+
+    def record(self, layer: nn.Module, source: Tensor, result: Tensor, *, in_place: bool) -> None:
+        """Record a call of a layer that was run."""
+        self._calls.append((source, result, in_place))
+        self._count(layer, source.shape, result.shape)
+
+    def _count(self, layer: nn.Module, source: Sequence[int], result: Sequence[int]) -> None:
+        for convention, macs in layer_macs(layer, source, result).items():
             self.macs[convention] += macs
-        self._calls.append((inputs[0], output, works_in_place(layer)))
 
     def peak_memory(self) -> int:
         """Most bytes alive at once.
@@ -184,7 +228,7 @@ class _Trace:
             for step, (source, _, _) in enumerate(self._calls)
         }
         held = sum(tensor.numel() for tensor in self._inputs)
-        peak = held + self.output.numel()
+        peak = held + self.size
         alive: dict[int, int] = {}
         for step, (_, result, _) in enumerate(self._calls):
             alive[owner[id(result)]] = result.numel()

@@ -70,15 +70,22 @@ def plan(space: SearchSpace, arch: Arch, **options: Any) -> NetworkPlan:
 @lru_cache(maxsize=8192)
 def _plan(space: SearchSpace, arch: Arch, options: tuple[tuple[str, Any], ...]) -> NetworkPlan:
     family = get_family(space.family)
-    known = inspect.signature(family).parameters
-    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
+    known, takes_any = _parameters(family)
     for name, _ in options:
         if name not in known and not takes_any:
             raise UsageError(
                 f"family {space.family!r} has no option {name!r}; "
-                f"it takes: {', '.join(list(known)[2:]) or 'none'}"
+                f"it takes: {', '.join(known[2:]) or 'none'}"
             )
     return family(space, arch, **dict(options))
+
+
+@lru_cache(maxsize=64)
+def _parameters(family: Family) -> tuple[tuple[str, ...], bool]:
+    """The names of a family's parameters, and whether it takes any keyword."""
+    parameters = inspect.signature(family).parameters
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    return tuple(parameters), takes_any
 
 
 def build(

@@ -88,6 +88,7 @@ class _Wiring:
 
     def __init__(self, space: SearchSpace, arch: Arch, config: LitePoseConfig) -> None:
         self.space, self.arch, self.config = space, arch, config
+        self.values = arch.to_dict()  # a plain dict, as it is asked some hundred times
         self.units: list[Unit] = []
         self.shapes: dict[str, Shape] = {"input": (3, arch.resolution, arch.resolution)}
 
@@ -176,8 +177,8 @@ class _Wiring:
     def _value(self, value: Elastic) -> int:
         if isinstance(value, int):
             return value
-        if value not in self.arch:
+        if value not in self.values:
             raise SpaceError(
                 f"space {self.space.name!r}: network names a choice {value!r} that is not declared"
             )
-        return self.arch[value]
+        return self.values[value]

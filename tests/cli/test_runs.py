@@ -11,7 +11,9 @@ import time
 import pytest
 import yaml
 
+from ofa_pose import load_space
 from ofa_pose.cli.main import run
+from ofa_pose.export import load_tier
 from ofa_pose.supernet import load_weights, save_weights
 
 TRAIN = ["train", "--space", "toy", "--synthetic", 8, "--batch-size", 2, "--workers", 0]
@@ -116,6 +118,49 @@ def test_search_prints_a_table_or_json(command, trained, tmp_path):
     assert document["synthetic_scenes"] is True
     assert document["evaluations"] == 6
     assert document["tiers"][0]["costs"]["macs_exact"] <= 250_000
+
+
+def test_search_under_a_latency(command, trained, tmp_path, latency_table, monkeypatch):
+    toy = load_space("toy")
+    for name, speed in (("phone", 20.0), ("watch", 5.0)):
+        table = latency_table(toy, lambda spec, v=speed: spec.in_shapes[0][1] / v, name=name)
+        table.save(tmp_path / "tables")
+    monkeypatch.setenv("OFA_POSE_PATH", str(tmp_path / "tables"))
+    folder = tmp_path / "run"
+    budget = ["--budget", "6ms@phone,9k params", "--latency", "watch", "--axis", "latency:watch"]
+    outcome = command(*SEARCH, "--supernet", trained, *budget, "--out", folder, "--json")
+    assert outcome.code == 0, outcome.err
+    costs = json.loads(outcome.out)["tiers"][0]["costs"]
+    assert costs["latency_ms"]["watch"] == pytest.approx(4 * costs["latency_ms"]["phone"])
+    for row in rows(folder / "archive.csv"):
+        assert float(row["cost.latency:phone"]) <= 6
+        assert int(row["cost.params"]) <= 9_000
+    assert "cost.latency:watch" in rows(folder / "front.csv")[0]
+    tier = load_tier(folder / "6ms-phone-9k-params.yaml")
+    assert tier.budget == "6ms@phone,9k params"
+    assert tier.costs.latency_ms == costs["latency_ms"]
+    predicted = command("latency", "predict", tier.path, "--table", "phone", "--json")
+    assert json.loads(predicted.out)["tables"][0]["latency_ms"] == costs["latency_ms"]["phone"]
+    shown = command(*SEARCH, "--supernet", trained, *budget, "--out", folder, "--resume")
+    assert "ms phone  ms watch" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--budget", "3ms@phone"], "unknown latency table 'phone'; "),
+        (["--budget", "1M", "--latency", "phone"], "unknown latency table 'phone'; "),
+        (["--budget", "1M", "--axis", "latency:phone"], "unknown cost in --axis 'latency:phone'"),
+        (["--budget", "1M,2M"], "bounds macs_exact twice"),
+        (["--budget", "30ms"], "30ms@x86-onnxruntime"),
+    ],
+)
+def test_latencies_that_are_refused(command, trained, tmp_path, options, expected):
+    outcome = command(*SEARCH, "--supernet", trained, *options, "--out", tmp_path / "run")
+    assert outcome.code == 2
+    assert expected in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_same_seed_same_search(command, searched, trained, tmp_path):

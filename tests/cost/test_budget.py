@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ofa_pose as op
-from ofa_pose.cost import CONVENTIONS
+from ofa_pose.cost import CONVENTIONS, parse_budgets, spell_budgets, spell_latency
 from ofa_pose.errors import BudgetError
 
 
@@ -27,7 +27,9 @@ def test_parse(text: str, kind: str, limit: int, convention: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "G", "1.2T", "-1G", "0", "nan", "inf", "1e999999G", "1.2G:papper", "1.2 bananas"]
+    "text",
+    ["", "G", "1.2T", "-1G", "0", "nan", "inf", "1e999999G", "1.2G:papper", "1.2 bananas"]
+    + ["30ms", "30ms@", "0ms@x", "-1ms@x", "1e999ms@x", "3.0.0ms@x", "30Gms@x", "30@x"],
 )
 def test_rubbish_is_refused(text: str) -> None:
     with pytest.raises(BudgetError):
@@ -56,3 +58,50 @@ def test_value_is_the_cost_it_bounds() -> None:
     assert op.Budget.parse("1M params").value(cost) == cost.params
     assert op.Budget.parse("1MB peak").value(cost) == cost.peak_memory
     assert op.Budget.parse("1M").cost == "macs_exact"
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "device", "table"),
+    [
+        ("30ms@x86-onnxruntime", 30.0, "x86-onnxruntime", ""),
+        (" 0.5 ms @ rpi4 ", 0.5, "rpi4", ""),
+        ("1e2ms@tables/mine.yaml", 100.0, "mine", "tables/mine.yaml"),
+        ("30ms@mine.csv", 30.0, "mine", "mine.csv"),
+        ("30ms@v1.5", 30.0, "v1.5", ""),
+    ],
+)
+def test_latencies(text: str, limit: float, device: str, table: str) -> None:
+    budget = op.Budget.parse(text)
+    assert (budget.kind, budget.limit, budget.device, budget.table) == (
+        "latency", limit, device, table,
+    )  # fmt: skip
+    assert budget.cost == f"latency:{device}"
+    assert op.Budget.parse(str(budget)) == budget
+    space = op.load_space("toy")
+    with pytest.raises(BudgetError, match="bounds a latency"):
+        budget.value(op.count(space, space.largest))
+
+
+@given(limit=st.floats(1e-6, 1e6))
+def test_latencies_print_back(limit: float) -> None:
+    budget = op.Budget("latency", limit, device="x")
+    assert op.Budget.parse(str(budget)) == budget
+
+
+def test_several_hold_together() -> None:
+    text = "30ms@x86-ncnn, 1.7M params,1.2G:paper"
+    budgets = parse_budgets(text)
+    assert [budget.cost for budget in budgets] == ["latency:x86-ncnn", "params", "macs_paper"]
+    assert spell_budgets(budgets) == "30ms@x86-ncnn,1.7M params,1.2G:paper"
+    assert parse_budgets(spell_budgets(budgets)) == budgets
+    with pytest.raises(BudgetError, match="bounds params twice"):
+        parse_budgets("1M params,2M params")
+    for damaged in ("1G,", ",1G", "1G,,2M params", "1G;2M params"):
+        with pytest.raises(BudgetError):
+            parse_budgets(damaged)
+
+
+@given(value=st.floats(1e-3, 1e5))
+def test_a_printed_latency_is_one_that_allows_it(value: float) -> None:
+    printed = op.Budget.parse(spell_latency("x", value))
+    assert value <= printed.limit <= value * 1.0001

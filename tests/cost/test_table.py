@@ -20,6 +20,31 @@ def test_table_equals_counting_one_by_one(name: str) -> None:
         assert table["peak_memory"][index] == cost.peak_memory
 
 
+def test_kernels_and_expansions() -> None:
+    """XS is the paper's network there too; a block's MACs by hand when its kernel shrinks."""
+    space = op.load_space("litepose-k")
+    xs = space.arch("XS")
+    cost = op.count(space, xs)
+    assert round(cost.macs["exact"] / 1e9, 4) == 0.8829
+    smaller = op.count(space, space.arch({**xs, "kernel1": 3}))
+    # Stage 1: six blocks of 96 channels inside, the depthwise kernels on 64 x 64 cells.
+    assert cost.macs["exact"] - smaller.macs["exact"] == 6 * 64**2 * 96 * (7**2 - 3**2)
+    halved = op.count(space, space.arch({**xs, "expansion4": 3}))
+    # Stage 4, on 16 x 16 cells: half of 288 channels in the first block, of 480 in nine more.
+    first, others = 16**2 * 144 * (48 + 49 + 80), 9 * 16**2 * 240 * (80 + 49 + 80)
+    assert cost.macs["exact"] - halved.macs["exact"] == first + others
+
+
+@pytest.mark.slow
+def test_a_table_of_millions_equals_counting_one_by_one() -> None:
+    space = op.load_space("litepose-k")
+    costs = op.CostTable(space).arrays()
+    for index in np.random.default_rng(0).integers(len(space), size=200).tolist():
+        cost = op.count(space, space[index])
+        counted = [*cost.macs.values(), cost.params, cost.peak_memory]
+        assert [costs[name][index] for name in costs] == counted
+
+
 def test_elastic_depth() -> None:
     toy = op.load_space("toy")
     stages = [dict(stage) for stage in toy.network["stages"]]

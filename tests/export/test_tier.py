@@ -503,3 +503,12 @@ def test_a_family_that_is_not_installed_is_named(saved, folder, tmp_path):
     tensors = load_file(weights_of(saved))
     rewrite_weights(saved, tensors, space="mine", space_hash=own.hash)
     refused(saved, UnknownNameError, "unknown family 'squeeze'")
+
+
+def test_latencies_are_costs_with_their_table_s_name(space, supernet, arch, tmp_path):
+    tier = make_tier("S", space, arch, latency_ms={"x86-ncnn": 12.5})
+    saved = save_tier(tmp_path, tier, supernet.extract(arch))
+    assert yaml.safe_load((tmp_path / "S.yaml").read_text())["costs"]["latency_ms"] == {
+        "x86-ncnn": 12.5
+    }
+    assert load_tier(tmp_path / "S.yaml").costs == saved.costs

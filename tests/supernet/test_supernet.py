@@ -12,7 +12,7 @@ from ofa_pose.errors import ArchError
 
 # Pictures are 32 px, whatever the arch's resolution: the widths are what is shared.
 SIDE = 32
-SPACES = ("toy", "litepose-lite0", "litepose", "litepose-xs")
+SPACES = ("toy", "litepose-lite0", "litepose", "litepose-xs", "litepose-k")
 _SUPERNETS: dict[str, op.Supernet] = {}
 
 
@@ -82,7 +82,12 @@ def check_equal(name: str, seed: int) -> None:
 
 
 def leading(tensor: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-    return tensor[tuple(slice(size) for size in shape)]
+    """The first channels, and the centre of what follows them."""
+    starts = [
+        0 if dim < 2 else (whole - size) // 2
+        for dim, (whole, size) in enumerate(zip(tensor.shape, shape, strict=True))
+    ]
+    return tensor[tuple(slice(at, at + size) for at, size in zip(starts, shape, strict=True))]
 
 
 @pytest.mark.parametrize("name", SPACES)

@@ -1,0 +1,151 @@
+"""`ofa-pose latency`: ls, predict and adapt, and what each refuses."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+import ofa_pose as op
+from ofa_pose.cost import LatencyTable
+
+
+@pytest.fixture
+def toy():
+    return op.load_space("toy")
+
+
+@pytest.fixture
+def tables(toy, latency_table, tmp_path, monkeypatch):
+    """A folder in OFA_POSE_PATH with the tables `desk` (1 ms a unit) and `lap` (2 ms)."""
+    folder = tmp_path / "tables"
+    for name, time in (("desk", 1.0), ("lap", 2.0)):
+        latency_table(toy, lambda spec, time=time: time, name=name).save(folder)
+    monkeypatch.setenv("OFA_POSE_PATH", str(folder))
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_ls(command, tables):
+    outcome = command("latency", "ls")
+    assert outcome.code == 0
+    assert outcome.out.splitlines()[0].split()[:3] == ["name", "device", "runtime"]
+    assert "not validated" in outcome.out
+    document = json.loads(command("latency", "ls", "--json").out)
+    found = {table["name"]: table for table in document}
+    assert {"desk", "lap"} <= found.keys()
+    assert found["desk"]["date"] == "2026-11-23"
+    assert found["desk"]["units"] == len(LatencyTable.load("desk").rows)
+
+
+def test_ls_goes_on_past_a_damaged_table(command, tables):
+    (tables / "desk.csv").write_text("key\n")
+    outcome = command("latency", "ls", "--json")
+    assert outcome.code == 0
+    assert "lap" in [table["name"] for table in json.loads(outcome.out)]
+    assert "warning: " in outcome.err
+    assert "desk.csv: the columns are 'key'" in outcome.err
+
+
+def test_predict_one_network(command, tables):
+    line = ["latency", "predict", "--space", "toy", "--arch", "smallest"]
+    outcome = command(*line, "--table", "desk", "--table", "lap")
+    assert outcome.code == 0
+    assert "desk: 10.000 ms for one picture; desk has not been compared" in outcome.out
+    assert "lap: 20.000 ms" in outcome.out
+    document = json.loads(command(*line, "--table", tables / "lap.yaml", "--json").out)
+    (table,) = document["tables"]
+    assert table["latency_ms"] == 20
+    assert [unit["name"] for unit in table["units"]][:2] == ["stem", "stage1.0"]
+    assert {unit["latency_ms"] for unit in table["units"]} == {2.0}
+
+
+def test_predict_a_space(command, toy, tables):
+    line = ["latency", "predict", "--space", "toy", "--table", "desk", "--out", "all.csv"]
+    outcome = command(*line)
+    assert outcome.code == 0
+    assert "toy: 64 archs" in outcome.out
+    with open("all.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 64
+    for row in rows[::9]:
+        arch = toy[int(row["index"])]
+        assert [int(row[name]) for name in arch] == list(arch.values())
+        assert int(row["params"]) == op.count(toy, arch).params
+        assert float(row["latency:desk"]) == 10
+    document = json.loads(command(*line, "--json").out)
+    assert document["archs"] == 64
+    assert document["tables"][0]["latency_ms"]["median"] == 10
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--table", "desk"], "give a TIER.yaml, or --space NAME"),
+        (["--table", "dask", "--space", "toy"], "did you mean 'desk'?; known: "),
+        (["--table", "desk", "--space", "toy", "--arch", "largest", "--out", "x.csv"], "--out is"),
+        (["--table", "desk", "--space", "toy", "T.yaml"], "it has its own space"),
+    ],
+)
+def test_predictions_that_are_refused(command, tables, options, expected):
+    outcome = command("latency", "predict", *options)
+    assert outcome.code == 2
+    assert expected in outcome.err
+
+
+def test_missing_units_and_interpolation(command, tables):
+    line = ["latency", "predict", "--table", "desk", "--space", "litepose-lite0"]
+    outcome = command(*line, "--arch", "smallest")
+    assert (outcome.code, outcome.err.count("\n")) == (1, 1)
+    assert "latency table 'desk' misses 14 of 14 units: " in outcome.err
+    refused = command(*line, "--arch", "smallest", "--interpolate")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "cannot be interpolated" in refused.err
+
+
+def write_points(path, space, *, count):
+    rng = np.random.default_rng(0)
+    table = LatencyTable.load("desk")
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["arch", "latency_ms"])
+        for index in rng.permutation(len(space))[:count].tolist():
+            writer.writerow([space[index].key, 3 * table.predict(space, space[index])])
+
+
+def test_adapt(command, toy, tables, tmp_path):
+    write_points(tmp_path / "points.csv", toy, count=6)
+    line = ["latency", "adapt", "--from", "desk", "--points", "points.csv", "--space", "toy"]
+    outcome = command(*line, "--name", "phone", "--describe", "my phone")
+    assert outcome.code == 0, outcome.err
+    assert "leave-one-out error: 0.0% on average" in outcome.out
+    assert "next: ofa-pose search --budget 30ms@phone" in outcome.out
+    document = json.loads(command("latency", "ls", "--json").out)
+    phone = next(table for table in document if table["name"] == "phone")
+    assert phone["adapted"]["table"] == "desk"
+    assert phone["device"] == "my phone"
+    predicted = command("latency", "predict", "--table", "phone", "--space", "toy")
+    assert "was adapted from desk to 6 networks and not measured" in predicted.out
+    assert "warning: latency table phone was adapted from desk" in predicted.err
+    again = command(*line, "--name", "phone")
+    assert again.code == 2
+    assert "exists; give --force" in again.err
+    document = json.loads(command(*line, "--name", "phone", "--force", "--json").out)
+    assert len(document["points"]) == 6
+    assert document["few_points"] is False
+
+
+def test_few_points_are_told(command, toy, tables, tmp_path):
+    write_points(tmp_path / "points.csv", toy, count=3)
+    line = ["latency", "adapt", "--from", "desk", "--points", "points.csv", "--space", "toy"]
+    outcome = command(*line, "--name", "phone")
+    assert outcome.code == 0
+    assert "warning: 3 networks are few" in outcome.err
+
+
+def test_an_adapted_table_never_takes_a_measured_one_s_name(command, toy, tables, tmp_path):
+    write_points(tmp_path / "points.csv", toy, count=6)
+    line = ["latency", "adapt", "--from", "desk", "--points", "points.csv", "--space", "toy"]
+    outcome = command(*line, "--name", "lap", "--force")
+    assert outcome.code == 2
+    assert "'lap' is a table that was measured" in outcome.err
