@@ -6,7 +6,6 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ofa_pose.catalog import load_space
 from ofa_pose.cost import CostTable, LatencyTable
@@ -133,7 +132,6 @@ def _measured_space(about: dict[str, str], given: Sequence[SearchSpace], path: P
             f"{path} is of the space {about['name']!r} with hash {about['hash']}, but here "
             f"{about['name']!r} has {space.hash}; give the measured one with --space"
         )
-    options: dict[str, Any] = {}
-    if about["skeleton"] != space.skeleton:
-        options["skeleton"] = load_skeleton(about["skeleton"])
-    return CostTable(space, **options)
+    if about["skeleton"] == space.skeleton:
+        return CostTable(space)
+    return CostTable(space, skeleton=load_skeleton(about["skeleton"]))

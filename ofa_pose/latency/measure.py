@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import importlib
 import io
 import json
 import os
@@ -27,7 +28,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
-from importlib import import_module, metadata
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -653,8 +654,7 @@ class Ncnn:
     """
 
     def __init__(self, model: bytes, task: Task, threads: int) -> None:
-        ncnn: Any = import_module("ncnn")  # its types are incomplete
-        self._ncnn = ncnn
+        ncnn: Any = importlib.import_module("ncnn")  # its classes are made in C++
         self._net = ncnn.Net()
         self._net.opt.num_threads = threads
         self._net.opt.use_vulkan_compute = False

@@ -73,8 +73,8 @@ class Validation:
 
 def _rounded(predicted: np.ndarray, measured: np.ndarray) -> ErrorFigures:
     figures = error_figures(predicted.tolist(), measured.tolist())
-    digits = {name: value if value is None else round(value, 4) for name, value in figures}
-    return ErrorFigures.model_validate(digits)
+    digits = {name: round(value, 4) for name, value in figures if value is not None}
+    return figures.model_copy(update=digits)
 
 
 def held_out_archs(costs: CostTable, *, count: int, seed: int) -> list[Arch]:
