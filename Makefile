@@ -17,7 +17,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ofa_pose needs Python 3.11 or newer; try: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -c constraints.txt -e ".[dev,fast,pretrained,tensorboard]"
+	$(BIN)/python -m pip install -c constraints.txt -e ".[dev,fast,onnx,pretrained,tensorboard]"
 	touch $(STAMP)
 
 search: $(STAMP)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-SHIPPED = ["litepose", "litepose-lite0", "litepose-xs", "toy"]
+SHIPPED = ["litepose", "litepose-k", "litepose-lite0", "litepose-xs", "toy"]
 
 
 def test_ls(command):

@@ -52,7 +52,7 @@ def test_a_path_is_read_upright(dots, tmp_path):
 
 
 def test_the_best_come_first_and_the_poor_are_left_out(dot_tier):
-    image = picture(256, 256, (60, 60)) // 2 + picture(256, 256, (180, 180))
+    image = picture(256, 256, (60, 60)) // 4 * 3 + picture(256, 256, (180, 180))
     everybody = PosePredictor(dot_tier, min_score=0)(image)
     scores = [person.score for person in everybody]
     assert scores == sorted(scores, reverse=True)
