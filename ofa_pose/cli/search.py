@@ -52,7 +52,7 @@ EPILOG = (
     "Example: ofa-pose search --budget 1.2G\n\n"
     "Example: ofa-pose search --supernet runs/train-litepose-lite0 --data photos "
     "--budget 150M --budget 1.2G:paper --budget '0.9M params'\n\n"
-    "Example: ofa-pose search --budget 30ms@x86-onnxruntime,1.7M --latency x86-ncnn\n\n"
+    "Example: ofa-pose search --budget '30ms@x86-onnxruntime,1.7M params'\n\n"
     "Example: ofa-pose search --resume --out runs/search-litepose-lite0 --budget 900M"
 )
 # What a search may be resumed with other values of.
@@ -68,7 +68,7 @@ def command(
             "--budget",
             metavar="BUDGET",
             help="1.2G (exact MACs), 900M, 1.2G:paper, '1.7M params', '64MB peak', "
-            "30ms@x86-onnxruntime; commas join what holds together: '30ms@x86-ncnn,1.7M params'; "
+            "30ms@x86-onnxruntime; commas join what holds together: '30ms@x86-onnxruntime,1.7M params'; "
             "may be repeated, a tier each; default: the space's tiers. With --resume, further "
             "tiers.",
         ),
