@@ -68,9 +68,8 @@ def command(
             "--budget",
             metavar="BUDGET",
             help="1.2G (exact MACs), 900M, 1.2G:paper, '1.7M params', '64MB peak', "
-            "30ms@x86-onnxruntime; commas join what holds together: '30ms@x86-onnxruntime,1.7M params'; "
-            "may be repeated, a tier each; default: the space's tiers. With --resume, further "
-            "tiers.",
+            "30ms@x86-onnxruntime; commas join what holds together: '1.2G,1.7M params'; may be "
+            "repeated, a tier each; default: the space's tiers. With --resume, further tiers.",
         ),
     ] = None,
     supernet: Annotated[
