@@ -45,7 +45,8 @@ def list_tables(as_json: JsonOption = False) -> None:
     "predict",
     epilog="Example: ofa-pose latency predict --table x86-onnxruntime --space litepose-xs "
     "--arch XS\n\n"
-    "Example: ofa-pose latency predict runs/search-litepose-lite0/S.yaml --table x86-onnxruntime --json"
+    "Example: ofa-pose latency predict runs/search-litepose-lite0/S.yaml "
+    "--table x86-onnxruntime --json"
     "\n\n"
     "Example: ofa-pose latency predict --table x86-onnxruntime --space litepose-xs "
     "--out costs.csv",
