@@ -64,10 +64,8 @@ def main() -> None:
     supernet = load_supernet(options.supernet)
     space = supernet.space
     print(f"{options.scenes} pictures scored, {options.calibration} to calibrate with, one thread")
-    print(
-        "| network | published | here, same flip test | ratio | AP | AP here | difference |", end=""
-    )
-    print(" here, no flip test | ratio | first of its resolution |\n|" + "---|" * 10)
+    print("| network | published | here, same flip test | ratio | AP published | AP here |", end="")
+    print(" difference | here, no flip test | ratio | first of its resolution |\n|" + "---|" * 10)
     with tempfile.TemporaryDirectory() as folder:
         write_sets(Path(folder), options)
         for resolution in options.resolution:
