@@ -698,7 +698,7 @@ class OpenVino:
     """OpenVINO on the processor; its performance counters time every operation."""
 
     def __init__(self, model: bytes, task: Task, threads: int) -> None:
-        import openvino
+        import openvino  # pyright: ignore[reportMissingImports]
 
         core = openvino.Core()
         settings = {

@@ -168,7 +168,7 @@ def _convert(specs: Sequence[UnitSpec]) -> list[tuple[Layer, ...]]:
     Raises:
         LatencyError: pnnx fails, or what it wrote is not these units side by side.
     """
-    import pnnx
+    import pnnx  # pyright: ignore[reportMissingImports]
 
     shapes = [(1, *shape) for spec in specs for shape in spec.in_shapes]
     with torch.no_grad(), tempfile.TemporaryDirectory() as folder:

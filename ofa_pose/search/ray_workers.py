@@ -29,7 +29,7 @@ def ray_pool(
         OfaPoseError: Ray cannot be started or reached.
     """
     try:
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise MissingExtraError(
             "--workers ray needs the extra ray: pip install 'ofa-pose[ray]'"

@@ -26,7 +26,7 @@ class _Tuple(torch.nn.Module):
 
 
 def test_the_layers_are_those_of_the_whole_network(toy, tmp_path, monkeypatch):
-    import pnnx
+    import pnnx  # pyright: ignore[reportMissingImports]
 
     space = toy.space
     joined = NcnnExporter()(plan(space, space.largest)).decode()
