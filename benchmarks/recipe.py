@@ -3,11 +3,11 @@ r"""Which training recipe? Samplers, channel ordering, distillation, and where t
     python benchmarks/recipe.py --data lspet --out runs/recipe
 
 `litepose-lite0` at 128 px on single photographs of `lspet`, from ImageNet weights. Every run gets
-the same number of passes (a picture through a network and back): a sandwich step of four archs
-spends four of them on each picture. Finished runs are kept; running it again goes on where it
-stopped. Equal passes are equal computing; a sampler of several archs therefore sees fewer
-pictures. AP is that of the validation pictures, which no choice here is made on but the recipe's
-defaults.
+the same number of passes (a picture through a network and back), which is equal computing: a
+sandwich step of four archs spends four of them on each picture, so it sees a quarter of the
+pictures. `sandwich` and `fair` are also run with as many pictures as `uniform`, and so with several
+times its computing. Finished runs are kept; running it again goes on where it stopped. AP is that
+of the validation pictures, which no choice here is made on but the recipe's defaults.
 """
 
 from __future__ import annotations
@@ -42,16 +42,29 @@ from ofa_pose.train import (
     make_sampler,
     train_supernet,
 )
+from ofa_pose.train.sampler import SamplerName
 from ofa_pose.train.teacher import Teacher
 
 RESOLUTION = 128
 BATCH = 16
 AUGMENTATION = {"rotation": 25, "scale": [0.75, 1.1]}
-SUPERNETS: dict[str, dict[str, Any]] = {
-    "uniform": {"sampler": "uniform"},
-    "sandwich": {"sampler": "sandwich"},
-    "fair": {"sampler": "fair"},
-    "uniform, unordered": {"sampler": "uniform"},
+
+
+@dataclass(frozen=True)
+class Training:
+    """How one supernet is trained."""
+
+    sampler: SamplerName = "uniform"
+    ordered: bool = True
+    equal_pictures: bool = False
+
+
+FIRST = {"uniform": Training(), "uniform, unordered": Training(ordered=False)}
+OTHERS = {
+    "fair": Training("fair"),
+    "sandwich": Training("sandwich"),
+    "fair, equal pictures": Training("fair", equal_pictures=True),
+    "sandwich, equal pictures": Training("sandwich", equal_pictures=True),
 }
 
 
@@ -97,7 +110,9 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     space = small_space(options.out)
     bench = Bench(space, options.data, options.out, options.passes, options.tuning)
-    table = {name: supernet_scores(bench, name) for name in SUPERNETS}
+    table = {name: supernet_scores(bench, name, how) for name, how in FIRST.items()}
+    starts = tier_scores(bench)
+    table |= {name: supernet_scores(bench, name, how) for name, how in OTHERS.items()}
     print("| network | " + " | ".join(table) + " |")
     print("|---" * (len(table) + 1) + "|")
     for key in bench.subnets():
@@ -105,7 +120,7 @@ def main() -> None:
     means = [sum(row.values()) / len(row) for row in table.values()]
     print("| mean | " + " | ".join(f"{mean:.3f}" for mean in means) + " |\n")
     print("| start of one small network | AP | AP50 |\n|---|---|---|")
-    for name, scores in tier_scores(bench).items():
+    for name, scores in starts.items():
         print(f"| {name} | {scores['AP']:.3f} | {scores['AP50']:.3f} |")
 
 
@@ -130,19 +145,18 @@ def start(bench: Bench, *, ordered: bool = True, imagenet: bool = True) -> op.Su
     return supernet
 
 
-def supernet_scores(bench: Bench, name: str) -> dict[str, Any]:
+def supernet_scores(bench: Bench, name: str, how: Training) -> dict[str, Any]:
     """Train a supernet and score the eight subnets."""
-    settings = SUPERNETS[name]
-    archs = len(make_sampler(settings["sampler"], bench.space, seed=0).archs(0))
-    steps = bench.passes // (BATCH * archs)
+    archs = len(make_sampler(how.sampler, bench.space, seed=0).archs(0))
+    steps = bench.passes // (BATCH * (1 if how.equal_pictures else archs))
 
     def compute(run: RunFolder) -> dict[str, Any]:
-        supernet = start(bench, ordered="unordered" not in name)
+        supernet = start(bench, ordered=how.ordered)
         train_supernet(
             supernet,
             train_pictures(bench.data),
             run=run,
-            recipe=bench.recipe("supernet", **settings),
+            recipe=bench.recipe("supernet", sampler=how.sampler),
             budget=TrainBudget(steps=steps),
             cadence=Cadence(log_every=100, checkpoint_seconds=60),
             resume=run.resumed,
