@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ofa_pose.cli._learning import Learning, LearningOptions
 from ofa_pose.cli._options import (
     AnnotationsOption,
     CanvasOption,
@@ -37,15 +38,9 @@ from ofa_pose.cli._options import (
     ValScenesOption,
     WorkersOption,
 )
+from ofa_pose.cli._outcome import save_trained, tell_outcome
 from ofa_pose.cli._sources import CANVAS
-from ofa_pose.cli._training import (
-    Learning,
-    LearningOptions,
-    save_trained,
-    tell_outcome,
-    together,
-    train_network,
-)
+from ofa_pose.cli._training import together, train_network
 from ofa_pose.errors import UsageError
 
 if TYPE_CHECKING:

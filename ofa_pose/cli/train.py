@@ -13,6 +13,7 @@ import typer
 from ofa_pose.catalog import load_space
 from ofa_pose.cli._archs import HELP as ARCH_HELP
 from ofa_pose.cli._archs import parse_arch
+from ofa_pose.cli._learning import Learning, LearningOptions
 from ofa_pose.cli._options import (
     AnnotationsOption,
     CanvasOption,
@@ -42,17 +43,9 @@ from ofa_pose.cli._options import (
     ValScenesOption,
     WorkersOption,
 )
+from ofa_pose.cli._outcome import finished_weights, save_trained, tell_outcome
 from ofa_pose.cli._sources import CANVAS
-from ofa_pose.cli._training import (
-    Learning,
-    LearningOptions,
-    finished_weights,
-    save_trained,
-    tell_outcome,
-    together,
-    train_network,
-    training_meter,
-)
+from ofa_pose.cli._training import together, train_network, training_meter
 from ofa_pose.cli._weights import (
     INIT_HELP,
     Ordering,

@@ -111,7 +111,7 @@ def warp_scene(
         border: colour beside the picture.
     """
     keypoints = scene.keypoints.copy()
-    keypoints[:, :, :2] = transform_points(scene.keypoints[:, :, :2], matrix)
+    keypoints[:, :, :2] = transform_points(keypoints[:, :, :2], matrix)
     known = scene.known
     if flip is not None:
         keypoints = keypoints[:, list(flip)]

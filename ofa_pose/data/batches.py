@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ofa_pose.data.augment import Augmentation
-from ofa_pose.data.inputs import to_tensor
+from ofa_pose.data.inputs import stack, to_tensor
 from ofa_pose.data.scene import SceneSource
 from ofa_pose.errors import DataError, OfaPoseError, UsageError
 from ofa_pose.pose.targets import make_targets
@@ -138,12 +139,12 @@ class TrainBatches(Dataset[Batch]):
                 )
             )
         outputs = range(len(self.strides))
-        masks = tuple(_stack([target.masks[i] for target in targets]) for i in outputs)
+        masks = tuple(stack([target.masks[i] for target in targets]) for i in outputs)
         return Batch(
             images=to_tensor(images),
-            heatmaps=tuple(_stack([target.heatmaps[i] for target in targets]) for i in outputs),
+            heatmaps=tuple(stack([target.heatmaps[i] for target in targets]) for i in outputs),
             masks=masks_of_joints(masks, known, joints=self.source.skeleton.num_joints),
-            tags=_stack([target.tags for target in targets]),
+            tags=stack([target.tags for target in targets]),
         )
 
     def _index(self, place: int) -> int:
@@ -232,19 +233,18 @@ def make_loader(batches: Dataset[Batch], *, start: int, stop: int, workers: int)
     return _Loader(batches, range(start, stop), workers)
 
 
-def _stack(arrays: Sequence[np.ndarray]) -> torch.Tensor:
-    return torch.from_numpy(np.stack(arrays))
-
-
 def _prepare_worker(worker: int) -> None:
-    """Leave Ctrl-C to the parent without a word, and take one core.
+    """Leave Ctrl-C to the parent without a word, and take one core, never from the parent.
 
-    OpenCV gets 0 threads (run in the caller), not 1: with 1 it joins the threads of its pool,
-    which a forked process does not have.
+    Linux's batch policy lets a step's threads run on when this process wakes: they wait for each
+    other, so a pause of one is a pause of all. OpenCV gets 0 threads (run in the caller), not 1:
+    with 1 it joins the threads of its pool, which a forked process does not have.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.excepthook = _tell
     cv2.setNumThreads(0)
+    if hasattr(os, "SCHED_BATCH"):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _tell(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

@@ -16,6 +16,8 @@ import numpy as np
 # What lies beside a picture: the ImageNet mean, so that it is near zero after normalisation.
 BORDER_RGB = (124, 116, 104)
 
+_CORNERS = np.array([(0, 0), (1, 0), (0, 1), (1, 1)], np.float32)
+
 
 def scaling(scale_x: float, scale_y: float, shift_x: float = 0.0, shift_y: float = 0.0):
     """Return the (2, 3) float64 affine `x' = scale_x * x + shift_x`, and the same for y."""
@@ -42,21 +44,19 @@ def transform_boxes(boxes: np.ndarray, matrix: np.ndarray, size: tuple[int, int]
         matrix: (2, 3) affine.
         size: height and width of the canvas the bounds are clipped to.
     """
-    x, y, w, h = boxes.T
-    corners = np.stack(
-        [np.stack([x, y], 1), np.stack([x + w, y], 1), np.stack([x, y + h], 1),
-         np.stack([x + w, y + h], 1)], axis=1,
-    )  # fmt: skip
+    corners = boxes[:, None, :2] + boxes[:, None, 2:] * _CORNERS
     corners = transform_points(corners, matrix)
     limits = np.array([size[1], size[0]], np.float32)
-    low = np.clip(corners.min(axis=1), 0, limits)
-    high = np.clip(corners.max(axis=1), 0, limits)
-    return np.concatenate([low, high - low], axis=1).astype(np.float32)
+    result = np.empty((len(boxes), 4), np.float32)
+    low = result[:, :2] = corners.min(axis=1).clip(0, limits)
+    result[:, 2:] = corners.max(axis=1).clip(0, limits) - low
+    return result
 
 
 def scale_of(matrix: np.ndarray) -> float:
     """Return by how much an affine scales lengths (the root of its determinant's magnitude)."""
-    return math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
+    (a, b), (c, d) = matrix[:, :2].tolist()
+    return math.sqrt(abs(a * d - b * c))
 
 
 def warp(

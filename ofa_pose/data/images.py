@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import io
 import logging
 import stat
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -47,19 +49,11 @@ def quick_check(path: Path) -> str | None:
     Raises:
         FileNotFoundError: there is no such file.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
-        return "is not a file"  # a folder, or a pipe that would be waited for
-    with path.open("rb") as stream:
-        size = stream.seek(0, 2)
-        stream.seek(max(0, size - _TAIL_BYTES))
-        tail = stream.read()
-        stream.seek(0)
-        head = stream.read(2)
-    if size == 0:
-        return "the file is empty"
-    if head == _JPEG_START and _JPEG_END not in tail and not _ends_earlier(path.read_bytes()):
-        return "the JPEG is truncated"
-    return None
+    try:
+        with _open(path) as stream:
+            return _fault(stream)
+    except UnreadableImageError as error:
+        return str(error)
 
 
 def read_image(
@@ -81,16 +75,16 @@ def read_image(
         UnreadableImageError: the file is absent, damaged, of another kind or of another size.
     """
     try:
-        reason = quick_check(path)
+        with _open(path) as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata; what matters is an error
+            reason = _fault(stream)
+            if reason:
+                raise UnreadableImageError(reason)
+            image, turn = _decode(stream, size, upright=upright)
     except (OSError, ValueError) as error:  # ValueError: the name cannot be one of a file
         raise UnreadableImageError(getattr(error, "strerror", None) or str(error)) from error
-    if reason:
-        raise UnreadableImageError(reason)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd metadata; what matters is an error
-        image, turn = _decode(path)
     stored = image.size[::-1]
-    if turn is not None and (upright or size not in (None, stored)):
+    if turn is not None:
         image = image.transpose(turn)
     if size is not None and image.size[::-1] != size:
         raise UnreadableImageError(
@@ -120,16 +114,42 @@ def _kinds() -> tuple[str, ...]:
     return tuple(kind for kind in _KINDS if kind in Image.OPEN)
 
 
-def _decode(path: Path) -> tuple[Image.Image, Image.Transpose | None]:
-    """Return a picture in mode RGB as it is stored, and what turns it upright.
+def _open(path: Path) -> BinaryIO:
+    """Open a file; a folder is refused, and a pipe, which would be waited for."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise UnreadableImageError("is not a file")
+    return path.open("rb")
+
+
+def _fault(stream: BinaryIO) -> str | None:
+    """Return why the two ends of a file show that it is no whole picture, or None; rewinds it."""
+    stream.seek(max(0, stream.seek(0, io.SEEK_END) - _TAIL_BYTES))
+    tail = stream.read()
+    stream.seek(0)
+    head = stream.read(2)
+    if not head:
+        return "the file is empty"
+    if head == _JPEG_START and _JPEG_END not in tail:
+        stream.seek(0)
+        if not _ends_earlier(stream.read()):
+            return "the JPEG is truncated"
+    stream.seek(0)
+    return None
+
+
+def _decode(
+    stream: BinaryIO, size: tuple[int, int] | None, *, upright: bool
+) -> tuple[Image.Image, Image.Transpose | None]:
+    """Return a picture in mode RGB as it is stored, and what must turn it, if anything must.
 
     Raises:
         UnreadableImageError: it cannot be decoded to its end.
     """
     try:
-        with Image.open(path, formats=_kinds()) as image:
+        with Image.open(stream, formats=_kinds()) as image:
             image.load()
-            return _rgb(image), _turn(image)
+            turns = upright or size not in (None, image.size[::-1])
+            return _rgb(image), _turn(image) if turns else None
     except UnreadableImageError:
         raise
     except UnidentifiedImageError as error:

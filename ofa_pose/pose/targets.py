@@ -76,7 +76,10 @@ def make_targets(
     )
     patch = _gaussian(float(sigma))
     positions = np.where(visible[..., None], keypoints[..., :2], 0.0)
-    tags = np.zeros((max_people, keypoints.shape[1], 2), dtype=np.int64)
+    joints = keypoints.shape[1]
+    if valid is not None and valid.all():
+        valid = None
+    tags = np.zeros((max_people, joints, 2), dtype=np.int64)
     heatmaps, masks = [], []
     for output, stride in enumerate(strides):
         if size[0] % stride or size[1] % stride:
@@ -86,8 +89,7 @@ def make_targets(
         heatmaps.append(_draw(cells, visible, shape=(height, width), patch=patch))
         masks.append(_mask(valid, shape=(height, width), stride=stride))
         if output == 0:
-            joints = np.arange(keypoints.shape[1])
-            index = (joints * height + cells[..., 1]) * width + cells[..., 0]
+            index = (np.arange(joints) * height + cells[..., 1]) * width + cells[..., 0]
             pairs = np.stack([index * visible, visible], axis=-1)[visible.any(axis=1)][:max_people]
             tags[: len(pairs)] = pairs
     return Targets(heatmaps=tuple(heatmaps), masks=tuple(masks), tags=tags)
@@ -120,21 +122,21 @@ def _draw(
     cells: np.ndarray, visible: np.ndarray, *, shape: tuple[int, int], patch: np.ndarray
 ) -> np.ndarray:
     """Return `(K, *shape)` float32 with `patch` merged by maximum around each visible cell."""
-    height, width = shape
+    canvas = np.zeros((cells.shape[1], *shape), dtype=np.float32)
     radius = patch.shape[0] // 2
-    # A border as wide as the patch's reach saves clipping each patch by itself.
-    canvas = np.zeros((cells.shape[1], height + 2 * radius, width + 2 * radius), dtype=np.float32)
-    span = patch.shape[0]
     people, joints = np.nonzero(visible)
     for joint, (x, y) in zip(joints.tolist(), cells[people, joints].tolist(), strict=True):
-        window = canvas[joint, y : y + span, x : x + span]
-        np.maximum(window, patch, out=window)
-    return np.ascontiguousarray(canvas[:, radius : radius + height, radius : radius + width])
+        left, top = x - radius, y - radius
+        window = canvas[joint, max(top, 0) : y + radius + 1, max(left, 0) : x + radius + 1]
+        cut_y, cut_x = max(-top, 0), max(-left, 0)
+        height, width = window.shape
+        np.maximum(window, patch[cut_y : cut_y + height, cut_x : cut_x + width], out=window)
+    return canvas
 
 
 def _mask(valid: np.ndarray | None, *, shape: tuple[int, int], stride: int) -> np.ndarray:
     """Return `shape` float32, 1 for each cell of which at least half the pixels are valid."""
-    if valid is None or valid.all():
+    if valid is None:
         return np.ones(shape, dtype=np.float32)
     height, width = shape
     blocks = valid.reshape(height, stride, width, stride)

@@ -1,0 +1,209 @@
+"""What `train` and `finetune` share: options resolved into recipe, scenes and run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ofa_pose.cli._progress import Meter
+from ofa_pose.cli._settings import read_settings
+from ofa_pose.cli._sources import (
+    Making,
+    Pictures,
+    described,
+    training_scenes,
+    validation_scenes,
+)
+from ofa_pose.cli._weights import check_device
+from ofa_pose.errors import RecipeError
+
+if TYPE_CHECKING:
+    from ofa_pose.data import SceneSource
+    from ofa_pose.runs import RunFolder
+    from ofa_pose.skeleton import Skeleton
+    from ofa_pose.space import SearchSpace
+    from ofa_pose.train import Recipe
+
+# What a run may be resumed with other values of: they do not change its result.
+_FREE = ("workers", "device", "tensorboard")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningOptions:
+    """The options that every training has, by the names of the command's parameters."""
+
+    set_: Sequence[str] | None
+    batch_size: int | None
+    steps: int | None
+    epochs: float | None
+    minutes: float | None
+    data: Path | None
+    annotations: Path | None
+    images: Path | None
+    data_skeleton: str | None
+    mosaic: int | None
+    synthetic: int | None
+    synthetic_share: float
+    canvas: int
+    val: Path | None
+    val_images: Path | None
+    val_scenes: int
+    validations: int
+    device: str
+    workers: int
+    seed: int
+    out: Path | None
+    resume: bool
+    force: bool
+    tensorboard: bool
+
+    @classmethod
+    def of(cls, context: typer.Context, *, device: str) -> LearningOptions:
+        """Pick them from what the command was called with, but for the device."""
+        picked = {field.name: context.params[field.name] for field in fields(cls)}
+        return cls(**{**picked, "device": device})
+
+    def overrides(self, stage: str) -> dict[str, Any]:
+        """Return the changes to the recipe of a stage that the options ask for.
+
+        Raises:
+            RecipeError: a `--set` cannot be read or is of another stage, or something is given
+                twice.
+        """
+        lengths = {"steps": self.steps, "epochs": self.epochs, "minutes": self.minutes}
+        given = {key: value for key, value in lengths.items() if value is not None}
+        if len(given) > 1:
+            raise RecipeError(f"give one length of the run, not --{' and --'.join(given)}")
+        if self.batch_size is not None:
+            given["batch_size"] = self.batch_size
+        settings = read_settings(self.set_ or (), stage=stage)
+        for key in settings.keys() & given.keys():
+            raise RecipeError(f"{key} is given twice, by --set and by --{key.replace('_', '-')}")
+        return {**settings, **given}
+
+
+@dataclass(frozen=True)
+class Learning:
+    """One training, resolved: nothing of it has been loaded into memory or written yet.
+
+    Attributes:
+        options: as given.
+        space: whose recipe is followed.
+        recipe: with the options' changes.
+        train: the scenes that are learnt from.
+        val: the scenes that validate, or None.
+    """
+
+    options: LearningOptions
+    space: SearchSpace
+    recipe: Recipe
+    train: SceneSource
+    val: SceneSource | None
+
+    @classmethod
+    def resolve(
+        cls, options: LearningOptions, space: SearchSpace, *, stage: str, skeleton: Skeleton
+    ) -> Learning:
+        """Check the recipe and the device, then open the scenes.
+
+        Raises:
+            RecipeError: an unknown key or an impossible value; no length; a precision that the
+                device is not made for.
+            DataError: the scenes cannot be used.
+            UsageError: no scenes are given, or the device is not here.
+            MissingExtraError: TensorBoard is asked for and not installed.
+        """
+        from ofa_pose.train import keep_freed_memory, make_recipe
+        from ofa_pose.train.events import require_tensorboard
+
+        keep_freed_memory()
+        recipe = make_recipe(space, stage, overrides=options.overrides(stage))
+        if recipe.budget is None:
+            raise RecipeError("how long? give one of --steps, --epochs and --minutes")
+        recipe.check_device(check_device(options.device))
+        if options.tensorboard:
+            require_tensorboard()
+        making = Making(skeleton, options.seed, options.mosaic, options.canvas)
+        joints = options.data_skeleton
+        pictures = Pictures(options.data, options.annotations, options.images, joints)
+        train = training_scenes(
+            pictures, making, synthetic=options.synthetic, share=options.synthetic_share
+        )
+        val = validation_scenes(
+            pictures,
+            Pictures(
+                options.val,
+                images=options.val_images,
+                skeleton=None if options.val is None else joints,
+            ),
+            making,
+            synthetic=options.synthetic is not None,
+            most=options.val_scenes,
+        )
+        return cls(options, space, recipe, train, val)
+
+    def folder(self, default: str) -> Path:
+        """Return the run's folder: `runs/<default>`, unless `--out` names one."""
+        return self.options.out or Path("runs") / default
+
+    def goes_on(self, default: str) -> bool:
+        """Whether the weights will be those of the run's checkpoint, whatever it started from."""
+        from ofa_pose.train.checkpoint import has_checkpoint
+        from ofa_pose.train.loop import CHECKPOINT
+
+        return self.options.resume and has_checkpoint(self.folder(default) / CHECKPOINT)
+
+    def open_run(
+        self, default: str, identity: Mapping[str, Any], *, inputs: Sequence[Path | None] = ()
+    ) -> RunFolder:
+        """Open the run's folder; `identity` may lack the `init_sha256` of a file that is gone."""
+        from ofa_pose.runs import EVENTS
+        from ofa_pose.train import World
+        from ofa_pose.train.events import EventFiles
+
+        about = {
+            "space": self.space.name,
+            "space_hash": self.space.hash,
+            "skeleton": self.train.skeleton.name,
+            "recipe": self.recipe.to_dict(),
+        }
+        hidden = {"out", "resume", "force", "set_", "batch_size", "steps", "epochs", "minutes"}
+        given = {key: value for key, value in vars(self.options).items() if key not in hidden}
+        world = World.current()
+        run = world.open_run(
+            self.folder(default),
+            config=described({**identity, **about, **given}),
+            resume=self.options.resume,
+            force=self.options.force,
+            free=_FREE if "init_sha256" in identity else (*_FREE, "init_sha256"),
+            inputs=[path for path in inputs if path is not None],
+        )
+        if self.options.tensorboard and world.leads:
+            run.listen(EventFiles(run.file(EVENTS)))
+        return run
+
+    def keywords(self, run: RunFolder, meter: Meter) -> dict[str, Any]:
+        """Return the keyword arguments that both training functions take."""
+        from ofa_pose.train import Cadence
+
+        return {
+            "run": run,
+            "recipe": self.recipe,
+            "seed": self.options.seed,
+            "cadence": Cadence(validations=self.options.validations),
+            "workers": self.options.workers,
+            "device": self.options.device,
+            "resume": run.resumed,
+            "progress": _progress(meter),
+        }
+
+
+def _progress(meter: Meter) -> Callable[[int, int | None, Mapping[str, float]], None]:
+    def show(done: int, total: int | None, figures: Mapping[str, float]) -> None:
+        meter.show(done, total, figures, fraction=figures["fraction"])
+
+    return show
