@@ -1,4 +1,4 @@
-"""The run of test_supernet_training.py, slowed down to be killed; its argument is the folder."""
+"""The short run of conftest.py, slowed down to be killed; its argument is the folder."""
 
 import sys
 import time
