@@ -1,7 +1,12 @@
 """How weights are shared: slicing, re-calibration, extraction, weights on disk."""
 
 from ofa_pose.supernet.calibrate import recalibrate
-from ofa_pose.supernet.ordering import ChannelGroup, channel_groups, order_channels
+from ofa_pose.supernet.ordering import (
+    ChannelGroup,
+    channel_groups,
+    order_channels,
+    permute_channels,
+)
 from ofa_pose.supernet.supernet import Supernet
 from ofa_pose.supernet.weights import (
     load_all_but_heads,
@@ -22,6 +27,7 @@ __all__ = [
     "load_supernet",
     "load_weights",
     "order_channels",
+    "permute_channels",
     "recalibrate",
     "save_supernet",
     "save_weights",

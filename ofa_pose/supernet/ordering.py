@@ -41,7 +41,6 @@ class ChannelGroup:
     fixed: bool
 
 
-@torch.no_grad()
 def order_channels(supernet: Supernet, *, by: str = "l1") -> None:
     """Sort the supernet's channels by importance, in place; the largest network is unchanged.
 
@@ -55,17 +54,35 @@ def order_channels(supernet: Supernet, *, by: str = "l1") -> None:
     """
     if by not in ("l1", "bn"):
         raise SpaceError(f"channels are ordered by 'l1' or 'bn', not by {by!r}")
+    layers = dict(supernet.extract(supernet.space.largest).named_modules())
+
+    def sort(group: ChannelGroup) -> Tensor:
+        importance = _importance(group, layers, by=by)
+        return torch.argsort(importance, descending=True, stable=True)
+
+    permute_channels(supernet, sort)
+
+
+@torch.no_grad()
+def permute_channels(supernet: Supernet, order_of: Callable[[ChannelGroup], Tensor]) -> None:
+    """Put the supernet's channels in another order, in place; the largest network is unchanged.
+
+    Args:
+        supernet: of any family.
+        order_of: for a group whose order is free, its channels' present numbers, (channels,), in
+            the order they are to have.
+    """
     network = supernet.extract(supernet.space.largest).eval()
     layers = dict(network.named_modules())
     state = network.state_dict()
     for group in channel_groups(network):
         if group.fixed:
             continue
-        order = torch.argsort(_importance(group, layers, by=by), descending=True, stable=True)
+        order = order_of(group)
         for path, port in group.ports:
             for name, dim in _dimensions(layers[path], port):
                 key = f"{path}.{name}"
-                state[key] = state[key].index_select(dim, order)
+                state[key] = state[key].index_select(dim, order.to(state[key].device))
     supernet.network.load_state_dict(state)
 
 
@@ -208,9 +225,9 @@ def _importance(group: ChannelGroup, layers: Mapping[str, nn.Module], *, by: str
             continue
         norm = isinstance(layer, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001
         if by == "bn" and norm and port == "out":
-            total += weight.abs().cpu()
+            total += weight.detach().abs().cpu()
         elif by == "l1" and port == "in" and not _channel_wise(layer):
             for name, dim in _dimensions(layer, "in"):
-                tensor = getattr(layer, name).abs()
+                tensor = getattr(layer, name).detach().abs()
                 total += tensor.sum([d for d in range(tensor.dim()) if d != dim]).cpu()
     return total
