@@ -71,7 +71,9 @@ def tell_outcome(
         _console.emit_json(document)
         return
     _console.line(f"{result.steps} steps in {result.seconds / 60:.1f} minutes of training")
-    if result.best is None:
+    if result.best is None and validations:
+        _console.line("AP chose no weights, as tags are not learnt here: the last ones count")
+    elif result.best is None:
         _console.line("not validated: there were no validation scenes (--val)")
     else:
         _console.line(

@@ -66,8 +66,13 @@ class Pictures:
             return False
         return has_split(self.data, split)
 
-    def open(self, split: str, skeleton: Skeleton) -> SceneSource:
+    def open(self, split: str, skeleton: Skeleton, *, only_people: bool = False) -> SceneSource:
         """Open a split of the data set; its people have the joints of `skeleton`.
+
+        Args:
+            split: of the data set.
+            skeleton: whose joints are wanted.
+            only_people: leave out pictures that show nobody; see `CocoScenes`.
 
         Raises:
             DataError: it is not there, or damaged.
@@ -81,6 +86,7 @@ class Pictures:
             annotations=self.annotations,
             images=self.images,
             skeleton=self.skeleton or skeleton,
+            only_people=only_people,
         )
         return map_scenes(source, skeleton)
 
@@ -128,7 +134,7 @@ class Making:
 def training_scenes(
     pictures: Pictures, making: Making, *, synthetic: int | None, share: float
 ) -> SceneSource:
-    """Return photographs (or their mosaics), synthetic scenes, or both in one.
+    """Return photographs of people (or their mosaics), synthetic scenes, or both in one.
 
     Args:
         pictures: of split `train`.
@@ -146,7 +152,8 @@ def training_scenes(
         raise UsageError(f"--synthetic-share lies between 0 and 1, got {share:g}")
     sources = []
     if pictures.given:
-        sources.append(making.of(pictures.open("train", making.skeleton), Use.TRAIN))
+        shown = pictures.open("train", making.skeleton, only_people=True)
+        sources.append(making.of(shown, Use.TRAIN))
     if synthetic:
         sources.append(making.synthetic(synthetic, Use.TRAIN))
     if not sources:

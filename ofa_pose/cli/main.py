@@ -87,15 +87,8 @@ def run(arguments: Sequence[str]) -> int:
         code = INTERRUPTED
     except OSError as error:
         return _fail(error, _os_message(error), code=FAILED, debug=debug)
-    except MemoryError as error:
-        message = "out of memory; try a smaller --batch-size or fewer --workers"
-        return _fail(error, message, code=FAILED, debug=debug)
     except Exception as error:  # noqa: BLE001 - the last door: a bug is told in one line, too
-        message = (
-            f"this is a bug in {PROGRAM}: {type(error).__name__}: {error}; "
-            "--debug shows the traceback"
-        )
-        return _fail(error, message, code=FAILED, debug=debug)
+        return _fail(error, _last_message(error), code=FAILED, debug=debug)
     if code == INTERRUPTED:
         hint = "; what was saved is complete, --resume goes on from it"
         _console.error("interrupted" + hint * (arguments[:1] in _RESUMABLE))
@@ -120,6 +113,16 @@ def _usage_message(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else PROGRAM
     return f"{message.rstrip('.')}; see {path} --help"
+
+
+def _last_message(error: Exception) -> str:
+    """Tell of a full memory (torch has errors of its own for it), else of a bug."""
+    own = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    if own or isinstance(error, MemoryError):
+        return "out of memory; try a smaller --batch-size or fewer --workers"
+    return (
+        f"this is a bug in {PROGRAM}: {type(error).__name__}: {error}; --debug shows the traceback"
+    )
 
 
 def _os_message(error: OSError) -> str:

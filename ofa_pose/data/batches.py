@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import operator
 import os
 import signal
 import sys
@@ -22,6 +24,8 @@ from ofa_pose.pose.targets import make_targets
 
 # The first words of the seeds, so that no two uses of one user seed share a stream of numbers.
 _ORDER, _SAMPLE = 201, 202
+# In what torch says of a worker that was killed, or that has no shared memory.
+_LOST = ("DataLoader worker (pid", "shared memory")
 
 
 @dataclass
@@ -43,12 +47,11 @@ class Batch:
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """Return the batch on another device."""
-        return Batch(
-            images=self.images.to(device, non_blocking=non_blocking),
-            heatmaps=tuple(m.to(device, non_blocking=non_blocking) for m in self.heatmaps),
-            masks=tuple(m.to(device, non_blocking=non_blocking) for m in self.masks),
-            tags=self.tags.to(device, non_blocking=non_blocking),
-        )
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        """Return the batch in memory from which it is copied to a GPU beside other work."""
+        return self._each(torch.Tensor.pin_memory)
 
     def split(self, parts: int) -> list[Batch]:
         """Return the batch cut along N into `parts` of equal size.
@@ -59,15 +62,16 @@ class Batch:
         rows, left = divmod(len(self.images), parts)
         if left:
             raise UsageError(f"{len(self.images)} pictures do not divide into {parts} parts")
-        return [
-            Batch(
-                images=self.images[first : first + rows],
-                heatmaps=tuple(m[first : first + rows] for m in self.heatmaps),
-                masks=tuple(m[first : first + rows] for m in self.masks),
-                tags=self.tags[first : first + rows],
-            )
-            for first in range(0, rows * parts, rows)
-        ]
+        places = [slice(first, first + rows) for first in range(0, rows * parts, rows)]
+        return [self._each(operator.itemgetter(place)) for place in places]
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+        return Batch(
+            images=change(self.images),
+            heatmaps=tuple(map(change, self.heatmaps)),
+            masks=tuple(map(change, self.masks)),
+            tags=change(self.tags),
+        )
 
 
 class TrainBatches(Dataset[Batch]):
@@ -175,7 +179,9 @@ def masks_of_joints(
 class _Loader:
     """Batches of the steps from `start` to `stop`, in order; an error arrives as one line."""
 
-    def __init__(self, batches: Dataset[Batch], steps: range, workers: int) -> None:
+    def __init__(
+        self, batches: Dataset[Batch], steps: range, *, workers: int, pinned: bool
+    ) -> None:
         self._steps = steps
         self._loader: DataLoader[Batch | _Failure] = DataLoader(
             _Guarded(batches),
@@ -183,6 +189,7 @@ class _Loader:
             sampler=steps,
             num_workers=workers,
             prefetch_factor=2 if workers else None,
+            pin_memory=pinned,
             worker_init_fn=_prepare_worker if workers else None,
             generator=torch.Generator().manual_seed(0),  # else torch draws from its global one
         )
@@ -191,10 +198,32 @@ class _Loader:
         return len(self._steps)
 
     def __iter__(self) -> Iterator[Batch]:
-        for batch in self._loader:
-            if isinstance(batch, _Failure):
-                raise DataError(batch.message)
-            yield batch
+        with telling_lost_workers():
+            for batch in self._loader:
+                if isinstance(batch, _Failure):
+                    raise DataError(batch.message)
+                yield batch
+
+
+@contextlib.contextmanager
+def telling_lost_workers() -> Iterator[None]:
+    """Tell in one line that a process which prepares batches was killed, or had no memory.
+
+    torch tells the parent by a signal, so it learns of it wherever it is at that moment.
+
+    Raises:
+        DataError: instead of torch's RuntimeError.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(sign in str(error) for sign in _LOST):
+            raise
+        raise DataError(
+            "a process that prepares batches was lost: memory, or shared memory, was full (in "
+            "Docker the latter is 64 MB unless --shm-size says more); fewer --workers or a "
+            "smaller --batch-size may help"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -215,7 +244,9 @@ class _Guarded(Dataset["Batch | _Failure"]):
             return _Failure(str(error))
 
 
-def make_loader(batches: Dataset[Batch], *, start: int, stop: int, workers: int) -> _Loader:
+def make_loader(
+    batches: Dataset[Batch], *, start: int, stop: int, workers: int, pinned: bool = False
+) -> _Loader:
     """Return an iterable of the batches of steps `start` to `stop` - 1, in that order.
 
     Args:
@@ -224,13 +255,14 @@ def make_loader(batches: Dataset[Batch], *, start: int, stop: int, workers: int)
         stop: step after the last one.
         workers: processes that prepare batches ahead; 0 prepares them in this one. The batches
             are the same either way.
+        pinned: put batches into memory that a GPU copies from; it takes one.
 
     Raises:
         DataError: while iterating, what the scene source raised.
     """
     if workers < 0:
         raise UsageError(f"workers must be 0 or more, got {workers}")
-    return _Loader(batches, range(start, stop), workers)
+    return _Loader(batches, range(start, stop), workers=workers, pinned=pinned)
 
 
 def _prepare_worker(worker: int) -> None:

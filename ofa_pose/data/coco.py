@@ -40,7 +40,8 @@ class CocoScenes:
         images: folder that the JSON's `file_name`s are relative to.
         skeleton: name, path or Skeleton of the joints the JSON annotates.
         max_bad: share of the pictures that may be damaged.
-        only_people: leave out pictures in which nobody has labelled joints.
+        only_people: leave out pictures on which the JSON lists nobody; who has no labelled joints,
+            or is a crowd, counts. Source: HigherHRNet's code, which trains on these.
 
     Raises:
         DataError: the JSON or the pictures cannot be used; the message says why.
@@ -67,13 +68,12 @@ class CocoScenes:
         for annotation in document["annotations"]:
             if annotation["image_id"] in people:
                 people[annotation["image_id"]].append(annotation)
-        with_joints = [image for image in self._images if any(map(has_joints, people[image["id"]]))]
-        if not with_joints:
-            raise DataError(
-                f"{self.path}: nobody in its {len(self._images)} images has labelled joints"
-            )
+        total = len(self._images)
+        if not any(has_joints(person) for found in people.values() for person in found):
+            raise DataError(f"{self.path}: nobody in its {total} images has labelled joints")
         if only_people:
-            self._images = with_joints
+            self._images = [image for image in self._images if people[image["id"]]]
+            _LOG.info("%s: %d of %d pictures show people", self.path, len(self), total)
         self._people = [people[image["id"]] for image in self._images]
         self._fingerprint = ""
 

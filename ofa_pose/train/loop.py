@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa_pose.data import Batch
+from ofa_pose.data.batches import telling_lost_workers
 from ofa_pose.errors import DataError, TrainingDivergedError, WeightsError
 from ofa_pose.models import depthwise
 from ofa_pose.supernet import load_state
@@ -95,14 +96,15 @@ class Trainer:
             TrainingDivergedError: the loss, the gradient or a weight became NaN or infinite; it
                 is not saved, and the message names the last good checkpoint.
         """
-        try:
-            self._report()  # a run stopped during its validation has its row still to write
-            self._take_steps()
-        except (KeyboardInterrupt, DataError) as error:
-            self._save(last=True)
-            reason = "interrupted" if isinstance(error, KeyboardInterrupt) else "data unreadable"
-            _LOG.info("%s after step %d; saved in %s", reason, self.state.step, self._path)
-            raise
+        with telling_lost_workers():  # told of within a step, nothing is saved: it is half taken
+            try:
+                self._report()  # a run stopped during its validation has its row still to write
+                self._take_steps()
+            except (KeyboardInterrupt, DataError) as error:
+                self._save(last=True)
+                reason = "interrupted" if isinstance(error, KeyboardInterrupt) else "no data"
+                _LOG.info("%s after step %d; saved in %s", reason, self.state.step, self._path)
+                raise
         self._save(last=True)
         return self._result()
 

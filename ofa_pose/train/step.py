@@ -44,7 +44,8 @@ def batches_of(
         rows=world.share(recipe.batch_size, parts=recipe.accumulate),
     )
     last = sys.maxsize if stop is None else stop
-    yield from make_loader(batches, start=start, stop=last, workers=workers)
+    pinned = job.device.type == "cuda"
+    yield from make_loader(batches, start=start, stop=last, workers=workers, pinned=pinned)
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

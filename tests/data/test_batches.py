@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
 import subprocess
 import sys
 from itertools import islice
@@ -147,6 +149,20 @@ def test_an_error_arrives_as_one_line(dots, workers):
     with pytest.raises(DataError) as caught:
         list(loader)
     assert str(caught.value) == "pictures: 2 of 10 images are damaged"
+
+
+class Deadly(Broken):
+    """A source at whose fourth picture the process is killed, as the kernel does out of memory."""
+
+    def __getitem__(self, index: int):
+        if index == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.source[index]
+
+
+def test_a_killed_worker_is_told_in_one_line(dots):
+    with pytest.raises(DataError, match="a process that prepares batches was lost: memory"):
+        list(make_loader(make(Deadly(dots(10))), start=0, stop=5, workers=1))
 
 
 def test_batches_survive_pickling_for_spawned_workers():

@@ -126,9 +126,13 @@ def test_who_has_no_keypoints_by_the_files_count_is_not_scored(write_set, three)
 
 
 def test_only_people_leaves_the_others_out(write_set, three):
-    paths = write_set({"a.png": picture(), "b.png": picture()}, [person(1, 71)])
+    """A crowd, and who has no labelled joints, are people: HigherHRNet trains on them, masked."""
+    pictures = {name: picture() for name in ("a.png", "b.png", "c.png", "d.png")}
+    crowd = person(2, 72, iscrowd=1)
+    unlabelled = person(3, 73, keypoints=[0] * 9)
+    paths = write_set(pictures, [person(1, 71), crowd, unlabelled])
     scenes = CocoScenes(*paths, skeleton=three, only_people=True)
-    assert [scenes[i].image_id for i in range(len(scenes))] == [71]
+    assert [scenes[i].image_id for i in range(len(scenes))] == [71, 72, 73]
 
 
 def test_other_categories_are_left_out(write_set, three):
