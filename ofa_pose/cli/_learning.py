@@ -120,11 +120,12 @@ class Learning:
         from ofa_pose.train import keep_freed_memory, make_recipe
         from ofa_pose.train.events import require_tensorboard
 
-        keep_freed_memory()
         recipe = make_recipe(space, stage, overrides=options.overrides(stage))
         if recipe.budget is None:
             raise RecipeError("how long? give one of --steps, --epochs and --minutes")
         recipe.check_device(check_device(options.device))
+        if options.device == "cpu":
+            keep_freed_memory()
         if options.tensorboard:
             require_tensorboard()
         making = Making(skeleton, options.seed, options.mosaic, options.canvas)

@@ -34,6 +34,7 @@ CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.csv"
 BEST = "best.safetensors"
 LAST = "last.safetensors"
+_FEW_PICTURES = 8  # for the mean and variance of one pass
 
 _LOG = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class Trainer:
         self._workers = workers
         self._progress = progress
         self._path = job.run.file(CHECKPOINT)
-        self._world.share(job.recipe.batch_size, parts=job.recipe.accumulate)
+        self._check_share()
         job.recipe.check_device(job.device.type)
         job.model.to(job.device)
         self._learner = Learner(job, world=self._world)
@@ -82,6 +83,18 @@ class Trainer:
             else None
         )
         self._saved_at = time.monotonic()
+
+    def _check_share(self) -> None:
+        """Refuse a batch that does not divide; warn of shares too small for batch norm."""
+        recipe, world = self.job.recipe, self._world
+        rows = world.share(recipe.batch_size, parts=recipe.accumulate)
+        pictures = (rows.stop - rows.start) // recipe.accumulate
+        if world.size > 1 and world.leads and pictures < _FEW_PICTURES:
+            _LOG.warning(
+                "batch norm sees %d picture(s) at a time, each process its own; a larger "
+                "--batch-size, with an lr to match, gives steadier statistics",
+                pictures,
+            )
 
     @property
     def fraction(self) -> float:
@@ -132,7 +145,8 @@ class Trainer:
                 with deferred_interrupt():
                     figures = self._step(batch)
                     state.seconds += time.perf_counter() - started
-                    state.seconds = world.mean_of(state.seconds)
+                    if self.total is None:  # the length is in minutes: all must agree on them
+                        state.seconds = world.mean_of(state.seconds)
                 self._tell(figures)
                 if self._report() or self._save_due():
                     self._save()

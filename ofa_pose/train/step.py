@@ -160,7 +160,8 @@ class Learner:
         images = normalize(part.images, job.space.pixel_mean, job.space.pixel_std)
         images = images.contiguous(memory_format=torch.channels_last)
         weight = recipe.heatmap_weight(archs[0].resolution)
-        teacher = None if job.teacher is None else job.teacher(images)
+        with self._autocast():
+            teacher = None if job.teacher is None else job.teacher(images)
         sums: dict[str, Tensor] = {}
         for number, arch in enumerate(archs):
             with self._synchronised(is_last and number == len(archs) - 1):
