@@ -65,7 +65,14 @@ class Measurement:
     work: Path | None
 
     def build(
-        self, *, device: str | None, rounds: int, networks: int, force: bool, as_json: bool
+        self,
+        *,
+        device: str | None,
+        rounds: int,
+        networks: int,
+        seed: int,
+        force: bool,
+        as_json: bool,
     ) -> None:
         """Measure, make the table, validate it on `networks` networks (0: do not), write it."""
         from ofa_pose.latency import Effort, build_table
@@ -94,7 +101,9 @@ class Measurement:
         if not networks:
             _tell_table(table, path, as_json=as_json)
             return
-        table, validation = _validated(table, costs, work=work / "validation", networks=networks)
+        table, validation = _validated(
+            table, costs, work=work / "validation", networks=networks, seed=seed
+        )
         path = table.save(self.out)
         tell_validation(table, validation, path, as_json=as_json)
 
@@ -193,7 +202,7 @@ def _validated(
     *,
     work: Path,
     networks: int,
-    seed: int = 2,
+    seed: int,
 ) -> tuple[LatencyTable, Validation]:
     from ofa_pose.latency import validate
 

@@ -69,9 +69,9 @@ def get_runtime(name: str) -> Runtime:
 
 
 def _onnx() -> Export:
-    from ofa_pose.latency.to_onnx import network_to_onnx
+    from ofa_pose.latency.to_onnx import OnnxExporter
 
-    return network_to_onnx
+    return OnnxExporter()
 
 
 def _ncnn() -> Export:

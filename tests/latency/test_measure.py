@@ -24,7 +24,7 @@ from ofa_pose.latency.measure import (
 )
 from ofa_pose.latency.results import read_results
 from ofa_pose.latency.runtimes import get_runtime
-from ofa_pose.latency.to_onnx import network_to_onnx
+from ofa_pose.latency.to_onnx import OnnxExporter
 from ofa_pose.models import plan
 
 
@@ -212,7 +212,7 @@ def _task() -> Task:
 
 
 def test_a_graph_is_read_without_the_package_onnx(toy):
-    model = network_to_onnx(plan(toy.space, toy.space.largest))
+    model = OnnxExporter()(plan(toy.space, toy.space.largest))
     expected = [
         (node.name, tuple(node.input), tuple(node.output))
         for node in onnx.load_from_string(model).graph.node
@@ -251,7 +251,7 @@ def test_the_time_of_the_units_is_the_time_of_the_network(toy):
     network = plan(space, space.largest)
     units = tuple((unit.name, unit.spec.key) for unit in network.units)
     task = Task("cover-0000", "cover", "", ((3, 48, 48),), units, network.outputs)
-    runner = measuring.OnnxRuntime(network_to_onnx(network), task, 1)
+    runner = measuring.OnnxRuntime(OnnxExporter()(network), task, 1)
     for _ in range(20):
         runner.run()
     times = runner.unit_times()
