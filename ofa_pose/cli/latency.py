@@ -9,7 +9,7 @@ import typer
 
 from ofa_pose.catalog import OWN_TABLES, load_space
 from ofa_pose.cli._archs import HELP
-from ofa_pose.cli._options import JsonOption, SeedOption, SkeletonOption
+from ofa_pose.cli._options import InterpolateOption, JsonOption, SeedOption, SkeletonOption
 from ofa_pose.errors import UsageError
 
 app = typer.Typer(
@@ -17,12 +17,6 @@ app = typer.Typer(
     help="Measure latency tables, predict with them, adapt them to another device.",
 )
 
-InterpolateOption = Annotated[
-    bool,
-    typer.Option(
-        "--interpolate", help="Estimate units that the table misses, and say how many they are."
-    ),
-]
 TableFolderOption = Annotated[
     Path,
     typer.Option(

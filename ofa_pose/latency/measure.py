@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -188,6 +188,11 @@ class Kit:
             for entry in document["networks"]
         )
         return cls(folder, document, tasks, sha256(content).hexdigest()[:16])
+
+    @property
+    def steps(self) -> int:
+        """How often a network has its turn before everything is measured."""
+        return sum(task.rounds for task in self.tasks)
 
     def model(self, task: Task) -> bytes:
         """The bytes of a network."""
@@ -374,16 +379,34 @@ def _wants_more(walls: Sequence[float], lost: Sequence[float], *, runs: int) -> 
 
 @contextmanager
 def _pinned(threads: int) -> Iterator[None]:
-    """Keep one-thread measurements on one core."""
+    """Keep one-thread measurements on one core, of the fastest kind."""
     if threads != 1 or not hasattr(os, "sched_setaffinity"):
         yield
         return
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(before)})
+    os.sched_setaffinity(0, {fastest_core(before)})
     try:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def fastest_core(cores: Iterable[int], system: Path = Path("/sys/devices/system/cpu")) -> int:
+    """Choose a core of the fastest kind: processors may have some that are half as fast.
+
+    Linux tells a core's capacity (ARM) or its highest clock (Intel, AMD); of equal cores the last
+    one is taken, as the first serves most interrupts.
+    """
+
+    def speed(core: int) -> tuple[int, int, int]:
+        told = (
+            _first_line(str(system / f"cpu{core}" / name))
+            for name in ("cpu_capacity", "cpufreq/cpuinfo_max_freq")
+        )
+        capacity, clock = (int(text) if text.isdigit() else 0 for text in told)
+        return capacity, clock, core
+
+    return max(cores, key=speed)
 
 
 # --- results.csv -------------------------------------------------------------------------------
@@ -417,6 +440,7 @@ class Journal:
                 "format": FORMAT,
                 "kit": kit.hash,
                 **{name: kit.document[name] for name in ("spaces", "runs")},
+                "steps": kit.steps,
                 "date": time.strftime("%Y-%m-%d"),
                 "machine": vars(machine),
             }
@@ -475,7 +499,7 @@ def read_head(text: str, *, source: Path) -> dict[str, Any]:
     lines = text.split("\n", 2)
     try:
         head = json.loads(lines[0].removeprefix("# "))
-        known = head["format"] == FORMAT and lines[1] == ",".join(COLUMNS)
+        known = head["format"] == FORMAT and lines[1] == ",".join(COLUMNS) and head["steps"] > 0
     except (ValueError, LookupError, TypeError):
         known = False
         head = {}

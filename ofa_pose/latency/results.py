@@ -62,6 +62,19 @@ class Results:
         """How many there were."""
         return 1 + max((row.round for row in self.rows), default=-1)
 
+    def check_finished(self) -> None:
+        """Check that every network had all its turns.
+
+        Raises:
+            LatencyError: the measurement was stopped before that.
+        """
+        done, steps = len({(row.network, row.round) for row in self.rows}), self.head["steps"]
+        if done < steps:
+            raise LatencyError(
+                f"the measurement is not finished: {done:,} of {steps:,} steps are done; "
+                "start it again (measure.py, or `ofa-pose latency build`) and it goes on"
+            )
+
     @cached_property
     def reference_ms(self) -> float:
         """What the reference network takes while the machine is left alone: its lowest tenth."""

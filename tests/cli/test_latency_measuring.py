@@ -139,3 +139,17 @@ def test_the_networks_of_a_search_are_measured_beside_their_budget(command, buil
     refused = command("latency", "validate", "--table", "here-torch", *chosen, "--space", "toy")
     assert refused.code == 2
     assert "a tier has its own space" in refused.err
+
+
+def test_a_known_table_keeps_its_name(command, built):
+    results = "runs/latency-here-torch/results.csv"
+    known = Path("predictors/latency/here-torch.yaml")
+    lines = known.read_text().splitlines()
+    known.write_text("\n".join("threads: 4" if x.startswith("threads:") else x for x in lines))
+    for out in ("predictors/latency", "elsewhere"):  # in its folder, and known by its name
+        refused = command("latency", "import", results, "--name", "here", "--out", out)
+        assert refused.code == 2
+        assert "threads 4" in refused.err
+        assert "give another --name" in refused.err
+    assert not Path("elsewhere/here-torch.yaml").exists()
+    assert command("latency", "import", results, "--name", "here", "--force").code == 0

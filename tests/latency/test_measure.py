@@ -150,6 +150,26 @@ def test_results_of_another_kit_are_refused(kit, pretended):
 
 
 @pytest.mark.parametrize(
+    ("facts", "core"),
+    [
+        # An Intel hybrid: its last cores are the slow ones.
+        ({(0, "cpufreq/cpuinfo_max_freq"): "5000", (1, "cpufreq/cpuinfo_max_freq"): "5000",
+          (2, "cpufreq/cpuinfo_max_freq"): "3800"}, 1),
+        # An ARM board: its first core is a small one.
+        ({(0, "cpu_capacity"): "446", (1, "cpu_capacity"): "1024", (2, "cpu_capacity"): "446"}, 1),
+        # Nothing is told.
+        ({}, 2),
+    ],
+)  # fmt: skip
+def test_one_thread_stays_on_a_core_of_the_fastest_kind(tmp_path, facts, core):
+    for (number, name), text in facts.items():
+        path = tmp_path / f"cpu{number}" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    assert measuring.fastest_core({0, 1, 2}, tmp_path) == core
+
+
+@pytest.mark.parametrize(
     ("content", "message"), [("{", "not JSON"), ('{"format": 2}', "has format 2, not 1")]
 )
 def test_a_damaged_kit_is_refused(folder, content, message):
