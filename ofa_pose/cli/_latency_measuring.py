@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ofa_pose.cost import CostTable, LatencyTable
     from ofa_pose.cost.latency_schema import ErrorFigures
     from ofa_pose.latency import Validation
-    from ofa_pose.latency.measure import Machine
+    from ofa_pose.latency.measuring.machine import Machine
     from ofa_pose.space import SearchSpace
 
 
@@ -77,7 +77,7 @@ class Measurement:
     ) -> None:
         """Measure, make the table, validate it on `networks` networks (0: do not), write it."""
         from ofa_pose.latency import Effort, build_table
-        from ofa_pose.latency.measure import this_machine
+        from ofa_pose.latency.measuring.machine import this_machine
         from ofa_pose.latency.runtimes import get_runtime
 
         get_runtime(self.runtime).require(running=True)
@@ -156,7 +156,7 @@ def make_bundle(
             effort=Effort(rounds=rounds),
             progress=progress,
         )
-    size = sum(file.stat().st_size for file in out.iterdir())
+    size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     if as_json:
         _console.emit_json({"folder": out, "runtime": runtime, "bytes": size})
         return

@@ -172,9 +172,12 @@ class CostTable:
     def _sums(self) -> np.ndarray:
         """(summed costs, archs): what `_SUMMED` names."""
         rows = len(_SUMMED)
-        grid = np.zeros((rows, *self.space.gene_counts), dtype=np.int64)
+        parts: dict[tuple[int, ...], np.ndarray] = {}  # few, as most places depend on the same
         for place in self.places:
-            grid += place.grid[:rows]
+            parts[place.shape] = parts.get(place.shape, 0) + place.grid[:rows]
+        grid = np.zeros((rows, *self.space.gene_counts), dtype=np.int64)
+        for part in parts.values():
+            grid += part
         return grid.reshape(rows, -1)
 
     @cached_property

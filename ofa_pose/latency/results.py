@@ -15,7 +15,9 @@ import numpy as np
 
 from ofa_pose.cost import UnitLatency
 from ofa_pose.errors import LatencyError
-from ofa_pose.latency.measure import COLUMNS, WHOLE, Machine, MeasureError, read_head
+from ofa_pose.latency.measuring.errors import MeasureError
+from ofa_pose.latency.measuring.journal import COLUMNS, WHOLE, read_head
+from ofa_pose.latency.measuring.machine import Machine
 
 _UNDISTURBED = 0.1
 

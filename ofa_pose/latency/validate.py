@@ -22,7 +22,8 @@ from ofa_pose.latency.kit import (
     shuffled,
     whole_entries,
 )
-from ofa_pose.latency.measure import KIT, this_machine
+from ofa_pose.latency.measuring.kit import KIT
+from ofa_pose.latency.measuring.machine import this_machine
 from ofa_pose.latency.runtimes import Runtime, get_runtime
 from ofa_pose.space import Arch
 

@@ -10,7 +10,7 @@ from ofa_pose.cost import CostTable, LatencyTable
 from ofa_pose.errors import LatencyError
 from ofa_pose.latency.build import Effort, Progress, make_kit, reference_entry, run_kit
 from ofa_pose.latency.kit import shuffled, whole_entries
-from ofa_pose.latency.measure import KIT
+from ofa_pose.latency.measuring.kit import KIT
 from ofa_pose.latency.validate import runtime_here
 from ofa_pose.space import Arch
 

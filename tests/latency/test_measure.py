@@ -10,18 +10,14 @@ import numpy as np
 import onnx
 import pytest
 
-from ofa_pose.latency import measure as measuring
 from ofa_pose.latency.build import Effort, build_entries, make_kit
-from ofa_pose.latency.measure import (
-    Kit,
-    MeasureError,
-    Task,
-    _around,
-    _times,
-    measure,
-    operations_to_units,
-    read_onnx_graph,
-)
+from ofa_pose.latency.measuring import protocol
+from ofa_pose.latency.measuring.errors import MeasureError
+from ofa_pose.latency.measuring.kit import Kit, Task
+from ofa_pose.latency.measuring.machine import fastest_core, this_machine
+from ofa_pose.latency.measuring.onnx_graph import operations_to_units, read_onnx_graph
+from ofa_pose.latency.measuring.protocol import _around, _times, measure
+from ofa_pose.latency.measuring.with_onnxruntime import OnnxRuntime
 from ofa_pose.latency.results import read_results
 from ofa_pose.latency.runtimes import get_runtime
 from ofa_pose.latency.to_onnx import OnnxExporter
@@ -83,7 +79,8 @@ _SLOWLY = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from ofa_pose.latency.measure import Kit, measure
+from ofa_pose.latency.measuring.kit import Kit
+from ofa_pose.latency.measuring.protocol import measure
 
 class Slow:
     def __init__(self, model, task, threads):
@@ -127,9 +124,9 @@ def test_killed_and_started_again_it_measures_no_unit_twice(kit):
 )
 def test_another_machine_does_not_go_on(kit, pretended, monkeypatch, change):
     measure(kit, kit.folder / "results.csv", prepare=pretended)
-    here = measuring.this_machine("torch", threads=1)
+    here = this_machine("torch", threads=1)
     monkeypatch.setattr(
-        measuring, "this_machine", lambda *_, **__: dataclasses.replace(here, **change)
+        protocol, "this_machine", lambda *_, **__: dataclasses.replace(here, **change)
     )
     with pytest.raises(MeasureError, match="two machines"):
         measure(kit, kit.folder / "results.csv", prepare=pretended)
@@ -166,7 +163,7 @@ def test_one_thread_stays_on_a_core_of_the_fastest_kind(tmp_path, facts, core):
         path = tmp_path / f"cpu{number}" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{text}\n")
-    assert measuring.fastest_core({0, 1, 2}, tmp_path) == core
+    assert fastest_core({0, 1, 2}, tmp_path) == core
 
 
 @pytest.mark.parametrize(
@@ -271,7 +268,7 @@ def test_the_time_of_the_units_is_the_time_of_the_network(toy):
     network = plan(space, space.largest)
     units = tuple((unit.name, unit.spec.key) for unit in network.units)
     task = Task("cover-0000", "cover", "", ((3, 48, 48),), units, network.outputs)
-    runner = measuring.OnnxRuntime(OnnxExporter()(network), task, 1)
+    runner = OnnxRuntime(OnnxExporter()(network), task, 1)
     for _ in range(20):
         runner.run()
     times = runner.unit_times()

@@ -6,7 +6,8 @@ import json
 import pytest
 
 from ofa_pose.errors import LatencyError
-from ofa_pose.latency.measure import COLUMNS, Machine
+from ofa_pose.latency.measuring.journal import COLUMNS
+from ofa_pose.latency.measuring.machine import Machine
 from ofa_pose.latency.results import read_results
 
 HERE = Machine("board", "0a1b2c3d", "chip", "ncnn", "1", 1)
