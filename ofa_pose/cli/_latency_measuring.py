@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ofa_pose.catalog import load_space
+from ofa_pose.catalog import latency_table_names, load_space
 from ofa_pose.cli import _console
 from ofa_pose.cli._latency_tables import summary
 from ofa_pose.cli._progress import Meter
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ofa_pose.cost import CostTable, LatencyTable
     from ofa_pose.cost.latency_schema import ErrorFigures
     from ofa_pose.latency import Validation
+    from ofa_pose.latency.measuring.machine import Machine
     from ofa_pose.space import SearchSpace
 
 
@@ -65,17 +66,24 @@ class Measurement:
     work: Path | None
 
     def build(
-        self, *, device: str | None, rounds: int, networks: int, force: bool, as_json: bool
+        self,
+        *,
+        device: str | None,
+        rounds: int,
+        networks: int,
+        seed: int,
+        force: bool,
+        as_json: bool,
     ) -> None:
         """Measure, make the table, validate it on `networks` networks (0: do not), write it."""
         from ofa_pose.latency import Effort, build_table
-        from ofa_pose.latency.measure import this_machine
+        from ofa_pose.latency.measuring.machine import this_machine
         from ofa_pose.latency.runtimes import get_runtime
 
         get_runtime(self.runtime).require(running=True)
         table_name = f"{self.name}-{self.runtime}"
-        here = this_machine(self.runtime, threads=self.threads).processor
-        refuse_taken(self.out / f"{table_name}.yaml", processor=here, force=force)
+        here = this_machine(self.runtime, threads=self.threads)
+        refuse_taken(table_name, self.out, here, force=force)
         work = self.work or Path("runs") / f"latency-{table_name}"
         costs = _all_costs(self.spaces, self.skeleton)
         with Meters() as progress:
@@ -94,7 +102,13 @@ class Measurement:
         if not networks:
             _tell_table(table, path, as_json=as_json)
             return
-        table, validation = _validated(table, costs, work=work / "validation", networks=networks)
+        table, validation = _validated(
+            table,
+            costs,
+            work=work / "validation" / f"{networks}-of-seed-{seed}",
+            networks=networks,
+            seed=seed,
+        )
         path = table.save(self.out)
         tell_validation(table, validation, path, as_json=as_json)
 
@@ -142,7 +156,7 @@ def make_bundle(
             effort=Effort(rounds=rounds),
             progress=progress,
         )
-    size = sum(file.stat().st_size for file in out.iterdir())
+    size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     if as_json:
         _console.emit_json({"folder": out, "runtime": runtime, "bytes": size})
         return
@@ -163,28 +177,36 @@ def import_table(
 ) -> None:
     """Make the table of a results file and tell where it lies."""
     from ofa_pose.latency import import_results
+    from ofa_pose.latency.results import read_results
 
     table = import_results(results, name=name, device=device, spaces=spaces)
-    refuse_taken(out / f"{table.name}.yaml", processor=table.info.processor, force=force)
+    refuse_taken(table.name, out, read_results(results).machine, force=force)
     _tell_table(table, table.save(out), as_json=as_json)
 
 
-def refuse_taken(path: Path, *, processor: str, force: bool) -> None:
-    """Refuse to write under the name of a table that was measured elsewhere.
+def refuse_taken(name: str, folder: Path, machine: Machine, *, force: bool) -> None:
+    """Refuse to give a table the name of one that was measured elsewhere or otherwise.
 
     Raises:
-        UsageError: the name is taken by the table of another machine.
+        UsageError: the name is taken, in `folder` or among the tables that are known by name.
+        LatencyError: the table that has it cannot be read.
     """
     from ofa_pose.cost.latency_files import read_info
 
-    if force or not path.is_file():
+    if force:
         return
-    info = read_info(path)
-    if info.adapted is not None or info.processor != processor:
-        raise UsageError(
-            f"{path} is of {info.device} ({info.processor}), the new table of {processor}; "
-            "give another --name, or --force to replace it"
-        )
+    new = (machine.processor, machine.version, machine.threads)
+    for path in dict.fromkeys((folder / f"{name}.yaml", latency_table_names().get(name))):
+        if path is None or not path.is_file():
+            continue
+        info = read_info(path)
+        if info.adapted is not None or (info.processor, info.runtime.version, info.threads) != new:
+            raise UsageError(
+                f"{path} is of {info.device} ({info.processor}, {info.runtime.name} "
+                f"{info.runtime.version}, threads {info.threads}), the new table of "
+                f"{machine.processor}, {machine.runtime} {machine.version}, threads "
+                f"{machine.threads}; give another --name, or --force to take this one"
+            )
 
 
 def _validated(
@@ -193,7 +215,7 @@ def _validated(
     *,
     work: Path,
     networks: int,
-    seed: int = 2,
+    seed: int,
 ) -> tuple[LatencyTable, Validation]:
     from ofa_pose.latency import validate
 

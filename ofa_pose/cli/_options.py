@@ -236,3 +236,10 @@ ValidationsOption = Annotated[
         "--validations", min=1, help="How many, spread over the run.", rich_help_panel=_VAL
     ),
 ]
+InterpolateOption = Annotated[
+    bool,
+    typer.Option(
+        "--interpolate",
+        help="Estimate units that a latency table misses, and say how many.",
+    ),
+]

@@ -58,6 +58,7 @@ class Target:
         space: str | None,
         skeleton: str | None,
         latencies: Sequence[str],
+        interpolate: bool,
         out: Path | None,
         resume: bool,
     ) -> Target:
@@ -69,6 +70,7 @@ class Target:
             space: name or file; None means what the weights say.
             skeleton: name or file; None means what the weights say.
             latencies: names or files of latency tables.
+            interpolate: whether units that the tables miss are estimated.
             out: the run's folder; None means one named after the space.
             resume: whether to go on with the run in the folder.
 
@@ -88,7 +90,7 @@ class Target:
         folder = out or Path("runs") / f"search-{declared.name}"
         named = all_budgets(declared, budgets, earlier=earlier_budgets(folder) if resume else {})
         tables = [LatencyTable.load(name) for name in latencies]
-        table = CostTable(declared, latencies=tables, skeleton=joints)
+        table = CostTable(declared, latencies=tables, interpolate=interpolate, skeleton=joints)
         refuse_infeasible(table, named)
         if path is None:
             path = starter_path(declared.name)

@@ -9,7 +9,7 @@ import typer
 
 from ofa_pose.catalog import OWN_TABLES, load_space
 from ofa_pose.cli._archs import HELP
-from ofa_pose.cli._options import JsonOption, SeedOption, SkeletonOption
+from ofa_pose.cli._options import InterpolateOption, JsonOption, SeedOption, SkeletonOption
 from ofa_pose.errors import UsageError
 
 app = typer.Typer(
@@ -17,12 +17,6 @@ app = typer.Typer(
     help="Measure latency tables, predict with them, adapt them to another device.",
 )
 
-InterpolateOption = Annotated[
-    bool,
-    typer.Option(
-        "--interpolate", help="Estimate units that the table misses, and say how many they are."
-    ),
-]
 TableFolderOption = Annotated[
     Path,
     typer.Option(
@@ -190,6 +184,9 @@ WorkOption = Annotated[
 NetworksOption = Annotated[
     int, typer.Option("--networks", min=3, help="Held-out networks of each space to validate on.")
 ]
+HeldOutSeedOption = Annotated[
+    int, typer.Option("--seed", help="Which networks it is validated on.")
+]
 RoundsOption = Annotated[int, typer.Option("--rounds", min=1, help="Passes over all networks.")]
 ForceTableOption = Annotated[
     bool, typer.Option("--force", help="Start anew, and replace a table of the same name.")
@@ -217,6 +214,7 @@ def build(
     out: TableFolderOption = OWN_TABLES,
     work: WorkOption = None,
     force: ForceTableOption = False,
+    seed: HeldOutSeedOption = 2,
     as_json: JsonOption = False,
 ) -> None:
     """Measure every unit of a space on this machine and make a table of it.
@@ -238,6 +236,7 @@ def build(
         device=device,
         rounds=rounds,
         networks=networks if validate_it else 0,
+        seed=seed,
         force=force,
         as_json=as_json,
     )
@@ -245,12 +244,22 @@ def build(
 
 @app.command(
     "validate",
-    epilog="Example: ofa-pose latency validate --table mylaptop-onnxruntime",
+    epilog="Example: ofa-pose latency validate --table mylaptop-onnxruntime\n\n"
+    "Example: ofa-pose latency validate --table mylaptop-onnxruntime "
+    "--tier runs/search-litepose-xs/XS.yaml --tier runs/search-litepose-xs/S.yaml",
 )
 def validate(
     table: Annotated[
         str, typer.Option("--table", metavar="NAME|FILE", help="A table of this machine.")
     ],
+    tier: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--tier",
+            metavar="TIER.yaml",
+            help="Measure this network of a search instead of random ones; may be repeated.",
+        ),
+    ] = None,
     space: Annotated[
         list[str] | None,
         typer.Option("--space", metavar="NAME|FILE", help="Default: those that it covers."),
@@ -265,16 +274,23 @@ def validate(
             help="Keep the measurement there, and go on with what it holds of it.",
         ),
     ] = None,
-    seed: SeedOption = 2,
+    seed: HeldOutSeedOption = 2,
     as_json: JsonOption = False,
 ) -> None:
     """Measure random networks that the table was not made from, and compare.
 
     Beside it stand the plain sum of units measured alone, and the same networks measured twice:
-    no prediction can be better than that.
+    no prediction can be better than that. With --tier the networks are those that a search found,
+    and beside what they take stands the budget that they were found under.
     """
     from ofa_pose.cli._latency_measuring import validate_table
+    from ofa_pose.cli._latency_tiers import validate_tiers
 
+    if tier:
+        if space or skeleton:
+            raise UsageError("--tier is given: a tier has its own space and skeleton")
+        validate_tiers(table, tier, work=work, as_json=as_json)
+        return
     validate_table(
         table,
         [load_space(one) for one in space or ()],

@@ -18,6 +18,7 @@ from ofa_pose.cli._options import (
     EvalBatchOption,
     ForceOption,
     ImagesOption,
+    InterpolateOption,
     JsonOption,
     MosaicOption,
     OutOption,
@@ -98,6 +99,7 @@ def command(
             "the axes of the front; may be repeated.",
         ),
     ] = None,
+    interpolate: InterpolateOption = False,
     axis: Annotated[
         str | None,
         typer.Option(
@@ -181,6 +183,7 @@ def command(
         space=space,
         skeleton=skeleton,
         latencies=latency or [],
+        interpolate=interpolate,
         out=out,
         resume=resume,
     )

@@ -46,6 +46,8 @@ class CostTable:
     Args:
         space: the space.
         latencies: tables that `latency:<name>` is predicted with, beside those of the catalogue.
+        interpolate: whether units that these tables miss are estimated; see
+            `LatencyTable.covering`.
         options: the family's own, such as `skeleton="coco"`.
 
     Raises:
@@ -53,7 +55,12 @@ class CostTable:
     """
 
     def __init__(
-        self, space: SearchSpace, *, latencies: Iterable[LatencyTable] = (), **options: Any
+        self,
+        space: SearchSpace,
+        *,
+        latencies: Iterable[LatencyTable] = (),
+        interpolate: bool = False,
+        **options: Any,
     ) -> None:
         if len(space) > MOST_ARCHS:
             raise CostError(
@@ -62,6 +69,7 @@ class CostTable:
             )
         self.space = space
         self.options = options
+        self.interpolate = interpolate
         self.latencies = {table.name: table for table in latencies}
         self._predicted: dict[str, np.ndarray] = {}
 
@@ -125,7 +133,7 @@ class CostTable:
                     "could be checked",
                     *(table.name, adapted.table, 100 * adapted.leave_one_out.mape),
                 )
-            self._predicted[name] = table.predict_all(self)
+            self._predicted[name] = table.predict_all(self, interpolate=self.interpolate)
         return self._predicted[name]
 
     @property
@@ -164,9 +172,12 @@ class CostTable:
     def _sums(self) -> np.ndarray:
         """(summed costs, archs): what `_SUMMED` names."""
         rows = len(_SUMMED)
-        grid = np.zeros((rows, *self.space.gene_counts), dtype=np.int64)
+        parts: dict[tuple[int, ...], np.ndarray] = {}  # few, as most places depend on the same
         for place in self.places:
-            grid += place.grid[:rows]
+            parts[place.shape] = parts.get(place.shape, 0) + place.grid[:rows]
+        grid = np.zeros((rows, *self.space.gene_counts), dtype=np.int64)
+        for part in parts.values():
+            grid += part
         return grid.reshape(rows, -1)
 
     @cached_property

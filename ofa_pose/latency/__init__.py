@@ -4,13 +4,16 @@ from ofa_pose.latency.build import Effort, build_table
 from ofa_pose.latency.bundle import import_results, write_bundle
 from ofa_pose.latency.runtimes import RUNTIMES
 from ofa_pose.latency.validate import Validation, validate
+from ofa_pose.latency.winners import Timed, time_networks
 
 __all__ = [
     "RUNTIMES",
     "Effort",
+    "Timed",
     "Validation",
     "build_table",
     "import_results",
+    "time_networks",
     "validate",
     "write_bundle",
 ]

@@ -21,15 +21,9 @@ from ofa_pose.latency.kit import (
     whole_entries,
     write_kit,
 )
-from ofa_pose.latency.measure import (
-    KIT,
-    MODELS,
-    REFERENCE,
-    RESULTS,
-    Kit,
-    MeasureError,
-    measure,
-)
+from ofa_pose.latency.measuring.errors import MeasureError
+from ofa_pose.latency.measuring.kit import KIT, MODELS, REFERENCE, RESULTS, Kit
+from ofa_pose.latency.measuring.protocol import measure
 from ofa_pose.latency.results import Results, read_results
 from ofa_pose.latency.runtimes import Runtime, get_runtime
 from ofa_pose.latency.tables import table_of

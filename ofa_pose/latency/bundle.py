@@ -11,8 +11,9 @@ from ofa_pose.catalog import load_space
 from ofa_pose.cost import CostTable, LatencyTable
 from ofa_pose.errors import LatencyError, RunFolderError, UsageError
 from ofa_pose.files import atomic_write
-from ofa_pose.latency import measure
+from ofa_pose.latency import measuring
 from ofa_pose.latency.build import Effort, Progress, build_entries, make_kit
+from ofa_pose.latency.measuring.machine import package_of
 from ofa_pose.latency.results import read_results
 from ofa_pose.latency.runtimes import RUNTIMES, get_runtime
 from ofa_pose.latency.tables import table_of
@@ -54,6 +55,18 @@ them, unit by unit in the place where each stands, and {fit} whole networks that
 units is adjusted to. The weights are a pattern, not learnt ones: they take as long.
 """
 
+_PROGRAM = """\
+\"\"\"Measure the networks beside this file on this device, unit by unit, into results.csv.\"\"\"
+
+import sys
+from pathlib import Path
+
+from measuring.command import main
+
+if __name__ == "__main__":
+    sys.exit(main(Path(__file__).resolve().parent))
+"""
+
 
 def write_bundle(
     folder: Path,
@@ -86,12 +99,17 @@ def write_bundle(
     effort = effort or Effort()
     entries = build_entries(all_costs, chosen, effort=effort)
     make_kit(folder, entries, all_costs, chosen, effort=effort, progress=progress)
-    shutil.copyfile(measure.__file__, folder / "measure.py")
+    shutil.copytree(
+        Path(measuring.__file__).parent,
+        folder / "measuring",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    atomic_write(folder / "measure.py", _PROGRAM)
     roles = Counter(entry.task.role for entry in entries)
     text = _README.format(
         space=" and ".join(costs.space.name for costs in all_costs),
         runtime=runtime,
-        package=measure.package_of(runtime),
+        package=package_of(runtime),
         folder=folder.name,
         steps=sum(entry.task.rounds for entry in entries),
         networks=roles["cover"] + roles["alone"],

@@ -15,7 +15,7 @@ import ofa_pose
 from ofa_pose.cost import CostTable
 from ofa_pose.files import atomic_path, atomic_write
 from ofa_pose.latency.cover import covering_archs, without_repeats
-from ofa_pose.latency.measure import FORMAT, KIT, MODELS, Task
+from ofa_pose.latency.measuring.kit import FORMAT, KIT, MODELS, Task
 from ofa_pose.models import NetworkPlan, Unit, UnitSpec, plan
 from ofa_pose.space import Arch, SearchSpace
 

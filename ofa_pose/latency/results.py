@@ -15,7 +15,9 @@ import numpy as np
 
 from ofa_pose.cost import UnitLatency
 from ofa_pose.errors import LatencyError
-from ofa_pose.latency.measure import COLUMNS, WHOLE, Machine, MeasureError, read_head
+from ofa_pose.latency.measuring.errors import MeasureError
+from ofa_pose.latency.measuring.journal import COLUMNS, WHOLE, read_head
+from ofa_pose.latency.measuring.machine import Machine
 
 _UNDISTURBED = 0.1
 
@@ -61,6 +63,19 @@ class Results:
     def rounds(self) -> int:
         """How many there were."""
         return 1 + max((row.round for row in self.rows), default=-1)
+
+    def check_finished(self) -> None:
+        """Check that every network had all its turns.
+
+        Raises:
+            LatencyError: the measurement was stopped before that.
+        """
+        done, steps = len({(row.network, row.round) for row in self.rows}), self.head["steps"]
+        if done < steps:
+            raise LatencyError(
+                f"the measurement is not finished: {done:,} of {steps:,} steps are done; "
+                "start it again (measure.py, or `ofa-pose latency build`) and it goes on"
+            )
 
     @cached_property
     def reference_ms(self) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ofa_pose.errors import MissingExtraError, UnknownNameError
-from ofa_pose.latency.measure import Prepare
+from ofa_pose.latency.measuring.runner import Prepare
 from ofa_pose.models import NetworkPlan
 
 Export = Callable[[NetworkPlan], bytes]
@@ -26,7 +26,7 @@ class Runtime:
         in_place: whether it can time units inside a network; if not, each is measured alone.
         bundled: whether networks can be taken to another device without torch.
         exporter: makes the function that turns a plan into the runtime's file.
-        prepare: makes a runner; None where `measure.py` has it.
+        prepare: makes a runner; None where `measuring` has it.
     """
 
     name: str
@@ -69,9 +69,9 @@ def get_runtime(name: str) -> Runtime:
 
 
 def _onnx() -> Export:
-    from ofa_pose.latency.to_onnx import network_to_onnx
+    from ofa_pose.latency.to_onnx import OnnxExporter
 
-    return network_to_onnx
+    return OnnxExporter()
 
 
 def _ncnn() -> Export:

@@ -43,8 +43,9 @@ def table_of(
         device: the device in words; default: what it told of itself.
 
     Raises:
-        LatencyError: the measurement is not finished.
+        LatencyError: the measurement is not finished, or not of all units.
     """
+    results.check_finished()
     head, machine = results.head, results.machine
     rows = results.units()
     times = {row.key: row.median_ms for row in rows}
@@ -53,8 +54,8 @@ def table_of(
     whole = results.networks("fit")
     if missing:
         raise LatencyError(
-            f"the measurement is not finished: {len(missing):,} of {len(needed):,} units are "
-            f"missing, such as {listing(missing, 3)}; start measure.py again and it goes on"
+            f"the measurement misses {len(missing):,} of {len(needed):,} units of these spaces, "
+            f"such as {listing(missing, 3)}"
         )
     plans = [plan_of(*arch_of_name(all_costs, network)) for network in whole]
     runtime = get_runtime(machine.runtime)

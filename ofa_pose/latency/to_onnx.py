@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,15 +25,50 @@ if TYPE_CHECKING:
 
 OPSET = 17
 
+# Operations that fit any size of map: a unit of these alone is exported once.
+_ANY_SIZE = frozenset(
+    {
+        "Add", "BatchNormalization", "Clip", "Concat", "Constant", "Conv", "ConvTranspose",
+        "HardSigmoid", "HardSwish", "Identity", "Mul", "Relu", "Sigmoid",
+    }
+)  # fmt: skip
 
-def network_to_onnx(plan: NetworkPlan, modules: Mapping[str, nn.Module] | None = None) -> bytes:
+
+class OnnxExporter:
+    """Turns plans into ONNX files; a unit is exported once, whatever the map's size.
+
+    Weights are a repeated pattern, which takes as long as learnt ones and can be compressed.
+    """
+
+    def __init__(self) -> None:
+        self._graphs: dict[UnitSpec, onnx.GraphProto] = {}
+
+    def __call__(self, plan: NetworkPlan) -> bytes:
+        """Return a network's file."""
+        return _joined(plan, [self._graph(unit.spec) for unit in plan.units])
+
+    def _graph(self, spec: UnitSpec) -> onnx.GraphProto:
+        for key in (spec.without_sizes(), spec):
+            if key in self._graphs:
+                return self._graphs[key]
+        graph = _export(spec, patterned(spec.build()))
+        any_size = all(node.op_type in _ANY_SIZE for node in graph.node)
+        self._graphs[spec.without_sizes() if any_size else spec] = graph
+        return graph
+
+
+def network_to_onnx(plan: NetworkPlan, modules: Mapping[str, nn.Module]) -> bytes:
     """Return a network as an ONNX file for pictures of its resolution, batch 1.
 
     Args:
         plan: of the network.
-        modules: its units' modules by name; default: fresh ones whose weights are a repeated
-            pattern, which take as long and can be compressed.
+        modules: its units' modules by name.
     """
+    return _joined(plan, [_export(unit.spec, modules[unit.name]) for unit in plan.units])
+
+
+def _joined(plan: NetworkPlan, graphs: Sequence[onnx.GraphProto]) -> bytes:
+    """Join units' graphs, set apart by their names, end to end."""
     import onnx
     from onnx import TensorProto, helper
 
@@ -42,10 +76,7 @@ def network_to_onnx(plan: NetworkPlan, modules: Mapping[str, nn.Module] | None =
     weights: list[onnx.TensorProto] = []
     inputs = network_inputs(plan)
     made = {name: name for name in inputs}
-    for unit in plan.units:
-        graph = (
-            _unit_graph(unit.spec) if modules is None else _export(unit.spec, modules[unit.name])
-        )
+    for unit, graph in zip(plan.units, graphs, strict=True):
         names = {f"in{i}": made[source] for i, source in enumerate(unit.inputs)}
         for old in graph.node:
             node = onnx.NodeProto()
@@ -74,12 +105,6 @@ def network_to_onnx(plan: NetworkPlan, modules: Mapping[str, nn.Module] | None =
     )
     opset = helper.make_opsetid("", OPSET)
     return helper.make_model(graph, opset_imports=[opset], ir_version=8).SerializeToString()
-
-
-@lru_cache(maxsize=1024)
-def _unit_graph(spec: UnitSpec) -> onnx.GraphProto:
-    """A unit's graph with patterned weights."""
-    return _export(spec, patterned(spec.build()))
 
 
 def _export(spec: UnitSpec, module: nn.Module) -> onnx.GraphProto:

@@ -22,14 +22,15 @@ from ofa_pose.latency.kit import (
     shuffled,
     whole_entries,
 )
-from ofa_pose.latency.measure import KIT, this_machine
+from ofa_pose.latency.measuring.kit import KIT
+from ofa_pose.latency.measuring.machine import this_machine
 from ofa_pose.latency.runtimes import Runtime, get_runtime
 from ofa_pose.space import Arch
 
 NETWORKS = 50
 SEED = 2
 _ROUNDS = 4  # even, as the noise floor compares one half with the other
-_ROUNDS_ALONE = 2
+_ROUNDS_ALONE = 1
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def validate(
         LatencyError: the table is of another machine or runtime, or misses units.
         MissingExtraError: the runtime is not installed.
     """
-    runtime, threads = _runtime_here(table)
+    runtime, threads = runtime_here(table)
     chosen = [
         (costs, arch)
         for costs in all_costs
@@ -144,7 +145,7 @@ def validate(
     )
 
 
-def _runtime_here(table: LatencyTable) -> tuple[Runtime, int]:
+def runtime_here(table: LatencyTable) -> tuple[Runtime, int]:
     """The table's runtime and threads.
 
     Raises:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ofa_pose.latency.kit import network_inputs
-from ofa_pose.latency.measure import Task
+from ofa_pose.latency.measuring.kit import Task
 from ofa_pose.models import NetworkPlan, Unit, UnitSpec
 
 

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from ofa_pose.catalog import load_space
 from ofa_pose.cost import LatencyTable
+from ofa_pose.export import make_tier, save_tier
+from ofa_pose.models import build
 
 BUILD = ("latency", "build", "--space", "toy", "--runtime", "torch", "--name", "here")
 
@@ -115,3 +118,38 @@ def test_unfinished_results_are_told(command, built):
     outcome = command("latency", "import", results, "--name", "there")
     assert outcome.code == 1
     assert "not finished" in outcome.err
+
+
+def test_the_networks_of_a_search_are_measured_beside_their_budget(command, built):
+    space = load_space("toy")
+    tiers = [("S", space.smallest, "1ms@here-torch,1G"), ("L", space.largest, "1G")]
+    for name, arch, budget in tiers:
+        tier = make_tier(name, space, arch, budget=budget)
+        save_tier("found", tier, build(space, arch))
+    chosen = ("--tier", "found/S.yaml", "--tier", "found/L.yaml")
+    outcome = command("latency", "validate", "--table", "here-torch", *chosen, "--json")
+    assert outcome.code == 0, outcome.err
+    small, large = json.loads(outcome.out)
+    assert (small["tier"], small["budget_ms"], large["budget_ms"]) == ("S", 1.0, None)
+    table = LatencyTable.load("here-torch")
+    assert large["predicted_ms"] == table.predict(space, space.largest)
+    assert 0 < small["measured_ms"] < 100
+    shown = command("latency", "validate", "--table", "here-torch", *chosen)
+    assert "ms allowed" in shown.out
+    refused = command("latency", "validate", "--table", "here-torch", *chosen, "--space", "toy")
+    assert refused.code == 2
+    assert "a tier has its own space" in refused.err
+
+
+def test_a_known_table_keeps_its_name(command, built):
+    results = "runs/latency-here-torch/results.csv"
+    known = Path("predictors/latency/here-torch.yaml")
+    lines = known.read_text().splitlines()
+    known.write_text("\n".join("threads: 4" if x.startswith("threads:") else x for x in lines))
+    for out in ("predictors/latency", "elsewhere"):  # in its folder, and known by its name
+        refused = command("latency", "import", results, "--name", "here", "--out", out)
+        assert refused.code == 2
+        assert "threads 4" in refused.err
+        assert "give another --name" in refused.err
+    assert not Path("elsewhere/here-torch.yaml").exists()
+    assert command("latency", "import", results, "--name", "here", "--force").code == 0

@@ -67,3 +67,15 @@ def test_too_few_relatives(specs):
     rows = measured(stems[: LEAST_RELATIVES - 1], noise=0.0)
     with pytest.raises(LatencyError, match="only 7 units of their kind.*at least 8"):
         Interpolator(rows).rows(stems[-1:])
+
+
+def test_a_cost_table_estimates_what_its_tables_miss(specs, caplog):
+    info = op.LatencyTable.load("x86-onnxruntime").info.model_copy(update={"name": "part"})
+    rows = measured([spec for spec in specs if spec.in_shapes[0][0] != 24], noise=0.0)
+    part = op.LatencyTable.of(info, rows)
+    space = op.load_space("litepose-lite0")
+    with pytest.raises(LatencyError, match="misses"):
+        op.CostTable(space, latencies=[part])["latency:part"]
+    found = op.CostTable(space, latencies=[part], interpolate=True)["latency:part"]
+    assert "units interpolated" in caplog.text
+    assert found[7] == part.predict(space, space[7], interpolate=True)

@@ -8,7 +8,7 @@ import pytest
 
 from ofa_pose.catalog import load_space
 from ofa_pose.cost import CostTable
-from ofa_pose.latency.measure import Task
+from ofa_pose.latency.measuring.kit import Task
 
 
 @pytest.fixture(scope="session")

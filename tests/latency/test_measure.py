@@ -10,21 +10,17 @@ import numpy as np
 import onnx
 import pytest
 
-from ofa_pose.latency import measure as measuring
 from ofa_pose.latency.build import Effort, build_entries, make_kit
-from ofa_pose.latency.measure import (
-    Kit,
-    MeasureError,
-    Task,
-    _around,
-    _times,
-    measure,
-    operations_to_units,
-    read_onnx_graph,
-)
+from ofa_pose.latency.measuring import protocol
+from ofa_pose.latency.measuring.errors import MeasureError
+from ofa_pose.latency.measuring.kit import Kit, Task
+from ofa_pose.latency.measuring.machine import fastest_core, this_machine
+from ofa_pose.latency.measuring.onnx_graph import operations_to_units, read_onnx_graph
+from ofa_pose.latency.measuring.protocol import _around, _times, measure
+from ofa_pose.latency.measuring.with_onnxruntime import OnnxRuntime
 from ofa_pose.latency.results import read_results
 from ofa_pose.latency.runtimes import get_runtime
-from ofa_pose.latency.to_onnx import network_to_onnx
+from ofa_pose.latency.to_onnx import OnnxExporter
 from ofa_pose.models import plan
 
 
@@ -83,7 +79,8 @@ _SLOWLY = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from ofa_pose.latency.measure import Kit, measure
+from ofa_pose.latency.measuring.kit import Kit
+from ofa_pose.latency.measuring.protocol import measure
 
 class Slow:
     def __init__(self, model, task, threads):
@@ -127,9 +124,9 @@ def test_killed_and_started_again_it_measures_no_unit_twice(kit):
 )
 def test_another_machine_does_not_go_on(kit, pretended, monkeypatch, change):
     measure(kit, kit.folder / "results.csv", prepare=pretended)
-    here = measuring.this_machine("torch", threads=1)
+    here = this_machine("torch", threads=1)
     monkeypatch.setattr(
-        measuring, "this_machine", lambda *_, **__: dataclasses.replace(here, **change)
+        protocol, "this_machine", lambda *_, **__: dataclasses.replace(here, **change)
     )
     with pytest.raises(MeasureError, match="two machines"):
         measure(kit, kit.folder / "results.csv", prepare=pretended)
@@ -147,6 +144,26 @@ def test_results_of_another_kit_are_refused(kit, pretended):
     (kit.folder / "kit.json").write_text(json.dumps({**document, "runs": 7}))
     with pytest.raises(MeasureError, match="another kit"):
         measure(Kit.load(kit.folder), kit.folder / "results.csv", prepare=pretended)
+
+
+@pytest.mark.parametrize(
+    ("facts", "core"),
+    [
+        # An Intel hybrid: its last cores are the slow ones.
+        ({(0, "cpufreq/cpuinfo_max_freq"): "5000", (1, "cpufreq/cpuinfo_max_freq"): "5000",
+          (2, "cpufreq/cpuinfo_max_freq"): "3800"}, 1),
+        # An ARM board: its first core is a small one.
+        ({(0, "cpu_capacity"): "446", (1, "cpu_capacity"): "1024", (2, "cpu_capacity"): "446"}, 1),
+        # Nothing is told.
+        ({}, 2),
+    ],
+)  # fmt: skip
+def test_one_thread_stays_on_a_core_of_the_fastest_kind(tmp_path, facts, core):
+    for (number, name), text in facts.items():
+        path = tmp_path / f"cpu{number}" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    assert fastest_core({0, 1, 2}, tmp_path) == core
 
 
 @pytest.mark.parametrize(
@@ -212,7 +229,7 @@ def _task() -> Task:
 
 
 def test_a_graph_is_read_without_the_package_onnx(toy):
-    model = network_to_onnx(plan(toy.space, toy.space.largest))
+    model = OnnxExporter()(plan(toy.space, toy.space.largest))
     expected = [
         (node.name, tuple(node.input), tuple(node.output))
         for node in onnx.load_from_string(model).graph.node
@@ -251,7 +268,7 @@ def test_the_time_of_the_units_is_the_time_of_the_network(toy):
     network = plan(space, space.largest)
     units = tuple((unit.name, unit.spec.key) for unit in network.units)
     task = Task("cover-0000", "cover", "", ((3, 48, 48),), units, network.outputs)
-    runner = measuring.OnnxRuntime(network_to_onnx(network), task, 1)
+    runner = OnnxRuntime(OnnxExporter()(network), task, 1)
     for _ in range(20):
         runner.run()
     times = runner.unit_times()

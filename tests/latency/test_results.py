@@ -6,11 +6,12 @@ import json
 import pytest
 
 from ofa_pose.errors import LatencyError
-from ofa_pose.latency.measure import COLUMNS, Machine
+from ofa_pose.latency.measuring.journal import COLUMNS
+from ofa_pose.latency.measuring.machine import Machine
 from ofa_pose.latency.results import read_results
 
 HERE = Machine("board", "0a1b2c3d", "chip", "ncnn", "1", 1)
-HEAD = {"format": 1, "kit": "k", "spaces": [], "runs": 2, "date": "2026-01-02"}
+HEAD = {"format": 1, "kit": "k", "spaces": [], "runs": 2, "steps": 7, "date": "2026-01-02"}
 
 
 def text(*rows: str, machine: Machine = HERE) -> str:
@@ -84,6 +85,14 @@ def test_times_that_cannot_be_are_refused(tmp_path, value):
 def test_other_files_are_refused(tmp_path, content, message):
     with pytest.raises(LatencyError, match=message):
         read_results(write(tmp_path, content))
+
+
+def test_a_stopped_measurement_is_not_finished(tmp_path):
+    rows = [f"fit-{number:04},0,*,s/{number},4,3.0,3.0,0.1,1.0" for number in range(7)]
+    stopped = read_results(write(tmp_path, text(*rows[:6], rows[0])))  # one step stands twice
+    with pytest.raises(LatencyError, match="6 of 7 steps are done"):
+        stopped.check_finished()
+    read_results(write(tmp_path, text(*rows))).check_finished()
 
 
 def test_a_missing_file_is_told(tmp_path):

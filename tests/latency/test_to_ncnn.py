@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ofa_pose.latency import measure as measuring
 from ofa_pose.latency.kit import whole_entries
+from ofa_pose.latency.measuring.with_ncnn import Ncnn
 from ofa_pose.latency.quiet import quiet
 from ofa_pose.latency.to_ncnn import Layer, NcnnExporter
 from ofa_pose.models import build, plan
@@ -47,7 +47,7 @@ def test_ncnn_runs_it_unit_by_unit(toy):
     pytest.importorskip("ncnn")
     space = toy.space
     (entry,) = whole_entries(toy, [space.largest], role="cover", rounds=1)
-    runner = measuring.Ncnn(NcnnExporter()(entry.plan), entry.task, 1)
+    runner = Ncnn(NcnnExporter()(entry.plan), entry.task, 1)
     for _ in range(5):
         runner.run()
     times = runner.unit_times()

@@ -1,0 +1,67 @@
+"""What `latency validate --tier` does and tells: a search's networks, measured on the device."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from ofa_pose.catalog import load_space
+from ofa_pose.cli import _console
+from ofa_pose.cli._latency_measuring import Meters
+
+
+def validate_tiers(name: str, paths: Sequence[Path], *, work: Path | None, as_json: bool) -> None:
+    """Measure tiers' networks in turns and print what they take beside prediction and budget.
+
+    Raises:
+        LatencyError: the table is of another machine or runtime, or misses units.
+    """
+    from ofa_pose.cost import CostTable, LatencyTable, parse_budgets
+    from ofa_pose.export import load_tier
+    from ofa_pose.latency import time_networks
+
+    table = LatencyTable.load(name)
+    tiers = [load_tier(path, check_weights=False) for path in paths]
+    networks = [
+        (CostTable(tier.space, skeleton=tier.skeleton, **tier.options), tier.arch) for tier in tiers
+    ]
+    table_costs = [CostTable(load_space(space.name)) for space in table.info.spaces]
+    with tempfile.TemporaryDirectory() as folder, Meters() as progress:
+        timed = time_networks(
+            table, networks, table_costs, work=work or Path(folder), progress=progress
+        )
+    limits = [
+        next(
+            (
+                budget.limit
+                for budget in (parse_budgets(tier.budget) if tier.budget else ())
+                if budget.cost == f"latency:{table.name}"
+            ),
+            None,
+        )
+        for tier in tiers
+    ]
+    if as_json:
+        _console.emit_json(
+            [
+                {"tier": tier.name, "file": path, **asdict(one), "budget_ms": limit}
+                for tier, path, one, limit in zip(tiers, paths, timed, limits, strict=True)
+            ]
+        )
+        return
+    rows = [
+        (
+            tier.name,
+            tier.space.name,
+            one.predicted_ms,
+            one.measured_ms,
+            f"{one.predicted_ms / one.measured_ms - 1:+.1%}",
+            "-" if limit is None else f"{limit:g}",
+            "-" if limit is None else f"{one.measured_ms / limit - 1:+.1%}",
+        )
+        for tier, one, limit in zip(tiers, timed, limits, strict=True)
+    ]
+    headers = ("tier", "space", "ms predicted", "ms measured", "error", "ms allowed", "measured")
+    _console.table(headers, rows, title=f"{table.name}, {len(tiers)} networks measured in turns")

@@ -1,0 +1,52 @@
+"""The command that a bundle is measured with."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import MeasureError
+from .kit import RESULTS, Kit
+from .machine import this_machine, told
+from .protocol import measure
+
+_TELL_SECONDS = 10.0
+
+
+def main(here: Path, arguments: Sequence[str] | None = None) -> int:
+    """Measure the kit in `here`, or in --kit, into results.csv; return the exit code."""
+    parser = argparse.ArgumentParser(description="Measure a bundle's networks on this device.")
+    parser.add_argument("--kit", type=Path, default=here, help="folder of kit.json")
+    parser.add_argument("--out", type=Path, default=None, help="default: results.csv beside it")
+    parser.add_argument("--threads", type=int, default=1, help="threads of the runtime")
+    options = parser.parse_args(arguments)
+    if options.threads < 1:
+        parser.error("--threads is at least 1")
+    started = last = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last > _TELL_SECONDS or done == total:
+            last = now
+            print(
+                f"{done} of {total} steps ({done / total:.0%}, {now - started:.0f} s)", flush=True
+            )
+
+    try:
+        kit = Kit.load(options.kit)
+        results = options.out or options.kit / RESULTS
+        machine = this_machine(kit.document["runtime"], threads=options.threads)
+        print(f"measuring on {told(machine)}; stop and go on whenever you like", flush=True)
+        measure(kit, results, threads=options.threads, progress=tell)
+    except MeasureError as error:
+        print(f"measure.py: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; start again to go on", file=sys.stderr)
+        return 130
+    print(f"wrote {results}; now: ofa-pose latency import {results.name} --name NAME")
+    return 0
