@@ -45,6 +45,7 @@ def score_network(
     resolution: int,
     space: SearchSpace,
     flip: bool = False,
+    scales: Sequence[float] = (1.0,),
     batch_size: int = 8,
     crowd_cuts: tuple[float, float] = CROWD_CUTS,
     evaluator: str = "auto",
@@ -59,6 +60,7 @@ def score_network(
         resolution: pixels, usually the arch's.
         space: its pixel mean and deviation are used.
         flip: as in `predict_scenes`.
+        scales: as in `predict_scenes`.
         batch_size: as in `predict_scenes`.
         crowd_cuts: as in `pose.evaluate_predictions`.
         evaluator: as in `pose.evaluate_predictions`.
@@ -78,6 +80,7 @@ def score_network(
         pixel_mean=space.pixel_mean,
         pixel_std=space.pixel_std,
         flip=flip,
+        scales=scales,
         batch_size=batch_size,
         progress=progress,
     )

@@ -3,7 +3,7 @@
 from ofa_pose.pose.decode import Person, decode, decode_outputs
 from ofa_pose.pose.distill import DistillationLoss, distillation_loss
 from ofa_pose.pose.evaluators import EvaluatorName, evaluator_name
-from ofa_pose.pose.fuse import fuse_outputs
+from ofa_pose.pose.fuse import Pass, fuse_outputs
 from ofa_pose.pose.losses import PoseLoss, pose_loss
 from ofa_pose.pose.matches import Matches, ap_interval, match_people
 from ofa_pose.pose.oks import (
@@ -24,6 +24,7 @@ __all__ = [
     "DistillationLoss",
     "EvaluatorName",
     "Matches",
+    "Pass",
     "Person",
     "PoseLoss",
     "Targets",
