@@ -244,7 +244,7 @@ def predict_film(request: Request, source: Path | int, *, most: int | None = Non
                 with watch.stage("draw"):
                     drawn = predictor.draw(frame.image, people, ids=ids)
                 with watch.stage("write"):
-                    write_frame(drawn)
+                    write_frame(drawn, frame.time_s if film.is_live else None)
             with watch.stage("write"):
                 write(frame.number, {"time_s": round(frame.time_s, 4)}, people, ids)
             done, people_in_all = done + 1, people_in_all + len(people)

@@ -84,7 +84,9 @@ def command(
     results: Annotated[
         Path | None,
         typer.Option(
-            "--results", metavar="FILE", help="Write who was found, as COCO's servers take it."
+            "--results",
+            metavar="FILE",
+            help="Write who was found, as COCO's servers take it; the pictures may be unlabelled.",
         ),
     ] = None,
     tags: Annotated[
@@ -113,7 +115,14 @@ def command(
     Pictures(data, annotations, images, data_skeleton)  # refuses options that do not go together
     making = Making(load_skeleton(data_skeleton or found.skeleton), seed, mosaic, canvas)
     pictures = Pictures(data, annotations, images)
-    scenes = scored_scenes(pictures, making, split=split, synthetic=synthetic, most=most)
+    scenes = scored_scenes(
+        pictures,
+        making,
+        split=split,
+        synthetic=synthetic,
+        most=most,
+        unlabelled=results is not None,
+    )
     network = found.build(device=device)
     running: dict[str, Any] = {
         "resolution": found.resolution,
@@ -129,9 +138,12 @@ def command(
             skeleton=found.skeleton,
             crowd_cuts=cuts,
             evaluator=evaluator,
+            unlabelled=results is not None,
             progress=lambda done: meter.show(done, len(scenes)),
             **running,
         )
+    if results is not None:
+        atomic_write(results, json.dumps(_uploadable(scored.results)))
     diagnostics = None
     if tags:
         with Meter("tags") as meter:
@@ -141,8 +153,6 @@ def command(
                 progress=lambda done: meter.show(done, len(scenes)),
                 **running,
             )
-    if results is not None:
-        atomic_write(results, json.dumps(_uploadable(scored.results)))
     if as_json:
         document = _document(found, scored, scenes=len(scenes), results=results)
         document |= {"flip": flip, "scales": sizes}
@@ -217,6 +227,9 @@ def _tell(tier: Tier, scored: Scored, *, what: str) -> None:
     )
     if scored.missing:
         _console.line(f"not scored, as the network has no such joint: {', '.join(scored.missing)}")
+    if not scored.scores:
+        _console.line("nobody in the set is labelled, so there is no AP")
+        return
     for line in summary_block(scored.scores, crowd_cuts=scored.crowd_cuts):
         _console.line(line)
     _console.line()

@@ -41,6 +41,7 @@ class CocoScenes:
         skeleton: name, path or Skeleton of the joints the JSON annotates.
         max_bad: share of the pictures that may be damaged.
         only_people: leave out pictures in which nobody has labelled joints.
+        unlabelled: take a set in which nobody has any, too, such as COCO's test images.
 
     Raises:
         DataError: the JSON or the pictures cannot be used; the message says why.
@@ -54,13 +55,14 @@ class CocoScenes:
         skeleton: str | Skeleton,
         max_bad: float = 0.01,
         only_people: bool = False,
+        unlabelled: bool = False,
     ) -> None:
         self.skeleton = load_skeleton(skeleton)
         self.path = Path(annotations)
         self.folder = Path(images)
         self.max_bad = max_bad
         self.bad: dict[Path, str] = {}
-        document = read_annotations(self.path, self.skeleton)
+        document = read_annotations(self.path, self.skeleton, unlabelled=unlabelled)
         self._images: list[dict[str, Any]] = document["images"]
         self._skip_damaged()
         people: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in self._images}
@@ -68,7 +70,7 @@ class CocoScenes:
             if annotation["image_id"] in people:
                 people[annotation["image_id"]].append(annotation)
         with_joints = [image for image in self._images if any(map(has_joints, people[image["id"]]))]
-        if not with_joints:
+        if not (with_joints or unlabelled):
             raise DataError(
                 f"{self.path}: nobody in its {len(self._images)} images has labelled joints"
             )

@@ -16,6 +16,7 @@ from ofa_pose.evaluate.detections import Detections, detect_together
 from ofa_pose.evaluate.pictures import PictureBatch, picture_batches
 from ofa_pose.evaluate.shard import Shard
 from ofa_pose.pose import (
+    SCORED,
     DecodeSettings,
     Pass,
     Person,
@@ -215,7 +216,7 @@ def evaluate_network(
     scales: Sequence[float] = (1.0,),
     batch_size: int = 8,
     fit: str = "short",
-    settings: DecodeSettings = _DEFAULT,
+    settings: DecodeSettings = SCORED,
     progress: Progress | None = None,
     shard: Shard = _ALL,
 ) -> dict[str, float]:
@@ -230,7 +231,7 @@ def evaluate_network(
         scales: as in `predict_scenes`.
         batch_size: as in `predict_scenes`.
         fit: as in `predict_scenes`.
-        settings: as in `predict_scenes`.
+        settings: constants of decoding; by default all are those of `SCORED`.
         progress: as in `predict_scenes`.
         shard: as in `predict_scenes`; every rank returns the scores of all scenes.
 
@@ -268,11 +269,17 @@ def labelled(source: SceneSource) -> dict[str, Any]:
         DataError: nobody in it has labelled joints, so that no AP is defined.
     """
     document = source.ground_truth()
-    if not any(annotation.get("num_keypoints", 1) for annotation in document["annotations"]):
+    if not has_labels(source):
         raise DataError(
             f"none of the {len(source)} scenes has a person with labelled joints; an AP needs some"
         )
     return document
+
+
+def has_labels(source: SceneSource) -> bool:
+    """Say whether anybody in a source has labelled joints."""
+    people = source.ground_truth()["annotations"]
+    return any(annotation.get("num_keypoints", 1) for annotation in people)
 
 
 def device_of(network: nn.Module) -> torch.device:

@@ -17,6 +17,7 @@ from ofa_pose.evaluate.predict import Progress, labelled, predict_batches
 from ofa_pose.evaluate.shard import Shard
 from ofa_pose.models import Network, fold_batch_norms
 from ofa_pose.pose import (
+    SCORED,
     DecodeSettings,
     Matches,
     ap_interval,
@@ -56,7 +57,7 @@ class SubnetEvaluator:
         flip: score with the flip test (twice the time).
         scales: of the scored pictures, 1 among them; as in `predict_scenes`.
         fit: which side of a picture becomes the arch's resolution, "short" or "long".
-        settings: constants of decoding.
+        settings: constants of decoding, by default those of `SCORED`.
         cache_bytes: bound of the memory for resized pictures.
         progress: called after every scored batch with the number of pictures done by this rank.
         threads: torch's while an arch is scored. Sums are split between threads, so the last bits
@@ -101,7 +102,7 @@ class SubnetEvaluator:
         self.flip = flip
         self.scales = check_scales(scales)
         self.fit = fit
-        self.settings = settings or DecodeSettings()
+        self.settings = settings or SCORED
         self.progress = progress
         self.threads = threads
         self.shard = shard or Shard()

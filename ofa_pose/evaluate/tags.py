@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ofa_pose.data import Scene, SceneSource
 from ofa_pose.evaluate.detections import Detections, results_of
-from ofa_pose.evaluate.oracle import Truth, group_by_truth
+from ofa_pose.evaluate.oracle import Truth, people_by_truth
 from ofa_pose.evaluate.pictures import PictureBatch, picture_batches
 from ofa_pose.evaluate.predict import (
     Progress,
@@ -23,20 +23,16 @@ from ofa_pose.evaluate.predict import (
     run_passes,
 )
 from ofa_pose.pose import (
+    SCORED,
     DecodeSettings,
-    Pass,
     Person,
     decode_outputs,
     evaluate_predictions,
     person_to_result,
 )
-from ofa_pose.pose.candidates import find_candidates
 from ofa_pose.pose.fuse import zoomed_maps
-from ofa_pose.pose.refine import positions
 from ofa_pose.skeleton import Skeleton
 from ofa_pose.space import SearchSpace
-
-_DEFAULT = DecodeSettings()
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ def tag_diagnostics(
     scales: Sequence[float] = (1.0,),
     batch_size: int = 8,
     fit: str = "short",
-    settings: DecodeSettings = _DEFAULT,
+    settings: DecodeSettings = SCORED,
     progress: Progress | None = None,
 ) -> TagDiagnostics:
     """Return tag distances and the AP with oracle grouping of a network over labelled scenes.
@@ -141,7 +137,11 @@ def tag_diagnostics(
             for maps, truth in zip(_tag_maps(outputs), truths, strict=True):
                 spread.add(maps, truth, size=size)
             found += _detections(batch, people)
-            oracle = _oracle_people(passes, truths, source.skeleton, size=size, settings=settings)
+            zoomed = zoomed_maps(passes, source.skeleton, size=size)
+            oracle = [
+                people_by_truth(heatmaps, tags, truth, settings)
+                for (heatmaps, tags), truth in zip(zoomed, truths, strict=True)
+            ]
             grouped += _detections(batch, oracle)
             if progress is not None:
                 progress(len(found))
@@ -239,39 +239,6 @@ def _truth(labels: tuple[np.ndarray, np.ndarray], matrix: np.ndarray, skeleton: 
     keypoints[..., :2] = (keypoints[..., :2] - matrix[:, 2]) @ backward.T
     scales = np.sqrt(np.maximum(areas, 0) * abs(np.linalg.det(backward)))
     return Truth(keypoints, 2 * scales[:, None] * np.array(skeleton.sigmas))
-
-
-def _oracle_people(
-    passes: Sequence[Pass],
-    truths: Sequence[Truth],
-    skeleton: Skeleton,
-    *,
-    size: tuple[int, int],
-    settings: DecodeSettings,
-) -> list[list[Person]]:
-    """Return the people of each picture if its candidates are grouped by the labels."""
-    pictures = []
-    zoomed = zoomed_maps(passes, skeleton, size=size)
-    for (heatmaps, tags), truth in zip(zoomed, truths, strict=True):
-        candidates = find_candidates(
-            heatmaps,
-            tags,
-            window=settings.window,
-            count=settings.max_people,
-            threshold=settings.threshold,
-        )
-        cells, scores, person_scores = group_by_truth(candidates, heatmaps.whole(), truth)
-        keypoints = np.zeros((*scores.shape, 3))
-        people, joints = np.nonzero(scores > 0)
-        keypoints[people, joints, :2] = positions(heatmaps, joints, cells[people, joints])
-        keypoints[..., 2] = scores
-        pictures.append(
-            [
-                Person(keypoints=keypoints[person], score=float(score))
-                for person, score in enumerate(person_scores)
-            ]
-        )
-    return pictures
 
 
 def _detections(batch: PictureBatch, pictures: Sequence[Sequence[Person]]) -> list[Detections]:

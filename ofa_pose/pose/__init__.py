@@ -13,7 +13,7 @@ from ofa_pose.pose.oks import (
     has_crowd_index,
     person_to_result,
 )
-from ofa_pose.pose.settings import PUBLISHED, DecodeSettings
+from ofa_pose.pose.settings import PUBLISHED, SCORED, DecodeSettings
 from ofa_pose.pose.targets import Targets, make_targets
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "CROWD_CUTS",
     "DecodeSettings",
     "PUBLISHED",
+    "SCORED",
     "DistillationLoss",
     "EvaluatorName",
     "Matches",

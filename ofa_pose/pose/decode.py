@@ -165,8 +165,9 @@ def _check_joints(joints: int, skeleton: Skeleton) -> None:
 
 def _check_finite(name: str, maps: np.ndarray | Tensor) -> None:
     # A sum is one fast pass, and not finite as soon as one term is not.
-    total = maps.sum(dtype=np.float64) if isinstance(maps, np.ndarray) else maps.double().sum()
-    if not np.isfinite(float(total)):
+    # On the CPU, since not every device knows float64.
+    values = maps if isinstance(maps, np.ndarray) else maps.detach().cpu().float().numpy()
+    if not np.isfinite(values.sum(dtype=np.float64)):
         raise WeightsError(
             f"the network's {name} hold NaN or infinite values: its weights are damaged, "
             "or its input was"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from collections import Counter
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
+import ofa_pose.pose as pose_package
 from ofa_pose.pose import DecodeSettings, Person, decode_outputs, fuse_outputs
 from ofa_pose.pose import compiled as compiled_module
 from ofa_pose.pose.compiled import kernels
@@ -196,6 +199,22 @@ def test_the_mode_takes_the_published_steps() -> None:
     )
     for ours, theirs in zip(own, reference(*fused(scene, skeleton), skeleton), strict=True):
         np.testing.assert_array_equal(ours.keypoints, theirs.keypoints)
+
+
+def test_where_what_is_compiled_cannot_be_kept_nothing_is(monkeypatch, caplog) -> None:
+    def njit(*arguments: object, **options: object) -> None:
+        raise RuntimeError("cannot cache function 'search': no locator available")
+
+    numba = types.SimpleNamespace(njit=njit, config=types.SimpleNamespace(DISABLE_JIT=False))
+    monkeypatch.setitem(sys.modules, "numba", numba)
+    monkeypatch.delitem(sys.modules, "ofa_pose.pose._kernels", raising=False)
+    monkeypatch.delattr(pose_package, "_kernels", raising=False)
+    compiled_module._kernels.cache_clear()
+    try:
+        assert compiled_module.kernels() is None
+    finally:
+        compiled_module._kernels.cache_clear()
+    assert "decoding is not compiled: cannot cache function" in caplog.text
 
 
 @pytest.mark.skipif(kernels() is None, reason="needs numba, of the extra [fast]")
