@@ -15,6 +15,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ import numpy as np
 import torch
 
 import ofa_pose as op
+from ofa_pose.evaluate import Truth, people_by_truth
 from ofa_pose.pose import (
+    BOX_AREA_FACTOR,
     DecodeSettings,
     Person,
     decode_outputs,
@@ -32,6 +35,7 @@ from ofa_pose.pose import (
     make_targets,
     person_to_result,
 )
+from ofa_pose.pose.fuse import zoomed_maps
 from ofa_pose.pose.simulate import RandomScene, oracle_outputs, oracle_tags, random_scene
 from ofa_pose.skeleton import Skeleton, load_skeleton
 
@@ -173,8 +177,13 @@ class Labelled:
 
     image_id: int
     keypoints: np.ndarray
+    areas: np.ndarray
     size: tuple[int, int]
     scale: float
+
+    def truth(self, skeleton: Skeleton) -> Truth:
+        """Who the candidates belong to."""
+        return Truth(self.keypoints, 2 * np.sqrt(self.areas)[:, None] * np.array(skeleton.sigmas))
 
 
 def oracle(folder: Path, short: int, images: int | None, compared: int) -> list[str]:
@@ -188,7 +197,9 @@ def oracle(folder: Path, short: int, images: int | None, compared: int) -> list[
         "",
     ]
     names = list(FILES)
-    tables = [steps(folder, name, short, images, compared) for name in names]
+    with ProcessPoolExecutor(len(names)) as pool:
+        works = [pool.submit(steps, folder, name, short, images, compared) for name in names]
+        tables = [work.result() for work in works]
     counts = [f"{name}: {table[0]}" for name, table in zip(names, tables, strict=True)]
     lines += [f"Pictures: {', '.join(counts)}.", ""]
     lines += [f"| | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
@@ -202,6 +213,7 @@ def steps(
     folder: Path, name: str, short: int, images: int | None, compared: int
 ) -> tuple[int, dict[str, float]]:
     """How many pictures, and the AP of each variant; the reference on the first `compared`."""
+    torch.set_num_threads(1)
     skeleton = load_skeleton(name)
     truth = json.loads((folder / FILES[name]).read_text(encoding="utf-8"))
     truth["images"] = truth["images"][:images]
@@ -238,6 +250,9 @@ def variants(
     both = oracle_outputs(keypoints, size=size)
     (found,) = decode_outputs(both, skeleton, size=size)
     yield "fast: both outputs, parabola, refine", found
+    ((heatmaps, maps),) = zoomed_maps([(both, None)], skeleton, size=size)
+    by_labels = people_by_truth(heatmaps, maps, picture.truth(skeleton), DecodeSettings())
+    yield "… grouped by the labels, not by tags", by_labels
     yield "… joints at the centre of their pixel", at_centres(found, 1)
     yield "… joints at the centre of their cell of 2 pixels", at_centres(found, 2)
     (plain,) = decode_outputs(both, skeleton, size=size, settings=DecodeSettings(refine=False))
@@ -270,18 +285,23 @@ def at_centres(people: Sequence[Person], pixels: int) -> list[Person]:
 def pictures(truth: dict[str, Any], skeleton: Skeleton, short: int) -> Iterator[Labelled]:
     """The labels as they come to the network: short side `short`, long side a multiple of 64."""
     people: dict[int, list[list[float]]] = {}
+    areas: dict[int, list[float]] = {}
     for entry in truth["annotations"]:
         if not entry["iscrowd"] and entry["num_keypoints"]:
             people.setdefault(entry["image_id"], []).append(entry["keypoints"])
+            box = entry["bbox"]
+            area = entry.get("area", BOX_AREA_FACTOR * box[2] * box[3])
+            areas.setdefault(entry["image_id"], []).append(area)
     for image in truth["images"]:
         scale = short / min(image["height"], image["width"])
         keypoints = np.array(people.get(image["id"], []), dtype=float)
         keypoints = keypoints.reshape(-1, skeleton.num_joints, 3)
         keypoints[..., :2] *= scale
+        scaled = np.array(areas.get(image["id"], []), dtype=float) * scale**2
         height, width = (
             int(np.ceil(round(image[side] * scale) / 64)) * 64 for side in ("height", "width")
         )
-        yield Labelled(image["id"], keypoints, (height, width), scale)
+        yield Labelled(image["id"], keypoints, scaled, (height, width), scale)
 
 
 def parse() -> argparse.Namespace:

@@ -28,6 +28,17 @@ SkeletonOption = Annotated[
 DeviceOption = Annotated[
     str, typer.Option("--device", metavar="DEVICE", help="Where to compute: cpu, cuda, cuda:1, ...")
 ]
+FlipOption = Annotated[
+    bool, typer.Option("--flip", help="Average with the mirrored picture: slower, better.")
+]
+ScalesOption = Annotated[
+    str,
+    typer.Option(
+        "--scales",
+        metavar="S,...",
+        help="Average over sizes of the input, such as 0.5,1,2; 1 gives the tags.",
+    ),
+]
 WorkersOption = Annotated[
     int, typer.Option("--workers", min=0, help="Processes that prepare batches; 0: none extra.")
 ]

@@ -45,6 +45,7 @@ class Request:
     sources: tuple[str, ...]
     device: str
     flip: bool
+    scales: tuple[float, ...]
     min_score: float
     overlays: bool
     track: bool
@@ -55,7 +56,11 @@ class Request:
     def predictor(self) -> PosePredictor:
         """Return the tier, ready to look at pictures."""
         return PosePredictor(
-            self.tier, device=self.device, flip=self.flip, min_score=self.min_score
+            self.tier,
+            device=self.device,
+            flip=self.flip,
+            scales=self.scales,
+            min_score=self.min_score,
         )
 
     def open_run(self) -> RunFolder:
@@ -77,6 +82,7 @@ class Request:
             "tier_sha256": self.tier.sha256,
             "sources": self.sources,
             "flip": self.flip,
+            "scales": self.scales,
             "min_score": self.min_score,
             "track": self.track,
             "smooth": self.smooth,
@@ -238,7 +244,7 @@ def predict_film(request: Request, source: Path | int, *, most: int | None = Non
                 with watch.stage("draw"):
                     drawn = predictor.draw(frame.image, people, ids=ids)
                 with watch.stage("write"):
-                    write_frame(drawn)
+                    write_frame(drawn, frame.time_s if film.is_live else None)
             with watch.stage("write"):
                 write(frame.number, {"time_s": round(frame.time_s, 4)}, people, ids)
             done, people_in_all = done + 1, people_in_all + len(people)

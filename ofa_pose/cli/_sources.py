@@ -66,13 +66,21 @@ class Pictures:
             return False
         return has_split(self.data, split)
 
-    def open(self, split: str, skeleton: Skeleton, *, only_people: bool = False) -> SceneSource:
+    def open(
+        self,
+        split: str,
+        skeleton: Skeleton,
+        *,
+        only_people: bool = False,
+        unlabelled: bool = False,
+    ) -> SceneSource:
         """Open a split of the data set; its people have the joints of `skeleton`.
 
         Args:
-            split: of the data set.
+            split: as in `open_scenes`.
             skeleton: whose joints are wanted.
             only_people: leave out pictures that show nobody; see `CocoScenes`.
+            unlabelled: as in `open_scenes`.
 
         Raises:
             DataError: it is not there, or damaged.
@@ -87,6 +95,7 @@ class Pictures:
             images=self.images,
             skeleton=self.skeleton or skeleton,
             only_people=only_people,
+            unlabelled=unlabelled,
         )
         return map_scenes(source, skeleton)
 
@@ -185,11 +194,25 @@ def validation_scenes(
 
 
 def scored_scenes(
-    pictures: Pictures, making: Making, *, split: str, synthetic: int | None, most: int | None
+    pictures: Pictures,
+    making: Making,
+    *,
+    split: str,
+    synthetic: int | None,
+    most: int | None,
+    unlabelled: bool = False,
 ) -> SceneSource:
     """Return what a network is scored on: one split of a data set, or synthetic scenes.
 
     Mosaics and synthetic scenes are none that a training or a search chose anything by.
+
+    Args:
+        pictures: the data set.
+        making: how scenes are made of it, or synthetic ones.
+        split: of the data set.
+        synthetic: number of synthetic scenes, or None.
+        most: at most so many scenes, or None.
+        unlabelled: whether the pictures may be without labels.
 
     Raises:
         UsageError: both or neither was given.
@@ -199,7 +222,8 @@ def scored_scenes(
     if synthetic is not None:
         scenes = making.synthetic(synthetic, Use.REPORT)
     else:
-        scenes = making.of(pictures.open(split, making.skeleton), Use.REPORT)
+        opened = pictures.open(split, making.skeleton, unlabelled=unlabelled)
+        scenes = making.of(opened, Use.REPORT)
     return scenes if most is None else limited(scenes, most)
 
 

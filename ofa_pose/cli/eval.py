@@ -17,14 +17,17 @@ from ofa_pose.cli._options import (
     DataSkeletonOption,
     DeviceOption,
     EvalBatchOption,
+    FlipOption,
     ImagesOption,
     JsonOption,
     MosaicOption,
+    ScalesOption,
     SeedOption,
     SplitOption,
     SyntheticOption,
 )
 from ofa_pose.cli._progress import Meter
+from ofa_pose.cli._scales import parse_scales
 from ofa_pose.cli._sources import CANVAS, Making, Pictures, scored_scenes
 from ofa_pose.cli._weights import check_device
 from ofa_pose.errors import RunFolderError, UsageError
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 EPILOG = (
     "Example: ofa-pose eval runs/search-litepose-lite0/XS.yaml --data photos\n\n"
     "Example: ofa-pose eval XS.yaml --data coco --data-skeleton coco --results results.json\n\n"
+    "Example: ofa-pose eval XS.yaml --data photos --flip --scales 0.5,1,2\n\n"
     "Example: ofa-pose eval XS.yaml --synthetic 100 --json"
 )
 _CUTS = "0.2,0.8"
@@ -58,9 +62,8 @@ def command(
     most: Annotated[
         int | None, typer.Option("--scenes", min=1, help="Score on at most so many scenes.")
     ] = None,
-    flip: Annotated[
-        bool, typer.Option("--flip", help="Average with the mirrored picture: slower, better.")
-    ] = False,
+    flip: FlipOption = False,
+    scales: ScalesOption = "1",
     evaluator: Annotated[
         str,
         typer.Option(
@@ -81,7 +84,9 @@ def command(
     results: Annotated[
         Path | None,
         typer.Option(
-            "--results", metavar="FILE", help="Write who was found, as COCO's servers take it."
+            "--results",
+            metavar="FILE",
+            help="Write who was found, as COCO's servers take it; the pictures may be unlabelled.",
         ),
     ] = None,
     tags: Annotated[
@@ -101,7 +106,7 @@ def command(
     from ofa_pose.pose import evaluator_name
     from ofa_pose.skeleton import load_skeleton
 
-    cuts = _parse_cuts(crowd_cuts)
+    cuts, sizes = _parse_cuts(crowd_cuts), parse_scales(scales)
     evaluator_name(evaluator)
     if results is not None and results.exists() and not force:
         raise RunFolderError(f"{results} exists; use --force to overwrite it")
@@ -110,12 +115,20 @@ def command(
     Pictures(data, annotations, images, data_skeleton)  # refuses options that do not go together
     making = Making(load_skeleton(data_skeleton or found.skeleton), seed, mosaic, canvas)
     pictures = Pictures(data, annotations, images)
-    scenes = scored_scenes(pictures, making, split=split, synthetic=synthetic, most=most)
+    scenes = scored_scenes(
+        pictures,
+        making,
+        split=split,
+        synthetic=synthetic,
+        most=most,
+        unlabelled=results is not None,
+    )
     network = found.build(device=device)
     running: dict[str, Any] = {
         "resolution": found.resolution,
         "space": found.space,
         "flip": flip,
+        "scales": sizes,
         "batch_size": batch_size,
     }
     with Meter("eval") as meter:
@@ -125,9 +138,12 @@ def command(
             skeleton=found.skeleton,
             crowd_cuts=cuts,
             evaluator=evaluator,
+            unlabelled=results is not None,
             progress=lambda done: meter.show(done, len(scenes)),
             **running,
         )
+    if results is not None:
+        atomic_write(results, json.dumps(_uploadable(scored.results)))
     diagnostics = None
     if tags:
         with Meter("tags") as meter:
@@ -137,10 +153,9 @@ def command(
                 progress=lambda done: meter.show(done, len(scenes)),
                 **running,
             )
-    if results is not None:
-        atomic_write(results, json.dumps(_uploadable(scored.results)))
     if as_json:
         document = _document(found, scored, scenes=len(scenes), results=results)
+        document |= {"flip": flip, "scales": sizes}
         if diagnostics is not None:
             document["tags"] = _tag_figures(diagnostics)
         _console.emit_json(document)
@@ -212,6 +227,9 @@ def _tell(tier: Tier, scored: Scored, *, what: str) -> None:
     )
     if scored.missing:
         _console.line(f"not scored, as the network has no such joint: {', '.join(scored.missing)}")
+    if not scored.scores:
+        _console.line("nobody in the set is labelled, so there is no AP")
+        return
     for line in summary_block(scored.scores, crowd_cuts=scored.crowd_cuts):
         _console.line(line)
     _console.line()

@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from ofa_pose.cli import _console
-from ofa_pose.cli._options import DeviceOption, ForceOption, JsonOption, OutOption
+from ofa_pose.cli._options import (
+    DeviceOption,
+    FlipOption,
+    ForceOption,
+    JsonOption,
+    OutOption,
+    ScalesOption,
+)
+from ofa_pose.cli._scales import parse_scales
 from ofa_pose.cli._weights import check_device
 from ofa_pose.errors import UsageError
 
@@ -36,9 +44,8 @@ def command(
             help="Pictures and folders of pictures; or one video; or a camera's number.",
         ),
     ] = None,
-    flip: Annotated[
-        bool, typer.Option("--flip", help="Average with the mirrored picture: slower, better.")
-    ] = False,
+    flip: FlipOption = False,
+    scales: ScalesOption = "1",
     min_score: Annotated[
         float,
         typer.Option(
@@ -76,6 +83,7 @@ def command(
         raise UsageError(
             "nothing to look at: give pictures, a folder, a video or the number of a camera"
         )
+    sizes = parse_scales(scales)
     from ofa_pose.cli._predicting import Request, predict_film, predict_pictures
     from ofa_pose.export import load_tier
     from ofa_pose.predict import film_source, find_pictures
@@ -96,6 +104,7 @@ def command(
         sources=tuple(sources),
         device=device,
         flip=flip,
+        scales=sizes,
         min_score=min_score,
         overlays=overlays,
         track=track,

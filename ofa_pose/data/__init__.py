@@ -13,7 +13,7 @@ from ofa_pose.data.layouts import has_split, open_scenes
 from ofa_pose.data.mapped import MappedScenes, map_scenes
 from ofa_pose.data.mixed import MixedScenes
 from ofa_pose.data.mosaic import MosaicScenes
-from ofa_pose.data.resize import resize_for_network
+from ofa_pose.data.resize import check_scales, resize_for_network, resize_to_scales
 from ofa_pose.data.scene import Scene, SceneSource
 from ofa_pose.data.synth import SyntheticScenes
 
@@ -29,6 +29,7 @@ __all__ = [
     "SyntheticScenes",
     "TrainBatches",
     "UnreadableImageError",
+    "check_scales",
     "contact_sheet",
     "draw_scene",
     "has_split",
@@ -38,6 +39,7 @@ __all__ = [
     "open_scenes",
     "read_image",
     "resize_for_network",
+    "resize_to_scales",
     "write_coco",
     "write_contact_sheet",
 ]

@@ -25,8 +25,13 @@ def has_joints(annotation: Mapping[str, Any]) -> bool:
     return annotation["num_keypoints"] > 0 and not annotation["iscrowd"]
 
 
-def read_annotations(path: Path, skeleton: Skeleton) -> dict[str, Any]:
+def read_annotations(path: Path, skeleton: Skeleton, *, unlabelled: bool = False) -> dict[str, Any]:
     """Read and check a COCO-keypoint JSON; boxes and joint counts are filled in where absent.
+
+    Args:
+        path: the file.
+        skeleton: whose joints it annotates.
+        unlabelled: take a file that lists images alone, too.
 
     Returns:
         `images` (ids distinct) and `annotations` (people only: each with `keypoints` or none,
@@ -36,7 +41,7 @@ def read_annotations(path: Path, skeleton: Skeleton) -> dict[str, Any]:
     Raises:
         DataError: one line that names the file and the fault.
     """
-    document = load_document(path)
+    document = load_document(path, unlabelled=unlabelled)
     images, annotations = document["images"], document["annotations"]
     if not images:
         raise DataError(f"{path}: lists no images; an empty set cannot be used")
@@ -63,8 +68,13 @@ def read_annotations(path: Path, skeleton: Skeleton) -> dict[str, Any]:
     return {"images": images, "annotations": checked}
 
 
-def load_document(path: Path) -> dict[str, Any]:
+def load_document(path: Path, *, unlabelled: bool = False) -> dict[str, Any]:
     """Return a JSON that has the lists `images` and `annotations`; nothing in them is checked.
+
+    Args:
+        path: the file.
+        unlabelled: whether `annotations` may be absent, as in COCO's lists of test images; it is
+            empty then.
 
     Raises:
         DataError: one line that names the file and the fault.
@@ -84,6 +94,8 @@ def load_document(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: holds a number of thousands of digits") from error
     except RecursionError as error:
         raise DataError(f"{path}: lists in lists without an end; not a COCO file") from error
+    if unlabelled and isinstance(document, dict):
+        document.setdefault("annotations", [])
     keys = ("images", "annotations")
     absent = [
         key

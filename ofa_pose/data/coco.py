@@ -42,6 +42,7 @@ class CocoScenes:
         max_bad: share of the pictures that may be damaged.
         only_people: leave out pictures on which the JSON lists nobody; who has no labelled joints,
             or is a crowd, counts. Source: HigherHRNet's code, which trains on these.
+        unlabelled: take a set in which nobody has any, too, such as COCO's test images.
 
     Raises:
         DataError: the JSON or the pictures cannot be used; the message says why.
@@ -55,13 +56,14 @@ class CocoScenes:
         skeleton: str | Skeleton,
         max_bad: float = 0.01,
         only_people: bool = False,
+        unlabelled: bool = False,
     ) -> None:
         self.skeleton = load_skeleton(skeleton)
         self.path = Path(annotations)
         self.folder = Path(images)
         self.max_bad = max_bad
         self.bad: dict[Path, str] = {}
-        document = read_annotations(self.path, self.skeleton)
+        document = read_annotations(self.path, self.skeleton, unlabelled=unlabelled)
         self._images: list[dict[str, Any]] = document["images"]
         self._skip_damaged()
         people: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in self._images}
@@ -69,7 +71,8 @@ class CocoScenes:
             if annotation["image_id"] in people:
                 people[annotation["image_id"]].append(annotation)
         total = len(self._images)
-        if not any(has_joints(person) for found in people.values() for person in found):
+        labelled = any(has_joints(person) for found in people.values() for person in found)
+        if not (labelled or unlabelled):
             raise DataError(f"{self.path}: nobody in its {total} images has labelled joints")
         if only_people:
             self._images = [image for image in self._images if people[image["id"]]]

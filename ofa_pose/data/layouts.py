@@ -15,6 +15,7 @@ _ANNOTATIONS = (
     "annotations/person_keypoints_{split}.json",
     "json/crowdpose_{split}.json",
     "annotations/crowdpose_{split}.json",
+    "annotations/image_info_{split}2017.json",
 )
 _IMAGES = ("images/{split}2017", "{split}2017", "images/{split}", "images", "{split}")
 
@@ -28,20 +29,22 @@ def open_scenes(
     skeleton: str | Skeleton,
     max_bad: float = 0.01,
     only_people: bool = False,
+    unlabelled: bool = False,
 ) -> CocoScenes:
     """Open a dataset from its folder, or from an annotation file and a folder of pictures.
 
     Args:
         folder: a dataset's folder in one of the known layouts: `annotations/SPLIT.json` with
-            `images/`; COCO's `annotations/person_keypoints_SPLIT2017.json` with `SPLIT2017/` or
-            `images/SPLIT2017/`; CrowdPose's `json/crowdpose_SPLIT.json` with `images/`. A JSON
-            file is taken as `annotations`.
+            `images/`; COCO's `annotations/person_keypoints_SPLIT2017.json`, or of test images
+            `image_info_SPLIT2017.json`, with `SPLIT2017/` or `images/SPLIT2017/`; CrowdPose's
+            `json/crowdpose_SPLIT.json` with `images/`. A JSON file is taken as `annotations`.
         split: `train`, `val`, `trainval`, `test` or whatever the files are called.
         annotations: a COCO-keypoint JSON; overrides what the folder holds.
         images: the pictures' folder; overrides what the folder holds.
         skeleton: name, path or Skeleton.
         max_bad: as in `CocoScenes`.
         only_people: as in `CocoScenes`.
+        unlabelled: as in `CocoScenes`.
 
     Raises:
         DataError: nothing was found; the message names every path tried.
@@ -49,7 +52,12 @@ def open_scenes(
     """
     annotations, images = find_set(folder, split=split, annotations=annotations, images=images)
     return CocoScenes(
-        annotations, images, skeleton=skeleton, max_bad=max_bad, only_people=only_people
+        annotations,
+        images,
+        skeleton=skeleton,
+        max_bad=max_bad,
+        only_people=only_people,
+        unlabelled=unlabelled,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -12,6 +13,8 @@ from ofa_pose.errors import UsageError
 
 _LONG_SIDE_MULTIPLE = 64
 _LONGEST = 8  # times the resolution: what a strip of a picture may cost
+_SCALED_MULTIPLE = 16  # of the sides at other scales: what networks are strided by
+LARGEST_SCALE = 4.0
 
 
 def resize_for_network(
@@ -45,22 +48,89 @@ def resize_for_network(
         resolution if side <= resolution else _next_multiple(side)
         for side in (new_height, new_width)
     )
-    shrinks = factor < 1
-    resized = (
-        image
-        if (new_height, new_width) == (height, width)
-        else cv2.resize(
-            image,
-            (new_width, new_height),
-            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-        )
-    )
     left, top = (canvas_width - new_width) // 2, (canvas_height - new_height) // 2
-    canvas = np.empty((canvas_height, canvas_width, 3), np.uint8)
-    canvas[:] = BORDER_RGB
-    canvas[top : top + new_height, left : left + new_width] = resized
+    canvas = _pasted(
+        image, (new_height, new_width), corner=(top, left), canvas=(canvas_height, canvas_width)
+    )
     back_x, back_y = width / new_width, height / new_height
     return canvas, scaling(back_x, back_y, -left * back_x, -top * back_y)
+
+
+def resize_to_scales(
+    image: np.ndarray, canvas: np.ndarray, to_picture: np.ndarray, scales: Sequence[float]
+) -> list[np.ndarray]:
+    """Return what `resize_for_network` made of a picture, at other scales.
+
+    The sides are the canvas's times the scale, to the nearest multiple of 16. Everything lies
+    where it lies on the canvas, but for a pixel of rounding. Smaller ones are made of the canvas,
+    larger ones of the picture, which may have finer detail.
+
+    Args:
+        image: (H, W, 3) uint8, the picture.
+        canvas: (h, w, 3) uint8, as `resize_for_network` gave it.
+        to_picture: (2, 3), likewise.
+        scales: above 0; 1 is the canvas's.
+
+    Returns:
+        A (h', w', 3) uint8 canvas for each scale.
+    """
+    height, width = canvas.shape[:2]
+    scaled = []
+    for scale in scales:
+        sides = [
+            max(1, round(side * scale / _SCALED_MULTIPLE)) * _SCALED_MULTIPLE
+            for side in (height, width)
+        ]
+        if scale < 1:
+            scaled.append(cv2.resize(canvas, (sides[1], sides[0]), interpolation=cv2.INTER_AREA))
+            continue
+        back = np.diag(to_picture[:, :2])[::-1]  # y, x
+        ratio = np.array(sides) / (height, width)
+        size = np.maximum(1, np.rint(np.array(image.shape[:2]) / back * ratio)).astype(int)
+        corner = np.rint(-to_picture[::-1, 2] / back * ratio).astype(int)
+        corner = np.clip(corner, 0, sides - np.minimum(size, sides))
+        scaled.append(_pasted(image, np.minimum(size, sides), corner=corner, canvas=sides))
+    return scaled
+
+
+def check_scales(scales: Sequence[float]) -> tuple[float, ...]:
+    """Return the scales of a test as a tuple, 1 first, the others as they come.
+
+    Raises:
+        UsageError: 1 is not among them, one comes twice, or one is not in 0 to `LARGEST_SCALE`.
+    """
+    given = ", ".join(f"{scale:g}" for scale in scales)
+    wrong = [scale for scale in scales if not 0 < scale <= LARGEST_SCALE]
+    if wrong:
+        raise UsageError(
+            f"a scale must be above 0 and at most {LARGEST_SCALE:g}, got {wrong[0]:g} in {given}"
+        )
+    if len(set(scales)) < len(scales):
+        raise UsageError(f"each scale must be given once, got {given}")
+    if 1 not in scales:
+        raise UsageError(f"1 must be among the scales, since tags are taken from it; got {given}")
+    return (1.0, *(float(scale) for scale in scales if scale != 1))
+
+
+def _pasted(
+    image: np.ndarray,
+    size: Sequence[int] | np.ndarray,
+    *,
+    corner: Sequence[int] | np.ndarray,
+    canvas: Sequence[int],
+) -> np.ndarray:
+    """Return a canvas of grey with the picture on it, resized to `size` (h, w)."""
+    height, width = (int(side) for side in size)
+    if (height, width) != image.shape[:2]:
+        shrinks = height * width < image.shape[0] * image.shape[1]
+        image = cv2.resize(
+            image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        )
+    top, left = (int(side) for side in corner)
+    filled = np.empty((*canvas, 3), np.uint8)
+    filled[:] = BORDER_RGB
+    filled[top : top + height, left : left + width] = image
+    return filled
 
 
 def _next_multiple(side: int) -> int:

@@ -2,6 +2,7 @@
 
 from ofa_pose.evaluate.detections import Detections
 from ofa_pose.evaluate.fidelity import PartsEvaluator, growing_parts
+from ofa_pose.evaluate.oracle import Truth, people_by_truth
 from ofa_pose.evaluate.pictures import PictureBatch, PictureCache, picture_batches
 from ofa_pose.evaluate.predict import (
     evaluate_network,
@@ -26,10 +27,12 @@ __all__ = [
     "SubnetEvaluator",
     "SubsetScenes",
     "TagDiagnostics",
+    "Truth",
     "evaluate_network",
     "find_people",
     "markdown_table",
     "growing_parts",
+    "people_by_truth",
     "picture_batches",
     "predict_batches",
     "predict_scenes",

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ofa_pose.pose.candidates import Candidates
+from ofa_pose.pose import DecodeSettings, Person
+from ofa_pose.pose.candidates import Candidates, find_candidates
+from ofa_pose.pose.refine import positions
+from ofa_pose.pose.zoom import Zoomed
 
 _REACH = 2.0
 """A candidate this many OKS deviations from a joint is not its (its OKS there is e^-2 = 0.14)."""
@@ -35,6 +38,35 @@ class Truth:
         offsets = np.linalg.norm(self.keypoints[:, joint, None, :2] - points[None], axis=2)
         scaled = offsets / np.maximum(self.deviations[:, joint, None], 1e-9)
         return np.where(self.keypoints[:, joint, 2:] > 0, scaled, np.inf)
+
+
+def people_by_truth(
+    heatmaps: Zoomed, tags: Sequence[Zoomed], truth: Truth, settings: DecodeSettings
+) -> list[Person]:
+    """Return the people of one picture if its candidates are grouped by the labels.
+
+    Args:
+        heatmaps: K maps.
+        tags: T stacks of K maps, which decide nothing.
+        truth: the labelled people.
+        settings: constants of decoding.
+    """
+    candidates = find_candidates(
+        heatmaps,
+        tags,
+        window=settings.window,
+        count=settings.max_people,
+        threshold=settings.threshold,
+    )
+    cells, scores, person_scores = group_by_truth(candidates, heatmaps.whole(), truth)
+    keypoints = np.zeros((*scores.shape, 3))
+    people, joints = np.nonzero(scores > 0)
+    keypoints[people, joints, :2] = positions(heatmaps, joints, cells[people, joints])
+    keypoints[..., 2] = scores
+    return [
+        Person(keypoints=keypoints[person], score=float(score))
+        for person, score in enumerate(person_scores)
+    ]
 
 
 def group_by_truth(

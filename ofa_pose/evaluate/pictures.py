@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from ofa_pose.data import SceneSource, resize_for_network
+from ofa_pose.data import SceneSource, check_scales, resize_for_network, resize_to_scales
+from ofa_pose.data.inputs import to_tensor
 from ofa_pose.errors import UsageError
 
 
@@ -23,17 +23,19 @@ class PictureBatch:
         image_ids: N ids that results carry.
         places: N positions in the source, which results are ordered by.
         to_picture: N affines, (2, 3) float64, from input pixels to the picture's own.
+        scaled: the pictures at other scales, each (N, 3, h, w) uint8.
     """
 
     images: Tensor
     image_ids: tuple[int, ...]
     places: tuple[int, ...]
     to_picture: tuple[np.ndarray, ...]
+    scaled: tuple[Tensor, ...] = ()
 
     @property
     def nbytes(self) -> int:
         """Memory of the pictures in bytes."""
-        return self.images.numel() * self.images.element_size()
+        return sum(part.numel() * part.element_size() for part in (self.images, *self.scaled))
 
 
 def picture_batches(
@@ -43,6 +45,7 @@ def picture_batches(
     batch_size: int = 8,
     fit: str = "short",
     indices: Iterable[int] | None = None,
+    scales: Sequence[float] = (1.0,),
 ) -> Iterator[PictureBatch]:
     """Read, resize and batch the pictures of a source; those of one padded size share a batch.
 
@@ -56,10 +59,12 @@ def picture_batches(
         batch_size: most pictures a batch.
         fit: as in `resize_for_network`.
         indices: which scenes; all of them by default.
+        scales: of the network's input; as in `predict_scenes`.
     """
     if batch_size < 1:
         raise UsageError(f"batch size must be at least 1, got {batch_size}")
-    waiting: dict[tuple[int, ...], list[tuple[np.ndarray, int, int, np.ndarray]]] = {}
+    _, *others = check_scales(scales)
+    waiting: dict[tuple[int, ...], list[_Row]] = {}
     seen: set[int] = set()
     for place in range(len(source)) if indices is None else indices:
         scene = source[place]
@@ -68,17 +73,27 @@ def picture_batches(
         seen.add(scene.image_id)
         image, to_picture = resize_for_network(scene.image, resolution, fit=fit)
         same = waiting.setdefault(image.shape, [])
-        same.append((image, scene.image_id, place, to_picture))
+        scaled = resize_to_scales(scene.image, image, to_picture, others)
+        same.append((image, scene.image_id, place, to_picture, scaled))
         if len(same) == batch_size:
             yield _batch(waiting.pop(image.shape))
     for same in waiting.values():
         yield _batch(same)
 
 
-def _batch(rows: list[tuple[np.ndarray, int, int, np.ndarray]]) -> PictureBatch:
-    images, image_ids, places, to_picture = zip(*rows, strict=True)
-    stacked = np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
-    return PictureBatch(torch.from_numpy(stacked), image_ids, places, to_picture)
+_Row = tuple[np.ndarray, int, int, np.ndarray, list[np.ndarray]]
+"""What `PictureBatch` has of one picture, in its order."""
+
+
+def _batch(rows: list[_Row]) -> PictureBatch:
+    images, image_ids, places, to_picture, scaled = zip(*rows, strict=True)
+    return PictureBatch(
+        to_tensor(images),
+        image_ids,
+        places,
+        to_picture,
+        tuple(to_tensor(same) for same in zip(*scaled, strict=True)),
+    )
 
 
 class PictureCache:

@@ -16,7 +16,9 @@ from ofa_pose.evaluate.detections import Detections, detect_together
 from ofa_pose.evaluate.pictures import PictureBatch, picture_batches
 from ofa_pose.evaluate.shard import Shard
 from ofa_pose.pose import (
+    SCORED,
     DecodeSettings,
+    Pass,
     Person,
     decode_outputs,
     evaluate_predictions,
@@ -40,6 +42,7 @@ def predict_scenes(
     pixel_mean: Sequence[float],
     pixel_std: Sequence[float],
     flip: bool = False,
+    scales: Sequence[float] = (1.0,),
     batch_size: int = 8,
     fit: str = "short",
     settings: DecodeSettings = _DEFAULT,
@@ -60,6 +63,8 @@ def predict_scenes(
         pixel_mean: RGB, in 0..255 units.
         pixel_std: RGB, in 0..255 units.
         flip: run each picture mirrored as well and average (the flip test).
+        scales: of the input, 1 among them; heatmaps are averaged over all (multi-scale test),
+            tags are those of scale 1. Source: HigherHRNet, section 4.1, and its code.
         batch_size: most pictures a batch; those of one padded size share a batch.
         fit: which side becomes `resolution`: "short" or "long", as in `resize_for_network`.
         settings: constants of decoding.
@@ -84,6 +89,7 @@ def predict_scenes(
             batch_size=batch_size,
             fit=fit,
             indices=shard.places(len(source)),
+            scales=scales,
         )
         return predict_batches(
             network,
@@ -146,7 +152,7 @@ def find_people(
 
     Args:
         network: as in `predict_scenes`, in eval mode.
-        batch: N pictures.
+        batch: N pictures, perhaps at several scales.
         skeleton: K joints.
         pixel_mean: as in `predict_scenes`.
         pixel_std: as in `predict_scenes`.
@@ -157,21 +163,47 @@ def find_people(
         SkeletonError: the network predicts another number of joints.
         WeightsError: the network gives NaN or infinite values.
     """
-    images = normalize(batch.images.to(device_of(network)), pixel_mean, pixel_std)
-    images = images.contiguous(memory_format=torch.channels_last)
-    outputs = network(images)
+    (outputs, mirrored), *others = run_passes(
+        network, batch, pixel_mean=pixel_mean, pixel_std=pixel_std, flip=flip
+    )
     check_joints(outputs, skeleton)
     found = decode_outputs(
         outputs,
         skeleton,
-        size=(images.shape[2], images.shape[3]),
-        flipped_outputs=network(images.flip(3)) if flip else None,
+        size=(batch.images.shape[2], batch.images.shape[3]),
+        flipped_outputs=mirrored,
+        other_scales=others,
         settings=settings,
     )
     return [
         [person_in_picture(person, to_picture) for person in persons]
         for persons, to_picture in zip(found, batch.to_picture, strict=True)
     ]
+
+
+def run_passes(
+    network: nn.Module,
+    batch: PictureBatch,
+    *,
+    pixel_mean: Sequence[float],
+    pixel_std: Sequence[float],
+    flip: bool = False,
+) -> list[Pass]:
+    """Return what a network gives for a batch at every scale, scale 1 first.
+
+    Args:
+        network: as in `predict_scenes`, in eval mode.
+        batch: N pictures.
+        pixel_mean: as in `predict_scenes`.
+        pixel_std: as in `predict_scenes`.
+        flip: also for the mirrored pictures.
+    """
+    passes: list[Pass] = []
+    for pixels in (batch.images, *batch.scaled):
+        images = normalize(pixels.to(device_of(network)), pixel_mean, pixel_std)
+        images = images.contiguous(memory_format=torch.channels_last)
+        passes.append((network(images), network(images.flip(3)) if flip else None))
+    return passes
 
 
 def evaluate_network(
@@ -181,9 +213,10 @@ def evaluate_network(
     resolution: int,
     space: SearchSpace,
     flip: bool = False,
+    scales: Sequence[float] = (1.0,),
     batch_size: int = 8,
     fit: str = "short",
-    settings: DecodeSettings = _DEFAULT,
+    settings: DecodeSettings = SCORED,
     progress: Progress | None = None,
     shard: Shard = _ALL,
 ) -> dict[str, float]:
@@ -195,9 +228,10 @@ def evaluate_network(
         resolution: pixels, usually the arch's.
         space: its pixel mean and deviation are used.
         flip: as in `predict_scenes`.
+        scales: as in `predict_scenes`.
         batch_size: as in `predict_scenes`.
         fit: as in `predict_scenes`.
-        settings: as in `predict_scenes`.
+        settings: constants of decoding; by default all are those of `SCORED`.
         progress: as in `predict_scenes`.
         shard: as in `predict_scenes`; every rank returns the scores of all scenes.
 
@@ -217,6 +251,7 @@ def evaluate_network(
         pixel_mean=space.pixel_mean,
         pixel_std=space.pixel_std,
         flip=flip,
+        scales=scales,
         batch_size=batch_size,
         fit=fit,
         settings=settings,
@@ -234,11 +269,17 @@ def labelled(source: SceneSource) -> dict[str, Any]:
         DataError: nobody in it has labelled joints, so that no AP is defined.
     """
     document = source.ground_truth()
-    if not any(annotation.get("num_keypoints", 1) for annotation in document["annotations"]):
+    if not has_labels(source):
         raise DataError(
             f"none of the {len(source)} scenes has a person with labelled joints; an AP needs some"
         )
     return document
+
+
+def has_labels(source: SceneSource) -> bool:
+    """Say whether anybody in a source has labelled joints."""
+    people = source.ground_truth()["annotations"]
+    return any(annotation.get("num_keypoints", 1) for annotation in people)
 
 
 def device_of(network: nn.Module) -> torch.device:

@@ -12,8 +12,15 @@ from torch import nn
 from ofa_pose.data import SceneSource, map_scenes
 from ofa_pose.data.mapped import map_annotation, without_unknown
 from ofa_pose.data.scene import joint_boxes
-from ofa_pose.evaluate.predict import Progress, labelled, predict_scenes
-from ofa_pose.pose import CROWD_CUTS, evaluate_predictions, evaluator_name, has_crowd_index
+from ofa_pose.evaluate.predict import Progress, has_labels, labelled, predict_scenes
+from ofa_pose.pose import (
+    CROWD_CUTS,
+    SCORED,
+    DecodeSettings,
+    evaluate_predictions,
+    evaluator_name,
+    has_crowd_index,
+)
 from ofa_pose.skeleton import JointMap, Skeleton, map_joints
 from ofa_pose.space import SearchSpace
 
@@ -23,7 +30,7 @@ class Scored:
     """What a network reached on a set.
 
     Attributes:
-        scores: of `pose.evaluate_predictions`.
+        scores: of `pose.evaluate_predictions`; empty where nobody is labelled.
         results: COCO results with the joints of the set's skeleton.
         evaluator: which one counted.
         crowd_cuts: where easy and where medium ends, if the set knows how crowded its pictures are.
@@ -45,9 +52,11 @@ def score_network(
     resolution: int,
     space: SearchSpace,
     flip: bool = False,
+    scales: Sequence[float] = (1.0,),
     batch_size: int = 8,
     crowd_cuts: tuple[float, float] = CROWD_CUTS,
     evaluator: str = "auto",
+    unlabelled: bool = False,
     progress: Progress | None = None,
 ) -> Scored:
     """Score a network by the rules of the set: its joints, sigmas and areas.
@@ -59,13 +68,16 @@ def score_network(
         resolution: pixels, usually the arch's.
         space: its pixel mean and deviation are used.
         flip: as in `predict_scenes`.
+        scales: as in `predict_scenes`.
         batch_size: as in `predict_scenes`.
         crowd_cuts: as in `pose.evaluate_predictions`.
         evaluator: as in `pose.evaluate_predictions`.
+        unlabelled: whether people are looked for, without scores, where nobody is labelled.
         progress: as in `predict_scenes`.
 
     Raises:
-        DataError: nobody is labelled in the source, or pictures that cannot be used.
+        DataError: nobody is labelled in the source though somebody must be, or pictures that
+            cannot be used.
         SkeletonError: the two skeletons share no joint.
         UsageError: no such evaluator, or one that is not installed.
         WeightsError: the network gives NaN or infinite values.
@@ -78,16 +90,22 @@ def score_network(
         pixel_mean=space.pixel_mean,
         pixel_std=space.pixel_std,
         flip=flip,
+        scales=scales,
         batch_size=batch_size,
+        # The joints of others than those an AP counts may be all that another skeleton has.
+        settings=SCORED if source.skeleton == skeleton else DecodeSettings(),
         progress=progress,
     )
     # Asked for last: by now the source knows which of its pictures are damaged.
-    truth, missing = labelled(source), ()
+    truth, missing = source.ground_truth(), ()
     if source.skeleton != skeleton:
         joints = map_joints(skeleton, source.skeleton)
         missing = joints.missing
         results = results_in(results, joints)
         truth = without_unknown(truth, [place is not None for place in joints.places])
+    if unlabelled and not has_labels(source):
+        return Scored({}, results, evaluator, None, missing)
+    labelled(source)
     scores = evaluate_predictions(
         truth, results, source.skeleton, crowd_cuts=crowd_cuts, evaluator=evaluator
     )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ofa_pose.data import SceneSource, normalize
+from ofa_pose.data import SceneSource, check_scales, normalize
 from ofa_pose.errors import DataError, UsageError
 from ofa_pose.evaluate.detections import Detections, detect_together, results_of
 from ofa_pose.evaluate.pictures import PictureBatch, PictureCache, picture_batches
@@ -17,6 +17,7 @@ from ofa_pose.evaluate.predict import Progress, labelled, predict_batches
 from ofa_pose.evaluate.shard import Shard
 from ofa_pose.models import Network, fold_batch_norms
 from ofa_pose.pose import (
+    SCORED,
     DecodeSettings,
     Matches,
     ap_interval,
@@ -54,8 +55,9 @@ class SubnetEvaluator:
         calibration_images: how many, spread evenly over `calibration`.
         batch_size: most pictures a batch.
         flip: score with the flip test (twice the time).
+        scales: of the scored pictures, 1 among them; as in `predict_scenes`.
         fit: which side of a picture becomes the arch's resolution, "short" or "long".
-        settings: constants of decoding.
+        settings: constants of decoding, by default those of `SCORED`.
         cache_bytes: bound of the memory for resized pictures.
         progress: called after every scored batch with the number of pictures done by this rank.
         threads: torch's while an arch is scored. Sums are split between threads, so the last bits
@@ -66,7 +68,7 @@ class SubnetEvaluator:
 
     Raises:
         DataError: nothing to calibrate with, or nobody labelled to score on.
-        UsageError: `calibration_images` or `threads` below 1.
+        UsageError: `calibration_images` or `threads` below 1, or scales that cannot work.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class SubnetEvaluator:
         calibration_images: int = 64,
         batch_size: int = 8,
         flip: bool = False,
+        scales: Sequence[float] = (1.0,),
         fit: str = "short",
         settings: DecodeSettings | None = None,
         cache_bytes: int = CACHE_BYTES,
@@ -97,8 +100,9 @@ class SubnetEvaluator:
         self.scenes = scenes
         self.batch_size = batch_size
         self.flip = flip
+        self.scales = check_scales(scales)
         self.fit = fit
-        self.settings = settings or DecodeSettings()
+        self.settings = settings or SCORED
         self.progress = progress
         self.threads = threads
         self.shard = shard or Shard()
@@ -183,7 +187,7 @@ class SubnetEvaluator:
     def _find(self, network: Network, arch: Arch, places: Sequence[int]) -> list[Detections]:
         return predict_batches(
             network,
-            self._batches("scenes", self.scenes, arch.resolution, places),
+            self._batches("scenes", self.scenes, arch.resolution, places, scales=self.scales),
             skeleton=self.scenes.skeleton,
             pixel_mean=self.supernet.space.pixel_mean,
             pixel_std=self.supernet.space.pixel_std,
@@ -202,7 +206,13 @@ class SubnetEvaluator:
             yield images.contiguous(memory_format=torch.channels_last)
 
     def _batches(
-        self, name: str, source: SceneSource, resolution: int, indices: Sequence[int]
+        self,
+        name: str,
+        source: SceneSource,
+        resolution: int,
+        indices: Sequence[int],
+        *,
+        scales: Sequence[float] = (1.0,),
     ) -> Iterator[PictureBatch]:
         def read() -> Iterator[PictureBatch]:
             return picture_batches(
@@ -211,6 +221,7 @@ class SubnetEvaluator:
                 batch_size=self.batch_size,
                 fit=self.fit,
                 indices=indices,
+                scales=scales,
             )
 
         return self._cache.batches((name, resolution, tuple(indices)), read)

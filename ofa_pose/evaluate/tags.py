@@ -10,32 +10,29 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ofa_pose.data import Scene, SceneSource, normalize
+from ofa_pose.data import Scene, SceneSource
 from ofa_pose.evaluate.detections import Detections, results_of
-from ofa_pose.evaluate.oracle import Truth, group_by_truth
+from ofa_pose.evaluate.oracle import Truth, people_by_truth
 from ofa_pose.evaluate.pictures import PictureBatch, picture_batches
 from ofa_pose.evaluate.predict import (
     Progress,
     check_joints,
-    device_of,
     in_eval_mode,
     labelled,
     person_in_picture,
+    run_passes,
 )
 from ofa_pose.pose import (
+    SCORED,
     DecodeSettings,
     Person,
     decode_outputs,
     evaluate_predictions,
     person_to_result,
 )
-from ofa_pose.pose.candidates import find_candidates
 from ofa_pose.pose.fuse import zoomed_maps
-from ofa_pose.pose.refine import positions
 from ofa_pose.skeleton import Skeleton
 from ofa_pose.space import SearchSpace
-
-_DEFAULT = DecodeSettings()
 
 
 @dataclass(frozen=True)
@@ -79,9 +76,10 @@ def tag_diagnostics(
     resolution: int,
     space: SearchSpace,
     flip: bool = False,
+    scales: Sequence[float] = (1.0,),
     batch_size: int = 8,
     fit: str = "short",
-    settings: DecodeSettings = _DEFAULT,
+    settings: DecodeSettings = SCORED,
     progress: Progress | None = None,
 ) -> TagDiagnostics:
     """Return tag distances and the AP with oracle grouping of a network over labelled scenes.
@@ -95,6 +93,7 @@ def tag_diagnostics(
         resolution: pixels, usually the arch's.
         space: its pixel mean and deviation are used.
         flip: both APs with the flip test.
+        scales: both APs with the multi-scale test; as in `predict_scenes`.
         batch_size: most pictures a batch.
         fit: as in `predict_scenes`.
         settings: constants of decoding.
@@ -109,20 +108,26 @@ def tag_diagnostics(
     spread = _Spread(settings.tag_distance)
     found: list[Detections] = []
     grouped: list[Detections] = []
-    device = device_of(network)
     with in_eval_mode(network), torch.inference_mode():
-        for batch in picture_batches(scenes, resolution=resolution, batch_size=batch_size, fit=fit):
-            images = normalize(batch.images.to(device), space.pixel_mean, space.pixel_std)
-            images = images.contiguous(memory_format=torch.channels_last)
-            outputs = network(images)
+        for batch in picture_batches(
+            scenes, resolution=resolution, batch_size=batch_size, fit=fit, scales=scales
+        ):
+            passes = run_passes(
+                network,
+                batch,
+                pixel_mean=space.pixel_mean,
+                pixel_std=space.pixel_std,
+                flip=flip,
+            )
+            (outputs, mirrored), *others = passes
             check_joints(outputs, source.skeleton)
-            mirrored = network(images.flip(3)) if flip else None
-            size = (images.shape[2], images.shape[3])
+            size = (batch.images.shape[2], batch.images.shape[3])
             people = decode_outputs(
                 outputs,
                 source.skeleton,
                 size=size,
                 flipped_outputs=mirrored,
+                other_scales=others,
                 settings=settings,
             )
             truths = [
@@ -132,9 +137,11 @@ def tag_diagnostics(
             for maps, truth in zip(_tag_maps(outputs), truths, strict=True):
                 spread.add(maps, truth, size=size)
             found += _detections(batch, people)
-            oracle = _oracle_people(
-                outputs, mirrored, truths, source.skeleton, size=size, settings=settings
-            )
+            zoomed = zoomed_maps(passes, source.skeleton, size=size)
+            oracle = [
+                people_by_truth(heatmaps, tags, truth, settings)
+                for (heatmaps, tags), truth in zip(zoomed, truths, strict=True)
+            ]
             grouped += _detections(batch, oracle)
             if progress is not None:
                 progress(len(found))
@@ -232,40 +239,6 @@ def _truth(labels: tuple[np.ndarray, np.ndarray], matrix: np.ndarray, skeleton: 
     keypoints[..., :2] = (keypoints[..., :2] - matrix[:, 2]) @ backward.T
     scales = np.sqrt(np.maximum(areas, 0) * abs(np.linalg.det(backward)))
     return Truth(keypoints, 2 * scales[:, None] * np.array(skeleton.sigmas))
-
-
-def _oracle_people(
-    outputs: Sequence[Tensor],
-    mirrored: Sequence[Tensor] | None,
-    truths: Sequence[Truth],
-    skeleton: Skeleton,
-    *,
-    size: tuple[int, int],
-    settings: DecodeSettings,
-) -> list[list[Person]]:
-    """Return the people of each picture if its candidates are grouped by the labels."""
-    pictures = []
-    zoomed = zoomed_maps(outputs, mirrored, skeleton, size=size)
-    for (heatmaps, tags), truth in zip(zoomed, truths, strict=True):
-        candidates = find_candidates(
-            heatmaps,
-            tags,
-            window=settings.window,
-            count=settings.max_people,
-            threshold=settings.threshold,
-        )
-        cells, scores, person_scores = group_by_truth(candidates, heatmaps.whole(), truth)
-        keypoints = np.zeros((*scores.shape, 3))
-        people, joints = np.nonzero(scores > 0)
-        keypoints[people, joints, :2] = positions(heatmaps, joints, cells[people, joints])
-        keypoints[..., 2] = scores
-        pictures.append(
-            [
-                Person(keypoints=keypoints[person], score=float(score))
-                for person, score in enumerate(person_scores)
-            ]
-        )
-    return pictures
 
 
 def _detections(batch: PictureBatch, pictures: Sequence[Sequence[Person]]) -> list[Detections]:

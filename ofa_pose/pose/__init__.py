@@ -3,7 +3,7 @@
 from ofa_pose.pose.decode import Person, decode, decode_outputs
 from ofa_pose.pose.distill import DistillationLoss, distillation_loss
 from ofa_pose.pose.evaluators import EvaluatorName, evaluator_name
-from ofa_pose.pose.fuse import fuse_outputs
+from ofa_pose.pose.fuse import Pass, fuse_outputs
 from ofa_pose.pose.losses import PoseLoss, pose_loss
 from ofa_pose.pose.matches import Matches, ap_interval, match_people
 from ofa_pose.pose.oks import (
@@ -13,7 +13,7 @@ from ofa_pose.pose.oks import (
     has_crowd_index,
     person_to_result,
 )
-from ofa_pose.pose.settings import PUBLISHED, DecodeSettings
+from ofa_pose.pose.settings import PUBLISHED, SCORED, DecodeSettings
 from ofa_pose.pose.targets import Targets, make_targets
 
 __all__ = [
@@ -21,9 +21,11 @@ __all__ = [
     "CROWD_CUTS",
     "DecodeSettings",
     "PUBLISHED",
+    "SCORED",
     "DistillationLoss",
     "EvaluatorName",
     "Matches",
+    "Pass",
     "Person",
     "PoseLoss",
     "Targets",

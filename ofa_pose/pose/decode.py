@@ -10,16 +10,13 @@ from torch import Tensor
 
 from ofa_pose.errors import UsageError, WeightsError
 from ofa_pose.pose.candidates import find_candidates
-from ofa_pose.pose.fuse import fuse_outputs, zoomed_maps
+from ofa_pose.pose.fuse import Pass, fuse_scales, zoomed_maps
 from ofa_pose.pose.grouping import best_groups, group
 from ofa_pose.pose.reference import decode_reference
 from ofa_pose.pose.refine import add_missing, positions
 from ofa_pose.pose.settings import DecodeSettings
 from ofa_pose.pose.zoom import Zoomed
 from ofa_pose.skeleton import Skeleton
-
-Pass = tuple[Sequence[Tensor], Sequence[Tensor] | None]
-"""What a network gave for a batch, and for the mirrored batch or None."""
 
 
 @dataclass(frozen=True)
@@ -105,22 +102,12 @@ def decode_outputs(
         _check_joints(own[0].shape[1] // 2, skeleton)
         for output in [*own, *(mirrored or ())]:
             _check_finite("outputs", output)
-    if settings.mode == "fast" and not other_scales:
+    if settings.mode == "fast":
         return [
             _fast(heatmaps, tags, skeleton, settings)
-            for heatmaps, tags in zoomed_maps(outputs, flipped_outputs, skeleton, size=size)
+            for heatmaps, tags in zoomed_maps(passes, skeleton, size=size)
         ]
-    heatmaps, tags = fuse_outputs(
-        outputs, size=size, flipped_outputs=flipped_outputs, skeleton=skeleton, project=True
-    )
-    for own, mirrored in other_scales:
-        heatmaps = (
-            heatmaps
-            + fuse_outputs(
-                own, size=size, flipped_outputs=mirrored, skeleton=skeleton, project=True
-            )[0]
-        )
-    heatmaps = heatmaps / len(passes)
+    heatmaps, tags = fuse_scales(passes, skeleton, size=size)
     return [
         decode(picture, picture_tags, skeleton, settings)
         for picture, picture_tags in zip(heatmaps.cpu(), tags.cpu(), strict=True)
@@ -178,8 +165,9 @@ def _check_joints(joints: int, skeleton: Skeleton) -> None:
 
 def _check_finite(name: str, maps: np.ndarray | Tensor) -> None:
     # A sum is one fast pass, and not finite as soon as one term is not.
-    total = maps.sum(dtype=np.float64) if isinstance(maps, np.ndarray) else maps.double().sum()
-    if not np.isfinite(float(total)):
+    # On the CPU, since not every device knows float64.
+    values = maps if isinstance(maps, np.ndarray) else maps.detach().cpu().float().numpy()
+    if not np.isfinite(values.sum(dtype=np.float64)):
         raise WeightsError(
             f"the network's {name} hold NaN or infinite values: its weights are damaged, "
             "or its input was"

@@ -14,6 +14,9 @@ from ofa_pose.pose.compiled import kernels
 from ofa_pose.pose.zoom import Zoomed, doubled
 from ofa_pose.skeleton import Skeleton
 
+Pass = tuple[Sequence[Tensor], Sequence[Tensor] | None]
+"""What a network gave for a batch, and for the mirrored batch or None."""
+
 
 def fuse_outputs(
     outputs: Sequence[Tensor],
@@ -63,23 +66,44 @@ def fuse_outputs(
     return heatmaps, stacked.movedim(1, -1)
 
 
-def zoomed_maps(
-    outputs: Sequence[Tensor],
-    flipped_outputs: Sequence[Tensor] | None,
-    skeleton: Skeleton,
-    *,
-    size: tuple[int, int],
-) -> list[tuple[Zoomed, list[Zoomed]]]:
-    """Return what `fuse_outputs` projects, as maps that wait to be looked at.
+def fuse_scales(
+    passes: Sequence[Pass], skeleton: Skeleton, *, size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Return heatmaps `(N, K, H, W)` and tags `(N, K, H, W, T)` of a batch at several scales.
 
-    The heatmaps are averaged at the last output's size, the tags stay as the network gave them.
-    Where an output is neither of the next one's size nor half of it, all is projected.
+    The heatmaps of all scales are averaged at the input's size, the tags are those of the first.
+    Source: HigherHRNet's code, `aggregate_results`.
 
     Args:
-        outputs: as in `fuse_outputs`.
-        flipped_outputs: as in `fuse_outputs`.
+        passes: outputs and mirrored outputs at each scale, scale 1 first; as in `fuse_outputs`.
         skeleton: K joints.
-        size: (H, W) of the network's input.
+        size: (H, W) of the network's input at scale 1.
+
+    Raises:
+        UsageError: channels that do not fit.
+    """
+    (heatmaps, tags), *others = (
+        fuse_outputs(outputs, size=size, flipped_outputs=mirrored, skeleton=skeleton, project=True)
+        for outputs, mirrored in passes
+    )
+    for more, _ in others:
+        heatmaps = heatmaps + more
+    return (heatmaps / len(passes) if others else heatmaps), tags
+
+
+def zoomed_maps(
+    passes: Sequence[Pass], skeleton: Skeleton, *, size: tuple[int, int]
+) -> list[tuple[Zoomed, list[Zoomed]]]:
+    """Return what `fuse_scales` projects, as maps that wait to be looked at.
+
+    The heatmaps are averaged at the last output's size, the tags stay as the network gave them.
+    Of several scales all is projected, and so it is where an output is neither of the next one's
+    size nor half of it.
+
+    Args:
+        passes: as in `fuse_scales`.
+        skeleton: K joints.
+        size: as in `fuse_scales`.
 
     Returns:
         The heatmaps and the T stacks of tags of each picture.
@@ -87,14 +111,13 @@ def zoomed_maps(
     Raises:
         UsageError: channels that do not fit.
     """
+    outputs, flipped_outputs = passes[0]
     _check_channels(outputs)
     last = outputs[-1].shape[2:]
     steps = [_doublings(output.shape[2:], last) for output in outputs]
     final = _doublings(last, size)
-    if final is None or None in steps:
-        heatmaps, tags = fuse_outputs(
-            outputs, size=size, flipped_outputs=flipped_outputs, skeleton=skeleton, project=True
-        )
+    if len(passes) > 1 or final is None or None in steps:
+        heatmaps, tags = fuse_scales(passes, skeleton, size=size)
         return [
             (Zoomed(_numpy(maps), 0), [Zoomed(_numpy(part), 0) for part in own.movedim(-1, 0)])
             for maps, own in zip(heatmaps, tags, strict=True)
@@ -106,8 +129,7 @@ def zoomed_maps(
     if flipped_outputs is not None:
         _check_channels(flipped_outputs)
         mirrored = [_numpy(output) for output in flipped_outputs]
-    passes = 1 if mirrored is None else 2
-    factor = np.float32(1 / (len(outputs) * passes))
+    factor = np.float32(1 / (len(outputs) * (1 if mirrored is None else 2)))
     pictures = []
     for row in range(len(plain[0])):
         sums = [output[row, :joints] for output in plain]

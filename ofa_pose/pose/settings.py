@@ -80,3 +80,7 @@ class DecodeSettings:
             raise UsageError(f"threshold must not be negative, got {self.threshold}")
         if self.best is not None and self.best < 1:
             raise UsageError(f"best must be at least 1 person, got {self.best}")
+
+
+SCORED = DecodeSettings(best=20)
+"""What an AP is measured with: it counts the best 20 people a picture, so the rest need not be."""

@@ -42,6 +42,7 @@ def random_scene(
     flip: bool,
     tag_noise: float = 0.3,
     heat_noise: float = 0.01,
+    shuffled: bool = False,
 ) -> RandomScene:
     """Return outputs for people of any size anywhere, some joints missing or beyond the border.
 
@@ -56,6 +57,8 @@ def random_scene(
         flip: mirrored outputs, too, with errors of their own.
         tag_noise: deviation of a joint's tag from its person's, and a tenth of it in each cell.
         heat_noise: deviation of each cell of the heatmaps.
+        shuffled: in the mirrored pass people have one another's tags, not their own again. Then
+            people do not lie in a row, and few assignments cost the same.
     """
     rng = np.random.default_rng(seed)
     joints = skeleton.num_joints
@@ -65,7 +68,7 @@ def random_scene(
     keypoints[..., :2] = centres + sides * rng.uniform(-0.5, 0.5, (people, joints, 2))
     keypoints[..., 2] = rng.uniform(size=(people, joints)) < 0.8
 
-    def outputs(points: np.ndarray, middles: np.ndarray) -> list[Tensor]:
+    def outputs(points: np.ndarray, middles: np.ndarray, values: np.ndarray) -> list[Tensor]:
         maps = []
         for stride in (4, 2):
             height, width = size[0] // stride, size[1] // stride
@@ -74,15 +77,19 @@ def random_scene(
                 own = make_targets(person[None], None, size=size, strides=(stride,)).heatmaps[0]
                 np.maximum(total, own * rng.uniform(0.3, 1, (joints, 1, 1)), out=total)
             maps.append(total + rng.normal(size=total.shape) * heat_noise)
-        tags = _tags(points, middles, size, rng=rng, noise=tag_noise)
+        tags = _tags(points, middles, size, values=values, rng=rng, noise=tag_noise)
         low = np.concatenate([maps[0], tags]).astype(np.float32)
         return [torch.from_numpy(low)[None], torch.from_numpy(maps[1].astype(np.float32))[None]]
 
-    plain = outputs(keypoints, centres[:, 0])
+    values = TAG_STEP * (np.arange(people) - people / 2)
+    plain = outputs(keypoints, centres[:, 0], values)
     if not flip:
         return RandomScene(size, plain, None)
+    if shuffled:
+        values = rng.permutation(values)
     mirrored = keypoints[:, list(skeleton.flip)] * [-1, 1, 1] + [size[1], 0, 0]
-    return RandomScene(size, plain, outputs(mirrored, [size[1], 0] + centres[:, 0] * [-1, 1]))
+    middles = [size[1], 0] + centres[:, 0] * [-1, 1]
+    return RandomScene(size, plain, outputs(mirrored, middles, values))
 
 
 def _tags(
@@ -90,6 +97,7 @@ def _tags(
     middles: np.ndarray,
     size: tuple[int, int],
     *,
+    values: np.ndarray,
     rng: np.random.Generator,
     noise: float,
 ) -> np.ndarray:
@@ -97,12 +105,10 @@ def _tags(
     rows, columns = np.mgrid[: size[0] // 4, : size[1] // 4] * 4 + 2
     cells = np.stack([columns, rows], axis=-1)
     nearest = np.square(cells[:, :, None] - middles).sum(axis=-1).argmin(axis=-1)
-    tags = np.repeat(TAG_STEP * (nearest[None] - len(points) / 2), joints, axis=0).astype(
-        np.float64
-    )
+    tags = np.repeat(values[nearest][None], joints, axis=0)
     for person, joint in np.argwhere(points[..., 2] > 0):
         near = np.abs(cells - points[person, joint, :2]).max(axis=-1) < 6
-        tags[joint][near] = TAG_STEP * (person - len(points) / 2) + rng.normal() * noise
+        tags[joint][near] = values[person] + rng.normal() * noise
     return tags + rng.normal(size=tags.shape) * noise / 10
 
 

@@ -51,6 +51,12 @@ class Frame:
     image: np.ndarray
 
 
+class WriteFrame(Protocol):
+    """Writes one frame, (H, W, 3) uint8 RGB, at a time in seconds or after the one before."""
+
+    def __call__(self, image: np.ndarray, time_s: float | None = None) -> None: ...  # noqa: D102
+
+
 class Film:
     """The frames of a video file, or of a camera as they come.
 
@@ -135,10 +141,11 @@ class Film:
 
 
 @contextlib.contextmanager
-def film_writer(path: Path, *, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
+def film_writer(path: Path, *, fps: float) -> Iterator[WriteFrame]:
     """Yield what writes a frame, (H, W, 3) uint8 RGB, to an MP4; whole or not there in the end.
 
-    The first frame decides the size; others are resized to it.
+    The first frame decides the size; others are resized to it. A frame that comes with its time
+    is shown at that time, the one before it until then; without, frames follow one another.
 
     Raises:
         OfaPoseError: the video cannot be written.
@@ -146,16 +153,23 @@ def film_writer(path: Path, *, fps: float) -> Iterator[Callable[[np.ndarray], No
     with atomic_path(path) as temporary:
         writer: cv2.VideoWriter | None = None
         size = (0, 0)
+        last: np.ndarray | None = None
+        count = 0
 
-        def write(image: np.ndarray) -> None:
-            nonlocal writer, size
+        def write(image: np.ndarray, time_s: float | None = None) -> None:
+            nonlocal writer, size, last, count
             if writer is None:
                 # Most players want even sides.
                 height, width = (max(2, side - side % 2) for side in image.shape[:2])
                 size = width, height
                 writer = _open_writer(temporary, path, fps=fps, size=size)
             frame = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-            writer.write(frame if frame.shape[1::-1] == size else cv2.resize(frame, size))
+            frame = frame if frame.shape[1::-1] == size else cv2.resize(frame, size)
+            while last is not None and time_s is not None and count < round(time_s * fps):
+                writer.write(last)
+                count += 1
+            writer.write(frame)
+            last, count = frame, count + 1
 
         try:
             yield write

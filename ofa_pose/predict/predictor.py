@@ -9,7 +9,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ofa_pose.data import UnreadableImageError, read_image, resize_for_network
+from ofa_pose.data import (
+    UnreadableImageError,
+    check_scales,
+    read_image,
+    resize_for_network,
+    resize_to_scales,
+)
 from ofa_pose.data.inputs import to_tensor
 from ofa_pose.errors import DataError, UsageError
 from ofa_pose.evaluate import PictureBatch, find_people
@@ -35,6 +41,7 @@ class PosePredictor:
         tier: a tier's YAML, or the tier itself; it has been saved with its weights.
         device: where to compute.
         flip: average with the mirrored picture: slower, better.
+        scales: average over sizes of the input, such as 0.5, 1, 2; 1 must be among them.
         min_score: people of a lower score are left out; an AP is measured with 0.
         settings: constants of decoding.
 
@@ -49,6 +56,7 @@ class PosePredictor:
         *,
         device: str | torch.device = "cpu",
         flip: bool = False,
+        scales: Sequence[float] = (1.0,),
         min_score: float = MIN_SCORE,
         settings: DecodeSettings = _DEFAULT,
     ) -> None:
@@ -56,6 +64,7 @@ class PosePredictor:
             raise UsageError(f"min_score must not be negative, got {min_score}")
         self.tier = tier if isinstance(tier, Tier) else load_tier(tier, check_weights=False)
         self.flip = flip
+        self.scales = check_scales(scales)
         self.min_score = min_score
         self.settings = settings
         self._network = self.tier.build(device=device)
@@ -79,7 +88,14 @@ class PosePredictor:
         """
         picture = read_picture(image) if isinstance(image, str | Path) else _checked(image)
         resized, to_picture = resize_for_network(picture, self.tier.resolution)
-        batch = PictureBatch(to_tensor([resized]), (0,), (0,), (to_picture,))
+        scaled = resize_to_scales(picture, resized, to_picture, self.scales[1:])
+        batch = PictureBatch(
+            to_tensor([resized]),
+            (0,),
+            (0,),
+            (to_picture,),
+            tuple(to_tensor([other]) for other in scaled),
+        )
         (people,) = find_people(
             self._network,
             batch,

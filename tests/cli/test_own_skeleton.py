@@ -42,9 +42,11 @@ def test_five_joints_from_training_to_prediction(command, tmp_path):
 
     results = tmp_path / "results.json"
     line = ["eval", tuned / "1M.yaml", "--synthetic", 3, "--results", results]
-    outcome = command(*line, "--tags", "--json")
+    outcome = command(*line, "--tags", "--json", "--scales", "0.5,1", "--flip")
     assert outcome.code == 0, outcome.err
     document = json.loads(outcome.out)
+    assert (document["flip"], document["scales"]) == (True, [1.0, 0.5])
+    assert document["tags"]["ap"] == document["scores"]["AP"]
     assert len(document["scores"]) == 10
     assert document["joints_not_scored"] == []
     assert "oracle_ap" in document["tags"]
@@ -92,6 +94,7 @@ def test_data_of_other_joints_trains_and_scores(command, tmp_path):
         (["--evaluator", "coco"], "unknown evaluator 'coco'"),
         (["--crowd-cuts", "0.8,0.2"], "must rise"),
         (["--crowd-cuts", "low"], "cannot read --crowd-cuts"),
+        (["--scales", "0.5,2"], "1 must be among the scales"),
     ):
         outcome = command(*line, *wrong)
         assert (outcome.code, outcome.err.count("\n")) == (2, 1), outcome.err

@@ -66,10 +66,12 @@ def test_a_folder(command, tier, here):
 
 
 def test_one_picture_and_json(command, tier, here):
-    outcome = command("predict", tier, "album/a.png", "--no-overlays", "--json", "--out", "found")
+    line = ["predict", tier, "album/a.png", "--no-overlays", "--json", "--out", "found"]
+    outcome = command(*line, "--scales", "0.5,1,2")
     assert outcome.code == 0, outcome.err
     summary = json.loads(outcome.out)
     assert (summary["pictures"], summary["skipped"], summary["tracked"]) == (1, {}, None)
+    assert "scales:\n- 1.0\n- 0.5\n- 2.0\n" in (here / "found" / "config.yaml").read_text()
     assert set(summary["ms_each"]) == {"read", "find", "draw", "write"}
     assert sorted(file.name for file in (here / "found").glob("[a-z]*")) == [
         *("config.yaml", "log.txt", "people.json", "results.json")
@@ -155,7 +157,7 @@ def test_a_camera_ends_with_ctrl_c_and_what_was_seen_is_kept(command, tier, here
     monkeypatch.undo()
     out = here / "runs" / "predict-tiny-0"
     assert len(read_json(out / "people.json")) == 4
-    assert Film(out / "overlay.mp4").total == 4
+    assert (Film(out / "overlay.mp4").total or 0) >= 4  # more where finding people was slow
 
 
 WRONG_USE = [
@@ -170,6 +172,8 @@ WRONG_USE = [
     (["TIER", "album", "--out", "album"], "lies in the folder of the results"),
     (["TIER", "album", "--device", "gpu"], "--device gpu"),
     (["TIER", "album", "--min-score", "2"], "--min-score"),
+    (["TIER", "album", "--scales", "0.5,2"], "1 must be among the scales"),
+    (["TIER", "album", "--scales", "1;2"], "cannot read --scales '1;2'"),
 ]
 FAILED = [
     (["TIER", "nowhere"], "nowhere: there is no such file or folder"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ofa_pose.data import resize_for_network
+from ofa_pose.data import check_scales, resize_for_network, resize_to_scales
 from ofa_pose.data.geometry import BORDER_RGB, transform_points
 from ofa_pose.errors import UsageError
 
@@ -68,3 +68,49 @@ def test_rounding_of_odd_sizes_is_in_the_transform():
 def test_an_unknown_fit_is_refused():
     with pytest.raises(UsageError, match="'short' or 'long'"):
         resize_for_network(picture(10, 10), 64, fit="both")
+
+
+def test_other_scales_lie_where_the_canvas_does():
+    # 100 x 150 at 64: 64 x 96 in the middle of 64 x 128, grey up to column 16 and from 112.
+    image = picture(100, 150)
+    image[:, :75] = 100
+    canvas, back = resize_for_network(image, 64)
+    half, twice, odd = resize_to_scales(image, canvas, back, (0.5, 2.0, 1.1))
+    assert half.shape == (32, 64, 3)
+    assert twice.shape == (128, 256, 3)
+    assert odd.shape == (64, 144, 3)  # 70.4 and 140.8: the nearest multiples of 16
+    for scaled, left, middle, right in ((half, 8, 32, 56), (twice, 32, 128, 224)):
+        row = scaled[scaled.shape[0] // 2]
+        assert (row[:left] == BORDER_RGB).all()
+        assert (row[left + 2 : middle - 2] == 100).all()
+        assert (row[middle + 2 : right - 2] == 200).all()
+        assert (row[right:] == BORDER_RGB).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1), (37, 41), (427, 640)])
+@pytest.mark.parametrize("fit", ["short", "long"])
+def test_any_picture_has_other_scales(size, fit):
+    canvas, back = resize_for_network(picture(*size), 64, fit=fit)
+    scales = (0.25, 1.0, 1.37, 2.0)
+    for scale, scaled in zip(
+        scales, resize_to_scales(picture(*size), canvas, back, scales), strict=True
+    ):
+        wanted = np.array(canvas.shape[:2]) * scale
+        assert (np.abs(scaled.shape[:2] - wanted) <= 8).all()
+        assert not any(side % 16 for side in scaled.shape[:2])
+        assert scale < 1 or (scaled == 200).any()  # a smaller strip may be mixed with grey
+
+
+def test_scales_that_can_be_tested_at():
+    assert check_scales([0.5, 1, 2]) == (1.0, 0.5, 2.0)
+    assert check_scales([1.0]) == (1.0,)
+    for scales, expected in (
+        ([], "1 must be among the scales"),
+        ([0.5, 2], "1 must be among the scales, since tags are taken from it; got 0.5, 2"),
+        ([1, 0.5, 1], "each scale must be given once, got 1, 0.5, 1"),
+        ([1, 0], "above 0 and at most 4, got 0 in 1, 0"),
+        ([1, 4.5], "above 0 and at most 4, got 4.5"),
+        ([1, float("nan")], "above 0 and at most 4, got nan"),
+    ):
+        with pytest.raises(UsageError, match=expected):
+            check_scales(scales)

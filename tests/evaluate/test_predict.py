@@ -151,6 +151,32 @@ def test_joints_come_back_where_they_were_painted(fit, resolution, flip):
         assert np.abs(points_of(result) - person).max() <= 1.5 * shrunk
 
 
+@pytest.mark.parametrize("scales", [(0.5, 1, 2), (1.5, 1)])
+def test_joints_come_back_from_several_scales(scales):
+    results = predict(scales=scales)
+    assert [result["image_id"] for result in results] == [100, 100, 101, 103, 104, 105]
+    results[:2] = sorted(results[:2], key=lambda result: result["keypoints"][0])
+    painted = [LEFT, RIGHT, LEFT, WIDE, SCENES.pictures[4][1][0], RIGHT]
+    for result, person in zip(results, painted, strict=True):
+        (height, width), _ = SCENES.pictures[result["image_id"] - 100]
+        # A cell of the smallest scale is four pixels of the input.
+        assert np.abs(points_of(result) - person).max() <= 3 * min(height, width) / 96
+
+
+def test_the_network_sees_every_scale_plain_and_mirrored():
+    seen = []
+
+    class Spy(ColourNetwork):
+        def forward(self, images: Tensor) -> list[Tensor]:
+            seen.append(tuple(images.shape))
+            return super().forward(images)
+
+    alone = SpotScenes(SCENES.pictures[:1])
+    predict(alone, Spy(), scales=(0.5, 1, 2), flip=True)
+    sides = (96, 96, 48, 48, 192, 192)
+    assert seen == [(1, 3, side, side) for side in sides]
+
+
 def test_same_results_every_time_and_for_every_batch_size():
     first = predict(batch_size=4)
     assert predict(batch_size=4) == first

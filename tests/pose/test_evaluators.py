@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ofa_pose.errors import MissingExtraError, UnknownNameError, UsageError
-from ofa_pose.pose import evaluate_predictions, evaluator_name
+from ofa_pose.pose import SCORED, evaluate_predictions, evaluator_name
 from ofa_pose.skeleton import Skeleton, load_skeleton
 
 needs_hotcoco = pytest.mark.skipif(
@@ -98,6 +98,22 @@ def test_both_evaluators_agree(seed: int, images: int, people: int, skeleton: Sk
     assert slow.keys() == fast.keys()
     assert len(slow) == (9 if skeleton.name == "crowdpose" else 10)
     np.testing.assert_allclose(list(fast.values()), list(slow.values()), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_best_of_a_picture_are_all_that_counts(seed: int) -> None:
+    truth, found = random_set(
+        np.random.default_rng(seed), 17, images=5, people=8, crowded=bool(seed % 2)
+    )
+    best: list[dict[str, Any]] = []
+    for image in truth["images"]:
+        own = [entry for entry in found if entry["image_id"] == image["id"]]
+        assert SCORED.best is not None
+        best += sorted(own, key=lambda entry: -entry["score"])[: SCORED.best]
+    assert len(best) < len(found)
+    skeleton = load_skeleton("coco")
+    everybody = evaluate_predictions(truth, found, skeleton, evaluator="pycocotools")
+    assert evaluate_predictions(truth, best, skeleton, evaluator="pycocotools") == everybody
 
 
 @needs_hotcoco

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ofa_pose.errors import UsageError
-from ofa_pose.pose.fuse import fuse_outputs
+from ofa_pose.pose.fuse import fuse_outputs, fuse_scales, zoomed_maps
 from ofa_pose.skeleton import load_skeleton
 
 COCO = load_skeleton("coco")
@@ -65,6 +65,29 @@ def test_flipped_heatmaps_are_averaged_on_the_mirrored_joint() -> None:
     assert torch.nonzero(heatmaps).tolist() == [[0, right, 0, 3]]
     assert heatmaps[0, right, 0, 3] == 0.5
     assert tags[0, right, 0, 3].tolist() == [0.0, 7.0]
+
+
+def level(low: float, tag: float, high: float, *, side: int) -> list[torch.Tensor]:
+    """Outputs of one value each for an input of `side` pixels."""
+    maps = torch.full((1, 34, side // 4, side // 4), low)
+    maps[:, 17:] = tag
+    return [maps, torch.full((1, 17, side // 2, side // 2), high)]
+
+
+def test_scales_are_averaged_and_tags_are_the_first_ones() -> None:
+    plain = (level(2, 5, 4, side=16), level(4, 6, 6, side=16))  # averages 3 and 5: 4
+    small = (level(0, 9, 1, side=8), level(1, 9, 2, side=8))  # 0.5 and 1.5: 1
+    large = (level(6, 9, 8, side=32), level(8, 9, 10, side=32))  # 7 and 9: 8
+    # (4 + 1 + 8) / 3, every scale counting as much.
+    heatmaps, tags = fuse_scales([plain, small, large], COCO, size=(16, 16))
+    assert heatmaps.shape == (1, 17, 16, 16)
+    torch.testing.assert_close(heatmaps, torch.full_like(heatmaps, 13 / 3))
+    assert tags[0, 0, 0, 0].tolist() == [5, 6]
+    ((zoomed, stacks),) = zoomed_maps([plain, small, large], COCO, size=(16, 16))
+    assert zoomed.whole() == pytest.approx(13 / 3)
+    assert [float(maps.whole().mean()) for maps in stacks] == [5, 6]
+    alone, _ = fuse_scales([plain], COCO, size=(16, 16))
+    torch.testing.assert_close(alone, torch.full_like(alone, 4.0))
 
 
 def test_what_does_not_fit_is_refused() -> None:

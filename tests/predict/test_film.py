@@ -64,6 +64,16 @@ def test_odd_sides_lose_a_pixel_and_other_sizes_fit_in(tmp_path):
     assert [frame.image.shape for frame in Film(path).frames()] == [(32, 46, 3)] * 2
 
 
+def test_frames_are_shown_at_their_times(tmp_path):
+    path = tmp_path / "a.mp4"
+    with film_writer(path, fps=10) as write:
+        for time_s, level in ((0.0, 0), (0.5, 100), (0.52, 150), (0.8, 250)):
+            write(np.full((32, 32, 3), level, np.uint8), time_s)
+    # A tenth of a second each: 0 until 0.5 s, then 100; 150 comes next, and stays until 0.8 s.
+    levels = [int(frame.image.mean()) for frame in Film(path).frames()]
+    np.testing.assert_allclose(levels, [0] * 5 + [100, 150, 150, 250], atol=4)
+
+
 def test_a_writer_that_is_given_up_leaves_nothing(tmp_path):
     with pytest.raises(cv2.error), film_writer(tmp_path / "a.mp4", fps=10) as write:
         write(np.zeros((8, 8, 9), np.uint8))

@@ -71,13 +71,15 @@ def test_strips_and_single_pixels(dots, size):
     assert isinstance(dots(np.full((*size, 3), 90, np.uint8)), list)
 
 
-def test_the_same_people_as_an_evaluation(tiny_tier):
+@pytest.mark.parametrize("scales", [(1,), (0.5, 1, 2)])
+def test_the_same_people_as_an_evaluation(tiny_tier, scales):
     scenes = SyntheticScenes(0, 3, size=96, skeleton="crowdpose")
-    predictor = PosePredictor(tiny_tier, min_score=0, flip=True)
+    predictor = PosePredictor(tiny_tier, min_score=0, flip=True, scales=scales)
     space = predictor.tier.space
     expected = predict_scenes(
         predictor.tier.build(), scenes, resolution=predictor.tier.resolution,
         pixel_mean=space.pixel_mean, pixel_std=space.pixel_std, flip=True, batch_size=1,
+        scales=scales,
     )  # fmt: skip
     for scene in (scenes[index] for index in range(len(scenes))):
         found = [person_to_result(person, scene.image_id) for person in predictor(scene.image)]
