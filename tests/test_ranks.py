@@ -28,6 +28,7 @@ RANKS = {
     "train": 6,
     "export": 6,
     "latency": 6,
+    "report": 6,
     "api": 6,
     "predict": 7,
     "cli": 8,

@@ -50,14 +50,35 @@ def searching_workers(
         workers.close()
 
 
-def tell_race(workers: Workers[Any, Any]) -> None:
-    """Say how many images a race took, and which winners share their place."""
+@contextmanager
+def scoring_workers(
+    target: Target, evaluator: SubnetEvaluator, options: Mapping[str, Any]
+) -> Iterator[Workers[int, Mapping[str, float]]]:
+    """Open workers that score every arch on all scenes, and close them in the end."""
+    from ofa_pose.search import WorkersSpec, open_workers
+    from ofa_pose.search.workers import OfArch
+
+    spec = WorkersSpec.parse(options["workers"])
+    workers = open_workers(OfArch(target.space, evaluator), spec)
+    try:
+        yield workers
+    finally:
+        workers.close()
+
+
+def tell_race(workers: Workers[Any, Any]) -> Mapping[str, int]:
+    """Say how many images a race took, and which winners share their place.
+
+    Returns:
+        Tier → how many archs are tied with its winner; nothing where archs did not race.
+    """
     from ofa_pose.search import Race
 
     if not isinstance(workers, Race):
-        return
+        return {}
     _LOG.info("%s images were scored", f"{workers.images:,}")
-    for tier, standing in workers.standings().items():
+    standings = workers.standings()
+    for tier, standing in standings.items():
         if standing.ties:
             _LOG.info(
                 "%s: %d more %s tied with the winner: by these scenes they cannot be told apart "
@@ -66,3 +87,4 @@ def tell_race(workers: Workers[Any, Any]) -> None:
                 len(standing.ties),
                 "archs are" if len(standing.ties) > 1 else "arch is",
             )
+    return {tier: len(standing.ties) for tier, standing in standings.items()}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ofa_pose.cli._commands import all_commands, earlier_config
 from ofa_pose.cli._options import (
     AnnotationsOption,
     CalibrationOption,
@@ -28,7 +29,8 @@ from ofa_pose.cli._options import (
     SplitOption,
 )
 from ofa_pose.cli._progress import Meter
-from ofa_pose.cli._racing import searching_workers, tell_race
+from ofa_pose.cli._racing import scoring_workers, searching_workers, tell_race
+from ofa_pose.cli._reporting import ReportScores, cost_axes, write_page
 from ofa_pose.cli._searching import (
     SearchScenes,
     Target,
@@ -39,14 +41,14 @@ from ofa_pose.cli._searching import (
 )
 from ofa_pose.cli._sources import CANVAS, Making, Pictures, described
 from ofa_pose.cli._weights import check_device
-from ofa_pose.cli._winners import save_winners, tell_search, write_front
+from ofa_pose.cli._winners import best_rivals, save_winners, tell_search, write_front
 from ofa_pose.errors import UsageError
 from ofa_pose.files import sha256_file
 
 if TYPE_CHECKING:
     from ofa_pose.evaluate import SubnetEvaluator
     from ofa_pose.runs import RunFolder
-    from ofa_pose.search import Progress, SearchResult
+    from ofa_pose.search import Evaluation, Progress, SearchResult
 
 EPILOG = (
     "Example: ofa-pose search --budget 1.2G\n\n"
@@ -56,7 +58,10 @@ EPILOG = (
     "Example: ofa-pose search --resume --out runs/search-litepose-lite0 --budget 900M"
 )
 # What a search may be resumed with other values of.
-_FREE = ("supernet", "device", "batch_size", "evaluations", "axis", "budgets", "workers")
+_FREE = (
+    *("supernet", "device", "batch_size", "evaluations", "axis", "budgets", "workers"),
+    *("baseline", "commands"),
+)
 _HIDDEN = ("budget", "space", "skeleton", "out", "resume", "force", "as_json")
 
 
@@ -103,7 +108,7 @@ def command(
         typer.Option(
             "--axis",
             metavar="COST",
-            help="Cost that front.png is over: macs_exact, macs_paper, macs_thop, params, "
+            help="Cost of the large panel of front.png: macs_exact, macs_paper, macs_thop, params, "
             "peak_memory or latency:TABLE; default: the first budget's.",
         ),
     ] = None,
@@ -165,6 +170,14 @@ def command(
     seed: SeedOption = 0,
     out: OutOption = None,
     resume: ResumeOption = False,
+    baseline: Annotated[
+        bool,
+        typer.Option(
+            "--baseline/--no-baseline",
+            help="Afterwards, score the uniformly scaled networks, too, to compare with: one "
+            "ratio everywhere, every resolution; they do not count as --evaluations.",
+        ),
+    ] = True,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -192,15 +205,30 @@ def command(
     pictures = Pictures(data, annotations, images, data_skeleton)
     people = _scenes(pictures, making, options=context.params)
     evaluator = _evaluator(target, people, options=context.params)
-    run = _open_run(target, options=context.params)
+    run = _open_run(target, context)
     with run:
         tell_defaults(target, people)
-        result = _search(target, evaluator, run, options=context.params)
-        write_front(run, result, cost=over)
-        tiers = save_winners(
-            run, result, target.budgets, evaluator=evaluator, report=people.report, seed=seed
+        result, ties = _search(target, evaluator, run, options=context.params)
+        uniform = _baseline(target, evaluator, run, result, options=context.params)
+        axes = cost_axes(target, over)
+        write_front(run, result, axes, baseline=uniform)
+        reported = ReportScores(evaluator, people.report)
+        tiers = save_winners(run, result, target.budgets, reported=reported, seed=seed)
+        rivals = best_rivals(result, uniform, reported=reported)
+        write_page(
+            run,
+            result,
+            target=target,
+            axes=axes,
+            scenes=people,
+            reported=reported,
+            baseline=uniform,
+            ties=ties,
+            seed=seed,
         )
-    tell_search(run, result, tiers, scenes=people, as_json=as_json)
+    tell_search(
+        run, result, tiers, rivals=rivals, reported=reported, scenes=people, as_json=as_json
+    )
 
 
 def _scenes(pictures: Pictures, making: Making, *, options: Mapping[str, Any]) -> SearchScenes:
@@ -241,10 +269,11 @@ def _evaluator(
     )
 
 
-def _open_run(target: Target, *, options: Mapping[str, Any]) -> RunFolder:
+def _open_run(target: Target, context: typer.Context) -> RunFolder:
     from ofa_pose.cost import spell_budgets
     from ofa_pose.runs import RunFolder
 
+    options = context.params
     identity = {
         "verb": "search",
         "space": target.space.name,
@@ -255,6 +284,8 @@ def _open_run(target: Target, *, options: Mapping[str, Any]) -> RunFolder:
         "budgets": {name: spell_budgets(bounds) for name, bounds in target.budgets.items()},
     }
     given = {key: value for key, value in options.items() if key not in _HIDDEN}
+    earlier = earlier_config(target.folder) if options["resume"] else {}
+    identity["commands"] = all_commands(context, earlier, {**given, **identity})
     keys = ("space", "skeleton", "data_skeleton")
     files = [Path(options[key]) for key in keys if options[key]]
     return RunFolder.open(
@@ -269,14 +300,15 @@ def _open_run(target: Target, *, options: Mapping[str, Any]) -> RunFolder:
 
 def _search(
     target: Target, evaluator: SubnetEvaluator, run: RunFolder, *, options: Mapping[str, Any]
-) -> SearchResult:
+) -> tuple[SearchResult, Mapping[str, int]]:
+    """Return what the search found, and how many archs are tied with each tier's winner."""
     from ofa_pose.api import search
 
     with Meter("search") as meter, searching_workers(target, evaluator, options) as workers:
 
         def show(state: Progress) -> None:
             best = {name: row.score("AP") for name, row in state.best.items()}
-            meter.show(state.done, state.total, {f"AP {name}": ap for name, ap in best.items()})
+            meter.show(state.done, state.total, best, of="best AP")
 
         result = search(
             target.space,
@@ -294,5 +326,30 @@ def _search(
             progress=show,
             workers=workers,
         )
-        tell_race(workers)
-    return result
+        return result, tell_race(workers)
+
+
+def _baseline(
+    target: Target,
+    evaluator: SubnetEvaluator,
+    run: RunFolder,
+    result: SearchResult,
+    *,
+    options: Mapping[str, Any],
+) -> Sequence[Evaluation]:
+    """Return the uniformly scaled archs, scored like the search's, unless they are not wanted."""
+    if not options["baseline"]:
+        return ()
+    from ofa_pose.api import all_costs, limits_of
+    from ofa_pose.search import uniform_baseline
+
+    with Meter("uniform scaling") as meter:
+        return tuple(
+            uniform_baseline(
+                result,
+                lambda: scoring_workers(target, evaluator, options),
+                costs=all_costs(target.table, limits_of(target.budgets)),
+                path=run.file("baseline.csv"),
+                progress=meter.show,
+            )
+        )

@@ -1,0 +1,168 @@
+"""What winners reach on scenes that chose nothing, and the page that tells of a search."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ofa_pose.cli._searching import SearchScenes, Target
+    from ofa_pose.data import SceneSource
+    from ofa_pose.evaluate import SubnetEvaluator
+    from ofa_pose.models import Network
+    from ofa_pose.pose import Matches
+    from ofa_pose.runs import RunFolder
+    from ofa_pose.search import Evaluation, SearchResult
+    from ofa_pose.search.plot import CostAxis
+    from ofa_pose.space import Arch
+
+_LOG = logging.getLogger(__name__)
+REPORT = "report.html"
+
+
+class ReportScores:
+    """Scores archs on the scenes that winners are reported on, each arch once.
+
+    Args:
+        evaluator: makes the networks: inherited weights, re-calibrated.
+        scenes: that chose nothing.
+
+    Attributes:
+        evaluator: see above.
+        scenes: see above.
+        scores: of every arch so far; `AP_low` and `AP_high` are the ends of the AP's interval.
+        gains: tier → interval of the winner's AP minus the best uniformly scaled network's.
+    """
+
+    def __init__(self, evaluator: SubnetEvaluator, scenes: SceneSource) -> None:
+        self.scores: dict[Arch, dict[str, float]] = {}
+        self.gains: dict[str, tuple[float, float]] = {}
+        self.evaluator = evaluator
+        self.scenes = scenes
+        self._matches: dict[Arch, Matches] = {}
+
+    def score(self, name: str, arch: Arch, network: Network | None = None) -> dict[str, float]:
+        """Return an arch's scores.
+
+        Args:
+            name: what the arch is called in the log.
+            arch: which network.
+            network: the arch's, if it is at hand.
+        """
+        if arch in self.scores:
+            return self.scores[arch]
+        from ofa_pose.evaluate.predict import labelled, predict_scenes
+        from ofa_pose.pose import ap_interval, evaluate_predictions, match_people
+
+        _LOG.info("scoring %s on %d scenes that did not choose it", name, len(self.scenes))
+        space, skeleton = self.evaluator.supernet.space, self.scenes.skeleton
+        results = predict_scenes(
+            network or self.evaluator.subnet(arch),
+            self.scenes,
+            resolution=arch.resolution,
+            pixel_mean=space.pixel_mean,
+            pixel_std=space.pixel_std,
+        )
+        truth = labelled(self.scenes)
+        self._matches[arch] = matches = match_people(truth, results, skeleton)
+        low, high = ap_interval(matches)
+        self.scores[arch] = {
+            **evaluate_predictions(truth, results, skeleton), "AP_low": low, "AP_high": high,
+        }  # fmt: skip
+        return self.scores[arch]
+
+    def compare(self, tier: str, winner: Arch, rival: Arch) -> None:
+        """Score the best uniformly scaled network, and how far the winner is above it."""
+        from ofa_pose.pose import ap_gain_interval
+
+        self.score(f"the best uniformly scaled network within {tier}", rival)
+        if rival != winner:
+            pair = self._matches[winner], self._matches[rival]
+            self.gains[tier] = ap_gain_interval(*pair)
+
+
+def cost_axes(target: Target, first: str) -> list[CostAxis]:
+    """Return the costs that the picture and the page show, `first` in front.
+
+    After it come those that budgets limit, latencies that were asked for, MACs, parameters and
+    memory.
+    """
+    from ofa_pose.cli._budgets import latencies_of
+    from ofa_pose.search.plot import CostAxis
+
+    limited = [budget.cost for bounds in target.budgets.values() for budget in bounds]
+    wanted = [first, *limited, *(f"latency:{name}" for name in target.table.latencies)]
+    if not any(cost.startswith("macs_") for cost in wanted):
+        wanted.append("macs_exact")
+    wanted += ["params", "peak_memory"]
+    labels = {"params": ("M parameters", 1e6), "peak_memory": ("peak activation memory, MB", 1e6)}
+    axes = []
+    for cost in dict.fromkeys(wanted):
+        label, unit = labels.get(cost, (f"M MACs ({cost.removeprefix('macs_')})", 1e6))
+        for table in latencies_of({cost: 0}):
+            label, unit = f"ms, predicted for {table}", 1.0
+        axes.append(CostAxis(cost, label, unit))
+    return axes
+
+
+def write_page(
+    run: RunFolder,
+    result: SearchResult,
+    *,
+    target: Target,
+    axes: Sequence[CostAxis],
+    scenes: SearchScenes,
+    reported: ReportScores,
+    baseline: Sequence[Evaluation],
+    ties: Mapping[str, int],
+    seed: int,
+) -> None:
+    """Write `report.html`."""
+    from ofa_pose.cost import spell_budgets
+    from ofa_pose.report import Origin, Report, write_report
+
+    write_report(
+        run.file(REPORT),
+        Report(
+            result=result,
+            axes=axes,
+            budgets={name: spell_budgets(bounds) for name, bounds in target.budgets.items()},
+            origin=Origin(run.config["commands"], _facts(run, target, scenes, seed=seed)),
+            reported=reported.scores,
+            gains=reported.gains,
+            baseline=baseline,
+            ties=ties,
+            options={"skeleton": target.skeleton},
+            data=_data(scenes, starter=target.starter),
+        ),
+    )
+
+
+def _facts(run: RunFolder, target: Target, scenes: SearchScenes, *, seed: int) -> dict[str, str]:
+    config: Mapping[str, Any] = run.config
+    return {
+        "seed": str(seed),
+        "space": target.space.name,
+        "space hash": target.space.hash,
+        "skeleton": target.skeleton.name,
+        "weights": target.weights.name,
+        "weights' sha256": str(config["supernet_sha256"]),
+        "search scenes": scenes.search.fingerprint(),
+        "report scenes": scenes.report.fingerprint(),
+        "calibration scenes": scenes.calibration.fingerprint(),
+    }
+
+
+def _data(scenes: SearchScenes, *, starter: bool) -> list[str]:
+    kind = "synthetic scenes" if scenes.synthetic else "scenes"
+    told = [
+        f"Archs competed on {len(scenes.search)} {kind}; winners are reported on "
+        f"{len(scenes.report)} others."
+    ]
+    if starter:
+        told.append(
+            "The weights are the starter in the box, which shows that a search works and is no "
+            "network to deploy."
+        )
+    return told
