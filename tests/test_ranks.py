@@ -30,6 +30,7 @@ RANKS = {
     "latency": 6,
     "report": 6,
     "api": 6,
+    "health": 7,
     "predict": 7,
     "cli": 8,
     "__main__": 9,

@@ -16,6 +16,7 @@ from ofa_pose.cli import (
     doctor,
     eval,  # noqa: A004 - the verb's name
     finetune,
+    health,
     latency,
     macs,
     predict,
@@ -27,7 +28,7 @@ from ofa_pose.errors import OfaPoseError
 
 PROGRAM = "ofa-pose"
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
-_RESUMABLE = (["train"], ["finetune"], ["search"])
+_RESUMABLE = (["train"], ["finetune"], ["search"], ["health"])
 
 # typer's own base of usage errors; it lies in click or inside typer, depending on typer's version.
 _TyperError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -40,7 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"Example: {PROGRAM} search --budget 1.2G",
 )
-for verb in (search, train, finetune, eval, predict, macs, doctor):
+for verb in (search, train, finetune, eval, predict, health, macs, doctor):
     app.command(verb.__name__.rpartition(".")[2], epilog=verb.EPILOG)(verb.command)
 app.add_typer(spaces.app, name="spaces")
 app.add_typer(data.app, name="data")

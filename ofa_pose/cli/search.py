@@ -35,14 +35,12 @@ from ofa_pose.cli._searching import (
     SearchScenes,
     Target,
     check_strategy,
-    painted_scenes,
-    photographed_scenes,
+    search_scenes,
     tell_defaults,
 )
 from ofa_pose.cli._sources import CANVAS, Making, Pictures, described
 from ofa_pose.cli._weights import check_device
 from ofa_pose.cli._winners import best_rivals, save_winners, tell_search, write_front
-from ofa_pose.errors import UsageError
 from ofa_pose.files import sha256_file
 
 if TYPE_CHECKING:
@@ -203,7 +201,7 @@ def command(
     keep_freed_memory()
     making = Making(target.skeleton, seed, mosaic, canvas)
     pictures = Pictures(data, annotations, images, data_skeleton)
-    people = _scenes(pictures, making, options=context.params)
+    people = search_scenes(pictures, making, options=context.params)
     evaluator = _evaluator(target, people, options=context.params)
     run = _open_run(target, context)
     with run:
@@ -228,28 +226,6 @@ def command(
         )
     tell_search(
         run, result, tiers, rivals=rivals, reported=reported, scenes=people, as_json=as_json
-    )
-
-
-def _scenes(pictures: Pictures, making: Making, *, options: Mapping[str, Any]) -> SearchScenes:
-    if not pictures.given:
-        for key in ("calibration", "report"):
-            if options[key] is not None:
-                raise UsageError(f"--{key} goes with --data; synthetic scenes serve every purpose")
-        return painted_scenes(
-            making, count=options["scenes"], calibration=options["calibration_scenes"]
-        )
-    calibration, report = (
-        Pictures(path, skeleton=None if path is None else pictures.skeleton)
-        for path in (options["calibration"], options["report"])
-    )
-    return photographed_scenes(
-        pictures,
-        making,
-        calibration=calibration,
-        report=report,
-        split=options["split"],
-        most=options["scenes"],
     )
 
 

@@ -13,13 +13,14 @@ _LOST = 0.9  # of a width at least so much is kept, as `make_divisible` has it
 def uniform_archs(space: SearchSpace) -> tuple[Arch, ...]:
     """Return the archs of one ratio everywhere, at every resolution; the largest arch first.
 
-    The ratios are those of the choice with the most values. A choice with as many values takes
+    The ratios are those of the choice with the most values (of several, the widest). A choice with as many values takes
     the one at the same place; another takes the smallest that keeps 90 % of its share, which is
     how ratios become widths (`Choice.from_ratios`).
     """
     choices = [choice for choice in space.choices if choice.name != _RESOLUTION]
     (resolutions,) = (c.values for c in space.choices if c.name == _RESOLUTION)
-    leader = max(choices, key=lambda choice: len(choice.values), default=None)
+    # Of wide layers, as their rounded values are nearest to the ratios.
+    leader = max(choices, key=lambda choice: (len(choice.values), choice.values[0]), default=None)
     steps = range(1 if leader is None else len(leader.values))
     found = {}
     for resolution in resolutions:

@@ -11,10 +11,10 @@ def test_plain_lines_come_now_and_then_and_at_the_end(capsys, monkeypatch):
     monkeypatch.setattr(_progress.time, "monotonic", lambda: next(now))
     with Meter("search") as meter:
         for done in (1, 2, 3, 4):
-            meter.show(done, 4, {"AP": 0.25})
+            meter.show(done, 4, {"S": 0.25}, of="best AP")
     assert capsys.readouterr().err.splitlines() == [
-        "ofa-pose: search 2 of 4 (50%, 11 s, AP 0.25)",
-        "ofa-pose: search 4 of 4 (100%, 13 s, AP 0.25)",
+        "ofa-pose: search 2 of 4 (50%, 11 s, 11 s left, best AP S 0.25)",
+        "ofa-pose: search 4 of 4 (100%, 13 s, best AP S 0.25)",
     ]
 
 
@@ -22,7 +22,7 @@ def test_a_job_without_a_total(capsys, monkeypatch):
     monkeypatch.setattr(_progress, "PLAIN_SECONDS", 0.0)
     with Meter("train") as meter:
         meter.show(7, None, {"fraction": 0.5, "loss": 1.5}, fraction=0.5)
-    assert capsys.readouterr().err.startswith("ofa-pose: train 7 (50%, 0 s, loss 1.5)")
+    assert capsys.readouterr().err.startswith("ofa-pose: train 7 (50%, 0 s, 0 s left, loss 1.5)")
 
 
 def test_a_bar_on_a_terminal(capsys, monkeypatch):

@@ -1,6 +1,7 @@
 """train, search, finetune, eval and data synth on the toy space: files, refusals, resuming."""
 
 import csv
+import html
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import yaml
 from ofa_pose import load_space
 from ofa_pose.cli.main import run
 from ofa_pose.export import load_tier
+from ofa_pose.space import uniform_archs
 from ofa_pose.supernet import load_weights, save_weights
 
 TRAIN = ["train", "--space", "toy", "--synthetic", 8, "--batch-size", 2, "--workers", 0]
@@ -88,6 +90,7 @@ def test_search_writes_a_run_folder(searched):
     assert names == {
         "config.yaml", "log.txt", "metrics.csv",
         "archive.csv", "archive.jsonl", "front.csv", "front.png",
+        "baseline.csv", "baseline.jsonl", "report.html",
         "S.yaml", "S.safetensors", "9k-params.yaml", "9k-params.safetensors",
     }  # fmt: skip
     archive = rows(searched / "archive.csv")
@@ -125,6 +128,31 @@ def test_a_further_budget_is_read_off_a_finished_search(command, trained, search
     assert config["budgets"] == {"S": "250k", "0.5M": "500k"}
     again = command(*line, "--resume")
     assert (again.code, rows(folder / "archive.csv")) == (0, after)
+    # The commands that lead here, and not the one that found nothing left to do.
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    common = f"--supernet {trained} --evaluations 14 --scenes 2 --calibration-scenes 2"
+    assert config["commands"] == [
+        f"ofa-pose search --budget 0.25M {common} --out {folder}",
+        f"ofa-pose search --budget 0.5M {common} --out {folder} --resume",
+    ]
+    assert html.escape(config["commands"][1]) in (folder / "report.html").read_text()
+
+
+def test_the_uniformly_scaled_networks_stand_beside_the_winners(command, trained, tmp_path):
+    folder = tmp_path / "run"
+    line = [*SEARCH, "--supernet", trained, "--budget", "1M", "--out", folder]
+    without = command(*line, "--no-baseline")
+    assert without.code == 0, without.err
+    assert "AP uniform" not in without.out
+    archive = (folder / "archive.csv").read_bytes()
+    outcome = command(*line, "--resume", "--json")
+    assert outcome.code == 0, outcome.err
+    found = {tuple(arch.values()) for arch in uniform_archs(load_space("toy"))}
+    names = load_space("toy").largest.keys()
+    assert {tuple(int(row[n]) for n in names) for row in rows(folder / "baseline.csv")} == found
+    assert (folder / "archive.csv").read_bytes() == archive
+    (uniform,) = json.loads(outcome.out)["uniform"].values()
+    assert tuple(uniform["arch"].values()) in found
 
 
 @pytest.mark.parametrize("strategy", ["aging", "nsga2"])
