@@ -88,11 +88,9 @@ class BriefTuning:
         folder = self.run.file(f"tuned-{arch.key}")
         known = self.run.config.get("supernet_sha256", "")
         config = {"verb": "health", "arch": arch.key, "supernet_sha256": known}
-        there = folder.exists()
-        resume = there and self.run.resumed
-        with RunFolder.open(
-            folder, config=config, resume=resume, force=there and not resume
-        ) as own:
+        resume = folder.exists() and self.run.resumed
+        force = folder.exists() and not resume
+        with RunFolder.open(folder, config=config, resume=resume, force=force) as own:
             finetune(
                 network,
                 self.scenes,

@@ -13,7 +13,7 @@ import ofa_pose as op
 from ofa_pose.cli.main import run
 from ofa_pose.data import SyntheticScenes
 from ofa_pose.errors import RunFolderError
-from ofa_pose.evaluate import SubnetEvaluator, SubsetScenes
+from ofa_pose.evaluate import SubnetEvaluator
 from ofa_pose.health import check_health, draw_archs
 from ofa_pose.pose import Matches, match_people
 
@@ -117,10 +117,6 @@ def toy_choices() -> tuple[op.Choice, ...]:
     return (op.Choice("resolution", first.values[:1]), *others)
 
 
-def test_scenes_to_learn_from_are_not_those_to_score_on(evaluator: SubnetEvaluator) -> None:
-    assert len(SubsetScenes(evaluator.scenes, [0, 1])) == 2
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "run"
@@ -147,7 +143,9 @@ def test_the_verb(
     toy = op.load_space("toy")
     assert [bool(row["AP.tuned"]) for row in rows] == [True, True, False]
     macs = [op.count(toy, toy.arch(row["arch"])).macs["exact"] for row in rows]
-    assert all(0.25e6 < value <= 0.5e6 for value in macs)
+    within = sorted(m for m in op.CostTable(toy)["macs_exact"].tolist() if m <= 500_000)
+    assert min(macs) >= np.median(within)
+    assert max(macs) <= 500_000
     document = json.loads((folder / "health.json").read_text())
     assert document["archs"] == 3
     assert [row["scenes"] for row in document["subsets"]] == [16]

@@ -13,9 +13,9 @@ _LOST = 0.9  # of a width at least so much is kept, as `make_divisible` has it
 def uniform_archs(space: SearchSpace) -> tuple[Arch, ...]:
     """Return the archs of one ratio everywhere, at every resolution; the largest arch first.
 
-    The ratios are those of the choice with the most values (of several, the widest). A choice with as many values takes
-    the one at the same place; another takes the smallest that keeps 90 % of its share, which is
-    how ratios become widths (`Choice.from_ratios`).
+    The ratios are those of the choice with the most values (of several, the widest). A choice with
+    as many values takes the one at the same place; another takes the smallest that keeps 90 % of
+    its share, which is how ratios become widths (`Choice.from_ratios`).
     """
     choices = [choice for choice in space.choices if choice.name != _RESOLUTION]
     (resolutions,) = (c.values for c in space.choices if c.name == _RESOLUTION)
