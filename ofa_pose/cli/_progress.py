@@ -32,6 +32,7 @@ class Meter:
         self._draws = bar
         self._told_at = time.monotonic()
         self._started_at = self._told_at
+        self._first: tuple[float, float] | None = None  # when, and how much was done then
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 
@@ -79,11 +80,12 @@ class Meter:
             )
             return
         now = time.monotonic()
+        self._first = self._first or (now, fraction)
         if self._plain and (now - self._told_at >= PLAIN_SECONDS or (total and done >= total)):
             self._told_at = now
             count = f"{done} of {total}" if total else f"{done}"
             passed = now - self._started_at
-            left = _left(passed, fraction)
+            left = _left(now, fraction, since=self._first)
             parts = [part for part in (f"{fraction:.0%}", f"{passed:.0f} s", left, text) if part]
             sys.stderr.write(f"{PREFIX}: {self._title} {count} ({', '.join(parts)})\n")
             sys.stderr.flush()
@@ -110,11 +112,15 @@ def _bar() -> Progress:
     )
 
 
-def _left(passed: float, fraction: float) -> str:
-    """Guess the time left: what is not done takes as long as what is."""
-    if not 0 < fraction < 1:
+def _left(now: float, fraction: float, *, since: tuple[float, float]) -> str:
+    """Guess the time left by the pace since something was first shown.
+
+    Getting started takes time that does not come again, and a resumed job begins half-way.
+    """
+    start, before = since
+    if not before < fraction < 1:
         return ""
-    seconds = passed * (1 - fraction) / fraction
+    seconds = (now - start) * (1 - fraction) / (fraction - before)
     return f"{seconds:.0f} s left" if seconds < 120 else f"{seconds / 60:.0f} min left"
 
 

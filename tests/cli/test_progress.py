@@ -13,8 +13,21 @@ def test_plain_lines_come_now_and_then_and_at_the_end(capsys, monkeypatch):
         for done in (1, 2, 3, 4):
             meter.show(done, 4, {"S": 0.25}, of="best AP")
     assert capsys.readouterr().err.splitlines() == [
-        "ofa-pose: search 2 of 4 (50%, 11 s, 11 s left, best AP S 0.25)",
+        "ofa-pose: search 2 of 4 (50%, 11 s, 20 s left, best AP S 0.25)",
         "ofa-pose: search 4 of 4 (100%, 13 s, best AP S 0.25)",
+    ]
+
+
+def test_the_time_left_is_by_the_pace_since_the_first_step(capsys, monkeypatch):
+    # Sixty seconds of loading, then half of the job was done already; a quarter takes 30 s.
+    now = iter([0.0, 60.0, 90.0])
+    monkeypatch.setattr(_progress.time, "monotonic", lambda: next(now))
+    with Meter("search") as meter:
+        meter.show(2, 4)
+        meter.show(3, 4)
+    assert capsys.readouterr().err.splitlines() == [
+        "ofa-pose: search 2 of 4 (50%, 60 s)",
+        "ofa-pose: search 3 of 4 (75%, 90 s, 30 s left)",
     ]
 
 
@@ -22,7 +35,7 @@ def test_a_job_without_a_total(capsys, monkeypatch):
     monkeypatch.setattr(_progress, "PLAIN_SECONDS", 0.0)
     with Meter("train") as meter:
         meter.show(7, None, {"fraction": 0.5, "loss": 1.5}, fraction=0.5)
-    assert capsys.readouterr().err.startswith("ofa-pose: train 7 (50%, 0 s, 0 s left, loss 1.5)")
+    assert capsys.readouterr().err.startswith("ofa-pose: train 7 (50%, 0 s, loss 1.5)")
 
 
 def test_a_bar_on_a_terminal(capsys, monkeypatch):
