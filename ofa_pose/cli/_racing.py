@@ -66,19 +66,14 @@ def scoring_workers(
         workers.close()
 
 
-def tell_race(workers: Workers[Any, Any]) -> Mapping[str, int]:
-    """Say how many images a race took, and which winners share their place.
-
-    Returns:
-        Tier → how many archs are tied with its winner; nothing where archs did not race.
-    """
+def tell_race(workers: Workers[Any, Any]) -> None:
+    """Say how many images a race took, and which winners share their place."""
     from ofa_pose.search import Race
 
     if not isinstance(workers, Race):
-        return {}
+        return
     _LOG.info("%s images were scored", f"{workers.images:,}")
-    standings = workers.standings()
-    for tier, standing in standings.items():
+    for tier, standing in workers.standings().items():
         if standing.ties:
             _LOG.info(
                 "%s: %d more %s tied with the winner: by these scenes they cannot be told apart "
@@ -87,4 +82,3 @@ def tell_race(workers: Workers[Any, Any]) -> Mapping[str, int]:
                 len(standing.ties),
                 "archs are" if len(standing.ties) > 1 else "arch is",
             )
-    return {tier: len(standing.ties) for tier, standing in standings.items()}

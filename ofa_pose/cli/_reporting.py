@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ofa_pose.evaluate import SubnetEvaluator
     from ofa_pose.models import Network
     from ofa_pose.pose import Matches
+    from ofa_pose.report import Finalist
     from ofa_pose.runs import RunFolder
     from ofa_pose.search import Evaluation, SearchResult
     from ofa_pose.search.plot import CostAxis
@@ -32,12 +33,10 @@ class ReportScores:
         evaluator: see above.
         scenes: see above.
         scores: of every arch so far; `AP_low` and `AP_high` are the ends of the AP's interval.
-        gains: tier → interval of the winner's AP minus the best uniformly scaled network's.
     """
 
     def __init__(self, evaluator: SubnetEvaluator, scenes: SceneSource) -> None:
         self.scores: dict[Arch, dict[str, float]] = {}
-        self.gains: dict[str, tuple[float, float]] = {}
         self.evaluator = evaluator
         self.scenes = scenes
         self._matches: dict[Arch, Matches] = {}
@@ -72,14 +71,53 @@ class ReportScores:
         }  # fmt: skip
         return self.scores[arch]
 
-    def compare(self, tier: str, winner: Arch, rival: Arch) -> None:
-        """Score the best uniformly scaled network, and how far the winner is above it."""
+    def gain(self, winner: Arch, rival: Arch) -> tuple[float, float]:
+        """Return the interval of one arch's AP minus another's; both have been scored."""
         from ofa_pose.pose import ap_gain_interval
 
-        self.score(f"the best uniformly scaled network within {tier}", rival)
-        if rival != winner:
-            pair = self._matches[winner], self._matches[rival]
-            self.gains[tier] = ap_gain_interval(*pair)
+        return ap_gain_interval(self._matches[winner], self._matches[rival])
+
+
+def best_rivals(
+    result: SearchResult, baseline: Sequence[Evaluation], *, reported: ReportScores
+) -> dict[str, Evaluation]:
+    """Return the best uniformly scaled network within each tier, reported like the winners."""
+    from ofa_pose.search import best_uniform
+
+    rivals = best_uniform(result, baseline)
+    for name, rival in rivals.items():
+        reported.score(f"the best uniformly scaled network within {name}", rival.arch)
+    return rivals
+
+
+def final_comparison(
+    result: SearchResult, *, reported: ReportScores, count: int
+) -> dict[str, tuple[Finalist, ...]]:
+    """Compare each tier's winner with the next best on scenes that chose none of them.
+
+    Nothing is chosen by it: a winner stays the best of the search scenes.
+
+    Returns:
+        Tier → the `count` archs that come after the winner in the search, best first.
+    """
+    from ofa_pose.report import Finalist
+
+    finals = {}
+    for name, tier in result.tiers.items():
+        inside = [
+            row
+            for row in result.archive
+            if not row.failed
+            and row.arch != tier.arch
+            and all(row.costs[limit.cost] <= limit.value for limit in tier.limits)
+        ]
+        inside.sort(key=lambda row: (-row.score(result.objective), row.order))
+        found = []
+        for place, row in enumerate(inside[:count], 2):
+            score = reported.score(f"number {place} of {name}", row.arch)["AP"]
+            found.append(Finalist(row.arch, score, *reported.gain(tier.arch, row.arch)))
+        finals[name] = tuple(found)
+    return finals
 
 
 def cost_axes(target: Target, first: str) -> list[CostAxis]:
@@ -115,13 +153,15 @@ def write_page(
     scenes: SearchScenes,
     reported: ReportScores,
     baseline: Sequence[Evaluation],
-    ties: Mapping[str, int],
+    finals: Mapping[str, Sequence[Finalist]],
     seed: int,
 ) -> None:
     """Write `report.html`."""
     from ofa_pose.cost import spell_budgets
     from ofa_pose.report import Origin, Report, write_report
+    from ofa_pose.search import best_uniform
 
+    rivals = best_uniform(result, baseline)
     write_report(
         run.file(REPORT),
         Report(
@@ -130,9 +170,12 @@ def write_page(
             budgets={name: spell_budgets(bounds) for name, bounds in target.budgets.items()},
             origin=Origin(run.config["commands"], _facts(run, target, scenes, seed=seed)),
             reported=reported.scores,
-            gains=reported.gains,
+            gains={
+                name: reported.gain(result.tiers[name].arch, row.arch)
+                for name, row in rivals.items()
+            },
             baseline=baseline,
-            ties=ties,
+            finals=finals,
             options={"skeleton": target.skeleton},
             data=_data(scenes, starter=target.starter),
         ),

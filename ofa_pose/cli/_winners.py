@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ofa_pose.cli._searching import SearchScenes
     from ofa_pose.cost import Budget
     from ofa_pose.export import Tier
+    from ofa_pose.report import Finalist
     from ofa_pose.runs import RunFolder
     from ofa_pose.search import Evaluation, SearchResult
     from ofa_pose.search.plot import CostAxis
@@ -63,18 +64,6 @@ def save_winners(
     return tiers
 
 
-def best_rivals(
-    result: SearchResult, baseline: Sequence[Evaluation], *, reported: ReportScores
-) -> dict[str, Evaluation]:
-    """Return the best uniformly scaled network within each tier, reported like the winners."""
-    from ofa_pose.search import best_uniform
-
-    rivals = best_uniform(result, baseline)
-    for name, rival in rivals.items():
-        reported.compare(name, result.tiers[name].arch, rival.arch)
-    return rivals
-
-
 def _check_extraction(supernet: Supernet, arch: Arch) -> None:
     """Refuse a network that does not compute, before re-calibration, what the supernet does."""
     from ofa_pose.export import check_same_outputs
@@ -115,6 +104,7 @@ def tell_search(
     tiers: Sequence[Tier],
     *,
     rivals: Mapping[str, Evaluation],
+    finals: Mapping[str, Sequence[Finalist]],
     reported: ReportScores,
     scenes: SearchScenes,
     as_json: bool,
@@ -122,7 +112,11 @@ def tell_search(
     """Print the tiers and where everything lies."""
     uniform = {name: (row, reported.scores[row.arch]["AP"]) for name, row in rivals.items()}
     if as_json:
-        _console.emit_json(_document(run, result, tiers, scenes, uniform=uniform))
+        document = _document(run, result, tiers, scenes, uniform=uniform)
+        ties = {
+            name: [arch.arch.key for arch in found if arch.tied] for name, found in finals.items()
+        }
+        _console.emit_json({**document, "ties": ties})
         return
     tables = list(dict.fromkeys(name for tier in tiers for name in tier.costs.latency_ms))
     headers = ("tier", "budget", "pixels", "M exact MACs", "M params")
@@ -150,6 +144,12 @@ def tell_search(
         f"report, on {len(scenes.report)} others"
         + ("; uniform, the best of one ratio everywhere, on these too" if uniform else "")
     )
+    for name, found in finals.items():
+        if any(arch.tied for arch in found):
+            _console.line(
+                f"{name}: of the {len(found)} next best, {sum(arch.tied for arch in found)} cannot "
+                "be told from the winner on the report scenes (95 %)"
+            )
     _console.line(f"{result.message}; every arch is in {run.file('archive.csv')}")
     if result.predictor is not None:
         _console.line(result.predictor.summary)

@@ -30,7 +30,13 @@ from ofa_pose.cli._options import (
 )
 from ofa_pose.cli._progress import Meter
 from ofa_pose.cli._racing import scoring_workers, searching_workers, tell_race
-from ofa_pose.cli._reporting import ReportScores, cost_axes, write_page
+from ofa_pose.cli._reporting import (
+    ReportScores,
+    best_rivals,
+    cost_axes,
+    final_comparison,
+    write_page,
+)
 from ofa_pose.cli._searching import (
     SearchScenes,
     Target,
@@ -40,7 +46,7 @@ from ofa_pose.cli._searching import (
 )
 from ofa_pose.cli._sources import CANVAS, Making, Pictures, described
 from ofa_pose.cli._weights import check_device
-from ofa_pose.cli._winners import best_rivals, save_winners, tell_search, write_front
+from ofa_pose.cli._winners import save_winners, tell_search, write_front
 from ofa_pose.files import sha256_file
 
 if TYPE_CHECKING:
@@ -55,10 +61,11 @@ EPILOG = (
     "Example: ofa-pose search --budget '30ms@x86-onnxruntime,1.7M params'\n\n"
     "Example: ofa-pose search --resume --out runs/search-litepose-lite0 --budget 900M"
 )
+EVALUATIONS = 60
 # What a search may be resumed with other values of.
 _FREE = (
     *("supernet", "device", "batch_size", "evaluations", "axis", "budgets", "workers"),
-    *("baseline", "commands"),
+    *("baseline", "finalists", "cache", "commands"),
 )
 _HIDDEN = ("budget", "space", "skeleton", "out", "resume", "force", "as_json")
 
@@ -111,8 +118,13 @@ def command(
         ),
     ] = None,
     evaluations: Annotated[
-        int, typer.Option("--evaluations", min=1, help="How many archs to score, in all.")
-    ] = 60,
+        int | None,
+        typer.Option(
+            "--evaluations",
+            min=1,
+            help="How many archs to score, in all; default: 60, or what a resumed run had.",
+        ),
+    ] = None,
     strategy: Annotated[
         str,
         typer.Option(
@@ -176,6 +188,25 @@ def command(
             "ratio everywhere, every resolution; they do not count as --evaluations.",
         ),
     ] = True,
+    finalists: Annotated[
+        int,
+        typer.Option(
+            "--finalists",
+            min=0,
+            help="Compare each winner with so many of the next best on the scenes that chose "
+            "nothing, and say which cannot be told from it.",
+        ),
+    ] = 3,
+    cache: Annotated[
+        float,
+        typer.Option(
+            "--cache",
+            min=0,
+            metavar="GB",
+            help="Memory for pictures that are read and resized, in each worker; a set that does "
+            "not fit is read anew for each arch.",
+        ),
+    ] = 1.0,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -195,6 +226,9 @@ def command(
         out=out,
         resume=resume,
     )
+    earlier = earlier_config(target.folder) if resume else {}
+    if evaluations is None:
+        context.params["evaluations"] = earlier.get("evaluations", EVALUATIONS)
     over = target.axis(axis)
     check_device(device)
     check_strategy(strategy)
@@ -203,16 +237,17 @@ def command(
     pictures = Pictures(data, annotations, images, data_skeleton)
     people = search_scenes(pictures, making, options=context.params)
     evaluator = _evaluator(target, people, options=context.params)
-    run = _open_run(target, context)
+    run = _open_run(target, context, earlier)
     with run:
         tell_defaults(target, people)
-        result, ties = _search(target, evaluator, run, options=context.params)
+        result = _search(target, evaluator, run, options=context.params)
         uniform = _baseline(target, evaluator, run, result, options=context.params)
         axes = cost_axes(target, over)
         write_front(run, result, axes, baseline=uniform)
         reported = ReportScores(evaluator, people.report)
         tiers = save_winners(run, result, target.budgets, reported=reported, seed=seed)
         rivals = best_rivals(result, uniform, reported=reported)
+        finals = final_comparison(result, reported=reported, count=finalists)
         write_page(
             run,
             result,
@@ -221,11 +256,18 @@ def command(
             scenes=people,
             reported=reported,
             baseline=uniform,
-            ties=ties,
+            finals=finals,
             seed=seed,
         )
     tell_search(
-        run, result, tiers, rivals=rivals, reported=reported, scenes=people, as_json=as_json
+        run,
+        result,
+        tiers,
+        rivals=rivals,
+        finals=finals,
+        reported=reported,
+        scenes=people,
+        as_json=as_json,
     )
 
 
@@ -242,10 +284,11 @@ def _evaluator(
         scenes=people.search,
         calibration_images=options["calibration_scenes"],
         batch_size=options["batch_size"],
+        cache_bytes=round(options["cache"] * 2**30),
     )
 
 
-def _open_run(target: Target, context: typer.Context) -> RunFolder:
+def _open_run(target: Target, context: typer.Context, earlier: Mapping[str, Any]) -> RunFolder:
     from ofa_pose.cost import spell_budgets
     from ofa_pose.runs import RunFolder
 
@@ -260,7 +303,6 @@ def _open_run(target: Target, context: typer.Context) -> RunFolder:
         "budgets": {name: spell_budgets(bounds) for name, bounds in target.budgets.items()},
     }
     given = {key: value for key, value in options.items() if key not in _HIDDEN}
-    earlier = earlier_config(target.folder) if options["resume"] else {}
     identity["commands"] = all_commands(context, earlier, {**given, **identity})
     keys = ("space", "skeleton", "data_skeleton")
     files = [Path(options[key]) for key in keys if options[key]]
@@ -276,8 +318,7 @@ def _open_run(target: Target, context: typer.Context) -> RunFolder:
 
 def _search(
     target: Target, evaluator: SubnetEvaluator, run: RunFolder, *, options: Mapping[str, Any]
-) -> tuple[SearchResult, Mapping[str, int]]:
-    """Return what the search found, and how many archs are tied with each tier's winner."""
+) -> SearchResult:
     from ofa_pose.api import search
 
     with Meter("search") as meter, searching_workers(target, evaluator, options) as workers:
@@ -302,7 +343,8 @@ def _search(
             progress=show,
             workers=workers,
         )
-        return result, tell_race(workers)
+        tell_race(workers)
+        return result
 
 
 def _baseline(

@@ -2,6 +2,6 @@
 
 from ofa_pose.report.drawing import draw_architecture
 from ofa_pose.report.origin import Origin
-from ofa_pose.report.page import Report, write_report
+from ofa_pose.report.page import Finalist, Report, write_report
 
-__all__ = ["Origin", "Report", "draw_architecture", "write_report"]
+__all__ = ["Finalist", "Origin", "Report", "draw_architecture", "write_report"]

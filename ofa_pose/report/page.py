@@ -21,6 +21,28 @@ from ofa_pose.space import Arch
 _TEMPLATE = "report.html.j2"
 
 
+@dataclass(frozen=True)
+class Finalist:
+    """One of the next best of a tier, beside its winner, on images that chose neither.
+
+    Attributes:
+        arch: which network.
+        score: its objective.
+        low: lower end of the 95 % interval of the winner's objective minus its.
+        high: upper end.
+    """
+
+    arch: Arch
+    score: float
+    low: float
+    high: float
+
+    @property
+    def tied(self) -> bool:
+        """Whether the winner is not shown to be better."""
+        return self.low <= 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """What the page shows.
@@ -34,7 +56,7 @@ class Report:
         gains: tier → the ends of the interval of the objective's difference, on those images,
             between the winner and the best uniformly scaled network.
         baseline: the uniformly scaled networks.
-        ties: tier → how many archs cannot be told from the winner.
+        finals: tier → the next best, compared with the winner on the same images.
         options: the family's, for drawing networks, such as the skeleton.
         data: what the search and the report scores were measured on, one sentence each.
     """
@@ -46,7 +68,7 @@ class Report:
     reported: Mapping[Arch, Mapping[str, float]] = field(default_factory=dict)
     gains: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     baseline: Sequence[Evaluation] = ()
-    ties: Mapping[str, int] = field(default_factory=dict)
+    finals: Mapping[str, Sequence[Finalist]] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     data: Sequence[str] = ()
 
@@ -85,9 +107,16 @@ def write_report(path: str | Path, report: Report) -> None:
         columns=_columns(report),
         rows=list(_rows(report)),
         predictor=_predictor(report.result),
+        notes=_notes(report.result),
         message=report.result.message[:1].upper() + report.result.message[1:],
     )
     atomic_write(path, text)
+
+
+def _notes(result: SearchResult) -> list[str]:
+    """Return the search's notes but for the predictor's, which has a part of its own."""
+    own = result.predictor.summary if result.predictor is not None else ""
+    return [note for note in result.notes if note != own]
 
 
 def _front(report: Report) -> Markup:
@@ -117,7 +146,7 @@ def _cards(report: Report) -> Iterator[dict[str, Any]]:
             "search": _scored(result.objective, tier.scores),
             "report": _scored(result.objective, report.reported.get(tier.arch, {})),
             "scores": _both(tier.scores, report.reported.get(tier.arch, {})),
-            "ties": report.ties.get(name, 0),
+            "finals": report.finals.get(name, ()),
             "uniform": rival,
             "uniform_search": _scored(result.objective, {} if rival is None else rival.scores),
             "uniform_report": _scored(

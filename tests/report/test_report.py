@@ -12,7 +12,7 @@ import pytest
 import ofa_pose as op
 from ofa_pose.api import search
 from ofa_pose.models import NetworkPlan, plan
-from ofa_pose.report import Origin, Report, draw_architecture, write_report
+from ofa_pose.report import Finalist, Origin, Report, draw_architecture, write_report
 from ofa_pose.search.plot import CostAxis
 from ofa_pose.space import uniform_archs
 
@@ -75,7 +75,7 @@ def report() -> Report:
         reported={winner: {"AP": 0.5, "AP_low": 0.4, "AP_high": 0.625}},
         gains={"L": (-0.01, 0.03)},
         baseline=baseline,
-        ties={"S": 2},
+        finals={"S": [Finalist(winner, 0.48, -0.01, 0.05), Finalist(winner, 0.4, 0.01, 0.2)]},
         data=['photos in "C:\\a & b"'],
     )
 
@@ -111,7 +111,8 @@ def test_it_tells_what_was_found(text: str, report: Report) -> None:
     result = report.result
     assert "30 of 64 archs evaluated" in shown
     assert "0.500 (0.400–0.625)" in shown
-    assert "2 more archs are tied with this one" in shown
+    told = "Tied: of the 2 next best by the search images, 1 cannot be told from the winner"
+    assert told in shown
     assert result.predictor.summary.split()[3].rstrip(",") in shown
     body = text[text.index("<tbody>") : text.index("</tbody>")]
     assert body.count("<tr") == len(result.archive) + len(report.baseline)
