@@ -155,6 +155,19 @@ def test_the_uniformly_scaled_networks_stand_beside_the_winners(command, trained
     assert tuple(uniform["arch"].values()) in found
 
 
+def test_a_resumed_search_keeps_its_number_of_evaluations(command, trained, tmp_path):
+    line = ["search", "--scenes", 2, "--calibration-scenes", 2, "--supernet", trained]
+    line += ["--budget", "0.25M", "--out", tmp_path / "run", "--no-baseline"]
+    assert command(*line, "--evaluations", 5).code == 0
+    outcome = command(*line, "--resume", "--json")
+    assert outcome.code == 0, outcome.err
+    document = json.loads(outcome.out)
+    assert document["evaluations"] == 5
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["evaluations"] == 5
+    # Untrained networks find nobody: every AP is 0, and none of the next best is shown worse.
+    assert len(document["ties"]["S"]) == 3
+
+
 @pytest.mark.parametrize("strategy", ["aging", "nsga2"])
 def test_search_takes_a_strategy(command, trained, tmp_path, strategy):
     line = [*SEARCH, "--supernet", trained, "--budget", "0.25M", "--out", tmp_path / "run"]
