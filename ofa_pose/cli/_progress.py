@@ -126,4 +126,4 @@ def _left(now: float, fraction: float, *, since: tuple[float, float]) -> str:
 
 def _figures(figures: Mapping[str, float], of: str) -> str:
     told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if name != "fraction")
-    return f"{of} {told}" if of and told else told
+    return f"{of} {told}".strip()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class ReportScores:
     Args:
         evaluator: makes the networks: inherited weights, re-calibrated.
         scenes: that chose nothing.
+        progress: called with how many archs are scored, in parts of one.
 
     Attributes:
         evaluator: see above.
@@ -35,11 +37,18 @@ class ReportScores:
         scores: of every arch so far; `AP_low` and `AP_high` are the ends of the AP's interval.
     """
 
-    def __init__(self, evaluator: SubnetEvaluator, scenes: SceneSource) -> None:
+    def __init__(
+        self,
+        evaluator: SubnetEvaluator,
+        scenes: SceneSource,
+        *,
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
         self.scores: dict[Arch, dict[str, float]] = {}
         self.evaluator = evaluator
         self.scenes = scenes
         self._matches: dict[Arch, Matches] = {}
+        self._progress = progress
 
     def score(self, name: str, arch: Arch, network: Network | None = None) -> dict[str, float]:
         """Return an arch's scores.
@@ -62,6 +71,8 @@ class ReportScores:
             resolution=arch.resolution,
             pixel_mean=space.pixel_mean,
             pixel_std=space.pixel_std,
+            batch_size=self.evaluator.batch_size,
+            progress=self._tell,
         )
         truth = labelled(self.scenes)
         self._matches[arch] = matches = match_people(truth, results, skeleton)
@@ -71,6 +82,10 @@ class ReportScores:
         }  # fmt: skip
         return self.scores[arch]
 
+    def _tell(self, pictures: int) -> None:
+        if self._progress is not None:
+            self._progress(len(self.scores) + pictures / len(self.scenes))
+
     def gain(self, winner: Arch, rival: Arch) -> tuple[float, float]:
         """Return the interval of one arch's AP minus another's; both have been scored."""
         from ofa_pose.pose import ap_gain_interval
@@ -78,30 +93,29 @@ class ReportScores:
         return ap_gain_interval(self._matches[winner], self._matches[rival])
 
 
-def best_rivals(
-    result: SearchResult, baseline: Sequence[Evaluation], *, reported: ReportScores
-) -> dict[str, Evaluation]:
-    """Return the best uniformly scaled network within each tier, reported like the winners."""
-    from ofa_pose.search import best_uniform
+def doubt(result: SearchResult) -> SearchResult:
+    """Return a search's result with a note, told at once, where no arch is shown to be better."""
+    rows = [row for row in result.archive if not row.failed]
+    best = max(rows, key=lambda row: row.score(result.objective))
+    low = best.scores.get(f"{result.objective}_low", best.score(result.objective))
+    if len(rows) < 2 or min(row.score(result.objective) for row in rows) < low:
+        return result
+    note = (
+        f"all {len(rows)} archs score alike, as far as these scenes can tell, so nothing was "
+        "chosen; was the supernet trained long enough, and for these joints?"
+    )
+    _LOG.warning(note)
+    return replace(result, notes=(*result.notes, note))
 
-    rivals = best_uniform(result, baseline)
+
+def score_rivals(rivals: Mapping[str, Evaluation], *, reported: ReportScores) -> None:
+    """Report the best uniformly scaled network within each tier like the winners."""
     for name, rival in rivals.items():
         reported.score(f"the best uniformly scaled network within {name}", rival.arch)
-    return rivals
 
 
-def final_comparison(
-    result: SearchResult, *, reported: ReportScores, count: int
-) -> dict[str, tuple[Finalist, ...]]:
-    """Compare each tier's winner with the next best on scenes that chose none of them.
-
-    Nothing is chosen by it: a winner stays the best of the search scenes.
-
-    Returns:
-        Tier → the `count` archs that come after the winner in the search, best first.
-    """
-    from ofa_pose.report import Finalist
-
+def finalists_of(result: SearchResult, count: int) -> dict[str, list[Evaluation]]:
+    """Return, of each tier, the `count` archs that come after the winner in the search."""
     finals = {}
     for name, tier in result.tiers.items():
         inside = [
@@ -112,12 +126,28 @@ def final_comparison(
             and all(row.costs[limit.cost] <= limit.value for limit in tier.limits)
         ]
         inside.sort(key=lambda row: (-row.score(result.objective), row.order))
-        found = []
-        for place, row in enumerate(inside[:count], 2):
-            score = reported.score(f"number {place} of {name}", row.arch)["AP"]
-            found.append(Finalist(row.arch, score, *reported.gain(tier.arch, row.arch)))
-        finals[name] = tuple(found)
+        finals[name] = inside[:count]
     return finals
+
+
+def final_comparison(
+    result: SearchResult, finals: Mapping[str, Sequence[Evaluation]], *, reported: ReportScores
+) -> dict[str, tuple[Finalist, ...]]:
+    """Compare each tier's winner with the next best on scenes that chose none of them.
+
+    Nothing is chosen by it: a winner stays the best of the search scenes.
+    """
+    from ofa_pose.report import Finalist
+
+    compared = {}
+    for name, rows in finals.items():
+        found = []
+        for place, row in enumerate(rows, 2):
+            score = reported.score(f"number {place} of {name}", row.arch)["AP"]
+            gain = reported.gain(result.tiers[name].arch, row.arch)
+            found.append(Finalist(row.arch, score, *gain))
+        compared[name] = tuple(found)
+    return compared
 
 
 def cost_axes(target: Target, first: str) -> list[CostAxis]:
@@ -153,15 +183,14 @@ def write_page(
     scenes: SearchScenes,
     reported: ReportScores,
     baseline: Sequence[Evaluation],
+    rivals: Mapping[str, Evaluation],
     finals: Mapping[str, Sequence[Finalist]],
     seed: int,
 ) -> None:
     """Write `report.html`."""
     from ofa_pose.cost import spell_budgets
     from ofa_pose.report import Origin, Report, write_report
-    from ofa_pose.search import best_uniform
 
-    rivals = best_uniform(result, baseline)
     write_report(
         run.file(REPORT),
         Report(

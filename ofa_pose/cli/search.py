@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,9 +33,11 @@ from ofa_pose.cli._progress import Meter
 from ofa_pose.cli._racing import scoring_workers, searching_workers, tell_race
 from ofa_pose.cli._reporting import (
     ReportScores,
-    best_rivals,
     cost_axes,
+    doubt,
     final_comparison,
+    finalists_of,
+    score_rivals,
     write_page,
 )
 from ofa_pose.cli._searching import (
@@ -45,6 +48,7 @@ from ofa_pose.cli._searching import (
     tell_defaults,
 )
 from ofa_pose.cli._sources import CANVAS, Making, Pictures, described
+from ofa_pose.cli._watching import Watch
 from ofa_pose.cli._weights import check_device
 from ofa_pose.cli._winners import save_winners, tell_search, write_front
 from ofa_pose.files import sha256_file
@@ -52,7 +56,7 @@ from ofa_pose.files import sha256_file
 if TYPE_CHECKING:
     from ofa_pose.evaluate import SubnetEvaluator
     from ofa_pose.runs import RunFolder
-    from ofa_pose.search import Evaluation, Progress, SearchResult
+    from ofa_pose.search import Evaluation, SearchResult
 
 EPILOG = (
     "Example: ofa-pose search --budget 1.2G\n\n"
@@ -215,6 +219,7 @@ def command(
     Archs compete on one part of the scenes; winners are reported on another. Without --data the
     scenes are synthetic; without --supernet the weights are the starter in the box.
     """
+    from ofa_pose.search import best_uniform
     from ofa_pose.train import keep_freed_memory
 
     target = Target.resolve(
@@ -240,14 +245,25 @@ def command(
     run = _open_run(target, context, earlier)
     with run:
         tell_defaults(target, people)
-        result = _search(target, evaluator, run, options=context.params)
+        result = doubt(_search(target, evaluator, run, options=context.params))
         uniform = _baseline(target, evaluator, run, result, options=context.params)
         axes = cost_axes(target, over)
         write_front(run, result, axes, baseline=uniform)
-        reported = ReportScores(evaluator, people.report)
-        tiers = save_winners(run, result, target.budgets, reported=reported, seed=seed)
-        rivals = best_rivals(result, uniform, reported=reported)
-        finals = final_comparison(result, reported=reported, count=finalists)
+        rivals = best_uniform(result, uniform)
+        rest = finalists_of(result, finalists)
+        rows = [*result.tiers.values(), *rivals.values(), *itertools.chain(*rest.values())]
+        archs = {row.arch for row in rows}
+        with Meter("report") as meter:
+            reported = ReportScores(
+                evaluator,
+                people.report,
+                progress=lambda done: meter.show(
+                    int(done), len(archs), fraction=min(1, done / len(archs))
+                ),
+            )
+            tiers = save_winners(run, result, target.budgets, reported=reported, seed=seed)
+            score_rivals(rivals, reported=reported)
+            finals = final_comparison(result, rest, reported=reported)
         write_page(
             run,
             result,
@@ -256,6 +272,7 @@ def command(
             scenes=people,
             reported=reported,
             baseline=uniform,
+            rivals=rivals,
             finals=finals,
             seed=seed,
         )
@@ -322,11 +339,8 @@ def _search(
     from ofa_pose.api import search
 
     with Meter("search") as meter, searching_workers(target, evaluator, options) as workers:
-
-        def show(state: Progress) -> None:
-            best = {name: row.score("AP") for name, row in state.best.items()}
-            meter.show(state.done, state.total, best, of="best AP")
-
+        watch = Watch(meter, options["evaluations"])
+        evaluator.progress = watch.pictured  # other processes leave it behind
         result = search(
             target.space,
             evaluator,
@@ -340,11 +354,12 @@ def _search(
             population=options["population"],
             archive_path=run.file("archive.csv"),
             resume=run.resumed,
-            progress=show,
+            progress=watch.evaluated,
             workers=workers,
         )
         tell_race(workers)
-        return result
+    evaluator.progress = None
+    return result
 
 
 def _baseline(

@@ -2,8 +2,23 @@
 
 import sys
 
+import pytest
+
 from ofa_pose.cli import _progress
 from ofa_pose.cli._progress import Meter
+from ofa_pose.cli._watching import Watch
+from ofa_pose.search import Evaluation, Progress
+from ofa_pose.space import Choice, SearchSpace
+
+
+@pytest.fixture
+def make_evaluation():
+    space = SearchSpace(name="one", family="none", choices=(Choice("resolution", (32,)),))
+
+    def make(ap):
+        return Evaluation(0, 0, "S", 0, space[0], (0,), {}, {"AP": ap})
+
+    return make
 
 
 def test_plain_lines_come_now_and_then_and_at_the_end(capsys, monkeypatch):
@@ -28,6 +43,26 @@ def test_the_time_left_is_by_the_pace_since_the_first_step(capsys, monkeypatch):
     assert capsys.readouterr().err.splitlines() == [
         "ofa-pose: search 2 of 4 (50%, 60 s)",
         "ofa-pose: search 3 of 4 (75%, 90 s, 30 s left)",
+    ]
+
+
+def test_a_search_moves_with_every_batch_of_pictures(make_evaluation):
+    shown = []
+
+    class Meter:
+        def show(self, done, total, figures, *, of):
+            shown.append((done, total, dict(figures), of))
+
+    watch = Watch(Meter(), 9)
+    watch.pictured(8)
+    watch.pictured(12)
+    watch.evaluated(Progress(1, 9, make_evaluation(0.25), {"S": make_evaluation(0.25)}))
+    watch.pictured(12)  # of the next arch, all at once
+    assert shown == [
+        (0, 9, {}, "8 pictures"),
+        (0, 9, {}, "12 pictures"),
+        (1, 9, {"S": 0.25}, "12 pictures, best AP"),
+        (1, 9, {"S": 0.25}, "24 pictures, best AP"),
     ]
 
 
