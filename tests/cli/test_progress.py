@@ -49,11 +49,11 @@ def test_the_time_left_is_by_the_pace_since_the_first_step(capsys, monkeypatch):
 def test_a_search_moves_with_every_batch_of_pictures(make_evaluation):
     shown = []
 
-    class Meter:
-        def show(self, done, total, figures, *, of):
-            shown.append((done, total, dict(figures), of))
+    class Recorder(Meter):
+        def show(self, done, total, figures=None, *, fraction=None, of=""):
+            shown.append((done, total, dict(figures or {}), of))
 
-    watch = Watch(Meter(), 9)
+    watch = Watch(Recorder("search"), 9)
     watch.pictured(8)
     watch.pictured(12)
     watch.evaluated(Progress(1, 9, make_evaluation(0.25), {"S": make_evaluation(0.25)}))

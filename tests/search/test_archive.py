@@ -18,6 +18,8 @@ from ofa_pose.search.archive import journal_path
 from ofa_pose.search.proposal import Proposal
 from ofa_pose.space import SearchSpace
 
+NUMBERS = st.one_of(st.integers(0, 10**15), st.floats())
+NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.just("\n"), max_size=6)
 SETTINGS = {"seed": 3, "budgets": [["S", ["macs", 1.5]]]}
 
 
@@ -48,10 +50,10 @@ def test_pandas_reads_every_number_back(
     text = to_csv(written, space)
     frame = pd.read_csv(io.StringIO(text), float_precision="round_trip")
     assert frame["index"].tolist() == list(range(len(rows)))
-    for name, column in zip(("cost.macs", "cost.ms", "score.AP"), zip(*rows, strict=True)):
-        assert list(map(float, frame[name])) == pytest.approx(
-            list(column), rel=0, abs=0, nan_ok=True
-        )
+    columns = zip(*rows, strict=True)
+    for name, column in zip(("cost.macs", "cost.ms", "score.AP"), columns, strict=True):
+        found = list(map(float, frame[name]))
+        assert found == pytest.approx(list(column), rel=0, abs=0, nan_ok=True)
     assert frame["error"].isna().all()
 
 
