@@ -26,7 +26,7 @@ class Watch:
     def evaluated(self, state: Progress) -> None:
         """Take note of an evaluation."""
         self._done, self._total = state.done, state.total
-        self._best = {name: row.score("AP") for name, row in state.best.items()}
+        self._best = {name: round(row.score("AP"), 3) for name, row in state.best.items()}
         self._show()
 
     def pictured(self, count: int) -> None:
