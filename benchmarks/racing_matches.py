@@ -1,4 +1,4 @@
-"""What every arch of a small space gets on every picture, computed once for `racing.py`.
+"""What every arch of a small space gets on every picture, for `racing.py` and `search.py`.
 
     python benchmarks/racing_matches.py --data lspet --out runs/racing
 
@@ -25,10 +25,12 @@ from ofa_pose.train import keep_freed_memory
 
 STARTER = Path(__file__).parents[1] / "search_spaces/weights/litepose-lite0-starter.safetensors"
 VARIED = {
-    "resolution": (160, 128),
+    "resolution": (192, 128),
+    "stage2": (40, 24),
     "stage3": (80, 64, 40),
     "stage4": (112, 88, 56),
     "deconv1": (48, 40, 24),
+    "deconv2": (32, 16),
 }
 """The choices that vary; the others stay at their largest value."""
 
@@ -63,10 +65,10 @@ def main() -> None:
     space = supernet.space
     if options.data is None:
         scenes = SyntheticScenes(202, options.scenes, size=CANVAS, skeleton="crowdpose")
-        calibration = SyntheticScenes(201, 32, size=CANVAS, skeleton="crowdpose")
+        calibration = SyntheticScenes(201, 16, size=CANVAS, skeleton="crowdpose")
     else:
         scenes = report_scenes(options.data, options.scenes)
-        calibration = calibration_scenes(options.data, 32)
+        calibration = calibration_scenes(options.data, 16)
     evaluate = SubnetEvaluator(supernet, calibration=calibration, scenes=scenes)
     done = load(options.out, space)
     for number, arch in enumerate(archs(space), start=1):
@@ -81,7 +83,7 @@ def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder of the lspet set; else synthetic scenes")
-    parser.add_argument("--scenes", type=int, default=160)
+    parser.add_argument("--scenes", type=int, default=96)
     parser.add_argument("--out", type=Path, required=True)
     return parser.parse_args()
 

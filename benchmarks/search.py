@@ -70,7 +70,9 @@ def main() -> None:
     """Run what is missing, print the tables, draw the curves."""
     options = parse()
     truth = known(options) if options.archive else made_up(options)
-    runs = contestants()
+    runs = {
+        name: run for name, run in contestants().items() if name in (options.only or contestants())
+    }
     results = {name: {} for name in runs}
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         scores = None
@@ -274,6 +276,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--archive", type=Path, help="CSV of a search that evaluated every arch")
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="of those that are compared")
     parser.add_argument("--evaluations", type=int, default=200)
     parser.add_argument("--out", type=Path, default=Path("runs/bench-search"))
     return parser.parse_args()

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from ofa_pose.errors import MissingExtraError, OfaPoseError
-from ofa_pose.search.workers import Pool
+from ofa_pose.search.workers import Pool, attempt, unpacked
 
 
 def ray_pool(
@@ -73,10 +73,7 @@ class _Actor:
 
     def work(self, task: Any) -> tuple[Any, Exception | None]:
         """Return the result, or the exception, which Ray would wrap in one of its own."""
-        try:
-            return self._function(task), None
-        except Exception as error:
-            return None, error
+        return attempt(self._function, task)
 
 
 class RayWorker:
@@ -94,22 +91,13 @@ class RayWorker:
 
     def submit(self, task: Any) -> Future[Any]:
         """Start on a task."""
-        outcome: Future[Any] = Future()
-
-        def finish(done: Future[Any]) -> None:
-            error = done.exception()
-            result = None
-            if error is None:
-                result, error = done.result()
-            if error is None:
-                outcome.set_result(result)
-            else:
-                outcome.set_exception(error)
-
-        self._actor.work.remote(task).future().add_done_callback(finish)
-        return outcome
+        return unpacked(self._actor.work.remote(task).future())
 
     def stop(self) -> None:
         """Kill the actor."""
         with contextlib.suppress(Exception):  # it may be dead, and Ray gone
             self._ray.kill(self._actor)
+
+    def end(self) -> str:
+        """Return nothing: how an actor ended is in Ray's logs."""
+        return ""
