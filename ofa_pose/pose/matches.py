@@ -86,10 +86,13 @@ class Matches:
         total = np.zeros(len(weights))
         by_detection = weights[:, self.pictures[order]].astype(np.float64)
         for right, wrong in zip(self.right[:, order], self.wrong[:, order], strict=True):
-            # What comes after the last one that is right changes nothing.
-            end = int(np.flatnonzero(right)[-1]) + 1 if right.any() else 0
-            kept = by_detection[:, :end]
-            total += _interpolated(kept * right[:end], kept * wrong[:end], people)
+            # Precision is highest where one is right, so nothing is asked of other places.
+            ends = np.flatnonzero(right)
+            if len(ends):
+                starts = np.concatenate([[0], ends[:-1] + 1])
+                until = ends[-1] + 1
+                missed = np.add.reduceat(by_detection[:, :until] * wrong[:until], starts, axis=1)
+                total += _interpolated(by_detection[:, ends], missed, people)
         return np.where(people > 0, total / len(THRESHOLDS), -1.0)
 
 
@@ -117,7 +120,13 @@ def ap_interval(
 
 
 def _interpolated(right: np.ndarray, wrong: np.ndarray, people: np.ndarray) -> np.ndarray:
-    """Return the mean precision at 101 recalls, of (B, D) weights by descending score."""
+    """Return the mean precision at 101 recalls.
+
+    Args:
+        right: (B, R) weights of detections that are right, by descending score.
+        wrong: (B, R) weights of those that are wrong between each and the one before.
+        people: (B,) who are to be found.
+    """
     right, wrong = np.cumsum(right, axis=1), np.cumsum(wrong, axis=1)
     precision = right / (wrong + right + _EPS)
     precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]

@@ -315,7 +315,7 @@ class Evolution:
             chosen = screen.choose(feasible, free=free, allowed=allowed, rng=rng)
             if chosen is not None:
                 return chosen
-        child = int(self._space.indices_of(strategy.child(feasible, rng)[None])[0])
+        child = int(self._space.indices_of(strategy.children(feasible, 1, rng))[0])
         place = self._place(child, allowed, rng)
         return None if place is None else (place, math.inf)
 
