@@ -71,14 +71,16 @@ def main() -> None:
         scenes = report_scenes(options.data, options.scenes)
         calibration = calibration_scenes(options.data, 16)
     evaluate = SubnetEvaluator(supernet, calibration=calibration, scenes=scenes)
-    done = load(options.out, space)
-    # In random order, so that the first few are a sample.
-    for number, index in enumerate(np.random.default_rng(0).permutation(len(space)), start=1):
-        if space[index] in done:
+    order = np.random.default_rng(0).permutation(len(space))  # the first few are a sample
+    for number, index in enumerate(order[::-1] if options.reverse else order, start=1):
+        if (options.out / f"{index}.npz").exists():
             continue
         arch = supernet.space.arch(dict(space[index]))
         matches = evaluate.matches(evaluate.prepared(arch), arch, range(len(scenes)))
-        np.savez_compressed(options.out / f"{index}.npz", **vars(matches))
+        part = options.out / f"{index}.part"
+        with part.open("wb") as file:
+            np.savez_compressed(file, **vars(matches))
+        part.replace(options.out / f"{index}.npz")
         print(f"{number} of {len(space)}: AP {matches.ap():.4f}", flush=True)
 
 
@@ -87,6 +89,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder of the lspet set; else synthetic scenes")
     parser.add_argument("--scenes", type=int, default=96)
+    parser.add_argument("--reverse", action="store_true", help="for a second process beside")
     parser.add_argument("--out", type=Path, required=True)
     return parser.parse_args()
 

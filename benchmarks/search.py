@@ -93,6 +93,8 @@ def main() -> None:
     tiers = [feasible.tier for feasible in truth.sets]
     for tier in tiers:
         table(tier, results)
+    if PUBLISHED in results:
+        goal(results, tiers, options.evaluations)
     draw(options.out / "curves.png", results, tiers)
 
 
@@ -191,6 +193,32 @@ def table(tier: str, results: Mapping[str, Mapping[int, dict]]) -> None:
         distinct = np.mean([len(row["regret"]) for row in rows])
         made = np.mean([row["made"] for row in rows])
         print(f"| {name} | {' | '.join(cells)} | {distinct:,.0f} of {made:,.0f} |")
+
+
+def goal(results: Mapping[str, Mapping[int, dict]], tiers: list[str], evaluations: int) -> None:
+    """Print how the default fares against the published search at its end, seed by seed."""
+    print(
+        f"\nThe default after {evaluations} evaluations against published after all of its own:\n"
+    )
+    print("| | budget | better | equal | worse | mean difference of regrets (95 % of resamples) |")
+    print("|---" * 6 + "|")
+    for name in results:
+        if not name.startswith("default"):
+            continue
+        for tier in tiers:
+            gains = np.array(
+                [
+                    at(results[PUBLISHED][seed][tier]["regret"], None)
+                    - at(results[name][seed][tier]["regret"], evaluations)
+                    for seed in results[name]
+                ]
+            )
+            drawn = np.random.default_rng(0).choice(gains, size=(2000, len(gains))).mean(axis=1)
+            low, high = np.quantile(-drawn, [0.025, 0.975])
+            counts = [(gains > 1e-12).sum(), (abs(gains) <= 1e-12).sum(), (gains < -1e-12).sum()]
+            cells = " | ".join(map(str, counts))
+            mean = f"{-gains.mean():+.4f} ({low:+.4f} to {high:+.4f})"
+            print(f"| {name} | {tier} | {cells} | {mean} |")
 
 
 def cell(rows: list[dict], point: int | None) -> str:

@@ -20,6 +20,7 @@ THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0.0, 1.0, 101)
 _MOST = 20  # detections a picture that count, the best
 _LARGEST_AREA = 1e10
+_BLOCK = 20  # resamples at a time: each takes some bytes a detection
 _EPS = np.spacing(1)
 
 
@@ -81,6 +82,11 @@ class Matches:
         """
         if weights.shape[1:] != (len(self),):
             raise UsageError(f"{weights.shape[1:]} weights do not fit {len(self)} pictures")
+        blocks = range(0, len(weights), _BLOCK)
+        scores = [self._scores_of(weights[start : start + _BLOCK]) for start in blocks]
+        return np.concatenate([np.zeros(0), *scores])
+
+    def _scores_of(self, weights: np.ndarray) -> np.ndarray:
         order = np.argsort(-self.scores, kind="stable")
         people = weights @ self.people
         total = np.zeros(len(weights))
@@ -191,16 +197,16 @@ def _match_picture(
     passed = [passed[place] for place in order]
     similarity = _oks(found, objects, sigmas)
     right = np.zeros((len(THRESHOLDS), len(found)), bool)
-    wrong = np.zeros_like(right)
-    large = [not 0 <= result["area"] <= _LARGEST_AREA for result in found]
-    for level, threshold in enumerate(THRESHOLDS):
+    large = np.array([not 0 <= result["area"] <= _LARGEST_AREA for result in found], bool)
+    wrong = np.tile(~large, (len(THRESHOLDS), 1))
+    nearest = np.array([max(row, default=-1.0) for row in similarity])
+    for level, threshold in enumerate(np.minimum(THRESHOLDS, 1 - 1e-10)):
         taken = [False] * len(objects)
-        for place, row in enumerate(similarity):
-            best = _best(row, threshold, taken=taken, crowd=crowd, passed=passed)
-            if best < 0:
-                wrong[level, place] = not large[place]
-            else:
+        for place in np.flatnonzero(nearest >= threshold):
+            best = _best(similarity[place], threshold, taken=taken, crowd=crowd, passed=passed)
+            if best >= 0:
                 taken[best] = True
+                wrong[level, place] = False
                 right[level, place] = not passed[best]
     return scores[kept], right, wrong, passed.count(False)
 
@@ -209,7 +215,7 @@ def _best(
     row: list[float], threshold: float, *, taken: list[bool], crowd: list[bool], passed: list[bool]
 ) -> int:
     """Return whom a detection matches, -1 for nobody; the most similar, those who count first."""
-    best, reached = -1, min(float(threshold), 1 - 1e-10)
+    best, reached = -1, float(threshold)
     for person, similarity in enumerate(row):
         if taken[person] and not crowd[person]:
             continue

@@ -34,7 +34,8 @@ def ray_pool(
         raise MissingExtraError(
             "--workers ray needs the extra ray: pip install 'ofa-pose[ray]'"
         ) from error
-    if not ray.is_initialized():
+    begun = not ray.is_initialized()
+    if begun:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         local: dict[str, Any] = {"num_cpus": count, "include_dashboard": False}
         try:
@@ -50,19 +51,23 @@ def ray_pool(
             raise OfaPoseError(f"Ray cannot be used {where}: {reason}") from error
     if count is None:
         count = max(1, int(ray.cluster_resources().get("CPU", 1)))
-    return _RayPool(ray, function, count)
+    return _RayPool(ray, function, count, begun=begun)
 
 
 class _RayPool(Pool[Any, Any]):
-    def __init__(self, ray: Any, function: Callable[[Any], Any], count: int) -> None:
+    def __init__(
+        self, ray: Any, function: Callable[[Any], Any], count: int, *, begun: bool
+    ) -> None:
         self._ray = ray
+        self._begun = begun  # here, and not by the program that searches
         shared = ray.put(function)
         actor = ray.remote(num_cpus=1, max_restarts=0)(_Actor)
         super().__init__(lambda: RayWorker(ray, actor.remote(shared)), count)
 
     def close(self) -> None:
         super().close()
-        self._ray.shutdown()
+        if self._begun:
+            self._ray.shutdown()
 
 
 class _Actor:
