@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -91,21 +90,6 @@ class ReportScores:
         from ofa_pose.pose import ap_gain_interval
 
         return ap_gain_interval(self._matches[winner], self._matches[rival])
-
-
-def doubt(result: SearchResult) -> SearchResult:
-    """Return a search's result with a note, told at once, where no arch is shown to be better."""
-    rows = [row for row in result.archive if not row.failed]
-    best = max(rows, key=lambda row: row.score(result.objective))
-    low = best.scores.get(f"{result.objective}_low", best.score(result.objective))
-    if len(rows) < 2 or min(row.score(result.objective) for row in rows) < low:
-        return result
-    note = (
-        f"all {len(rows)} archs score alike, as far as these scenes can tell, so nothing was "
-        "chosen; was the supernet trained long enough, and for these joints?"
-    )
-    _LOG.warning(note)
-    return replace(result, notes=(*result.notes, note))
 
 
 def score_rivals(rivals: Mapping[str, Evaluation], *, reported: ReportScores) -> None:

@@ -34,7 +34,6 @@ from ofa_pose.cli._racing import scoring_workers, searching_workers, tell_race
 from ofa_pose.cli._reporting import (
     ReportScores,
     cost_axes,
-    doubt,
     final_comparison,
     finalists_of,
     score_rivals,
@@ -245,7 +244,7 @@ def command(
     run = _open_run(target, context, earlier)
     with run:
         tell_defaults(target, people)
-        result = doubt(_search(target, evaluator, run, options=context.params))
+        result = _search(target, evaluator, run, options=context.params)
         uniform = _baseline(target, evaluator, run, result, options=context.params)
         axes = cost_axes(target, over)
         write_front(run, result, axes, baseline=uniform)

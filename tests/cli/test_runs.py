@@ -166,8 +166,7 @@ def test_a_resumed_search_keeps_its_number_of_evaluations(command, trained, tmp_
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["evaluations"] == 5
     # Untrained networks find nobody: every AP is 0, and none of the next best is shown worse.
     assert len(document["ties"]["S"]) == 3
-    assert document["notes"][-1].startswith("all 5 archs score alike")
-    assert "nothing was chosen" in outcome.err
+    assert document["notes"][-1].startswith("all archs score alike")
 
 
 @pytest.mark.parametrize("strategy", ["aging", "nsga2"])
