@@ -70,7 +70,8 @@ def test_parts_are_compared_with_the_whole_and_with_the_rest(
     assert list(health.subsets) == [20]  # of 40 scenes, parts of at least 16 are 20 and all
     order = np.random.default_rng((0, 40)).permutation(40)
     for row in health.archs:
-        matches = evaluator.matches(row.arch, row.arch, range(40))
+        network: Any = row.arch
+        matches = evaluator.matches(network, row.arch, range(40))
         few, rest = (sorted(part.tolist()) for part in (order[:20], order[20:]))
         assert row.inherited == matches.ap()
         assert row.subsets[20] == (

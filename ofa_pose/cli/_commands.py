@@ -10,6 +10,8 @@ from typing import Any
 import typer
 
 _HIDDEN = ("force", "as_json")
+_OF_THIS_CALL = ("budget", "out", "resume", "force", "as_json")
+_PATHS = ("supernet", "data", "annotations", "images", "calibration", "report")
 
 
 def command_line(context: typer.Context) -> str:
@@ -40,6 +42,34 @@ def all_commands(
     if known and all(earlier.get(key) == now[key] for key in ("budgets", "evaluations")):
         return known  # it goes on, to the result it would have had
     return [*known, command_line(context)]
+
+
+def recall(context: typer.Context, earlier: Mapping[str, Any]) -> None:
+    """Give options that were not given the values that the resumed run has had.
+
+    Args:
+        context: whose parameters are changed.
+        earlier: the run's configuration; empty leaves everything as it is.
+    """
+    known = {**earlier, **(earlier.get("given") or {})}
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        source = context.get_parameter_source(name)
+        if name in _OF_THIS_CALL or name not in known or source is None:
+            continue
+        if source.name in ("DEFAULT", "DEFAULT_MAP"):
+            value = known[name]
+            path = name in _PATHS and value is not None
+            context.params[name] = Path(value) if path else value
+
+
+def as_given(options: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return what a configuration holds in another form, or not at all, as `recall` needs it."""
+    given = {name: options[name] for name in ("supernet", "space", "skeleton")}
+    return {
+        name: str(value.expanduser().resolve()) if isinstance(value, Path) else value
+        for name, value in given.items()
+    }
 
 
 def earlier_config(folder: Path) -> dict[str, Any]:

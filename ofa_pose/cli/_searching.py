@@ -92,6 +92,8 @@ class Target:
         tables = [LatencyTable.load(name) for name in latencies]
         table = CostTable(declared, latencies=tables, skeleton=joints)
         refuse_infeasible(table, named)
+        for latency in tables:
+            table[f"latency:{latency.name}"]  # a table that misses units is refused here
         if path is None:
             path = starter_path(declared.name)
         starter = supernet is None
@@ -112,6 +114,33 @@ class Target:
         if cost is not None and cost not in known:
             raise UnknownNameError("cost in --axis", cost, known, list_all=True)
         return cost or limited[0]
+
+
+def default_folder(
+    verb: str, *, out: Path | None, space: str | None, supernet: Path | None
+) -> Path:
+    """Return the folder of a run before its space is opened: `--out`, else one named after it."""
+    if out is not None:
+        return out
+    if space is None and supernet is not None:
+        space = origin_of(supernet_path(supernet)).get("space")
+    return Path("runs") / f"{verb}-{space or STARTER_SPACE}"
+
+
+def check_workers(text: str) -> None:
+    """Refuse workers that cannot be before anything is loaded.
+
+    Raises:
+        UsageError: it is none of the forms that `--workers` has.
+        MissingExtraError: Ray is not installed.
+    """
+    import importlib.util
+
+    from ofa_pose.errors import MissingExtraError
+    from ofa_pose.search import WorkersSpec
+
+    if WorkersSpec.parse(text).ray and importlib.util.find_spec("ray") is None:
+        raise MissingExtraError("--workers ray needs the extra ray: pip install 'ofa-pose[ray]'")
 
 
 def check_strategy(name: str) -> None:

@@ -88,14 +88,13 @@ def run(arguments: Sequence[str]) -> int:
         code = INTERRUPTED
     except OSError as error:
         return _fail(error, _os_message(error), code=FAILED, debug=debug)
-    except MemoryError as error:
-        message = "out of memory; try a smaller --batch-size or fewer --workers"
-        return _fail(error, message, code=FAILED, debug=debug)
     except Exception as error:  # noqa: BLE001 - the last door: a bug is told in one line, too
         message = (
             f"this is a bug in {PROGRAM}: {type(error).__name__}: {error}; "
             "--debug shows the traceback"
         )
+        if _out_of_memory(error):
+            message = "out of memory; try a smaller --batch-size or fewer --workers"
         return _fail(error, message, code=FAILED, debug=debug)
     if code == INTERRUPTED:
         hint = "; what was saved is complete, --resume goes on from it"
@@ -113,6 +112,16 @@ def _fail(error: Exception, message: str, *, code: int, debug: bool) -> int:
         _console.traceback(error)
     _console.error(message)
     return code
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether Python, a GPU or torch's allocator on a CPU has no memory left."""
+    told = "can't allocate memory" in str(error) or "not enough memory" in str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and told)
+    )
 
 
 def _usage_message(error: Exception) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ofa_pose.cli._commands import all_commands, earlier_config
+from ofa_pose.cli._commands import all_commands, as_given, earlier_config, recall
 from ofa_pose.cli._options import (
     AnnotationsOption,
     CalibrationOption,
@@ -43,6 +43,8 @@ from ofa_pose.cli._searching import (
     SearchScenes,
     Target,
     check_strategy,
+    check_workers,
+    default_folder,
     search_scenes,
     tell_defaults,
 )
@@ -65,10 +67,11 @@ EPILOG = (
     "Example: ofa-pose search --resume --out runs/search-litepose-lite0 --budget 900M"
 )
 EVALUATIONS = 60
+_PICTURES = ("data", "annotations", "images", "data_skeleton")
 # What a search may be resumed with other values of.
 _FREE = (
     *("supernet", "device", "batch_size", "evaluations", "axis", "budgets", "workers"),
-    *("baseline", "finalists", "cache", "commands"),
+    *("baseline", "finalists", "cache", "commands", "given"),
 )
 _HIDDEN = ("budget", "space", "skeleton", "out", "resume", "force", "as_json")
 
@@ -125,7 +128,7 @@ def command(
         typer.Option(
             "--evaluations",
             min=1,
-            help="How many archs to score, in all; default: 60, or what a resumed run had.",
+            help="How many archs to score, in all; default: 60.",
         ),
     ] = None,
     strategy: Annotated[
@@ -218,47 +221,54 @@ def command(
     Archs compete on one part of the scenes; winners are reported on another. Without --data the
     scenes are synthetic; without --supernet the weights are the starter in the box.
     """
+    earlier: Mapping[str, Any] = {}
+    if resume:
+        earlier = earlier_config(default_folder("search", out=out, space=space, supernet=supernet))
+        recall(context, earlier)
+    _run(context, earlier)
+
+
+def _run(context: typer.Context, earlier: Mapping[str, Any]) -> None:
     from ofa_pose.search import best_uniform
     from ofa_pose.train import keep_freed_memory
 
+    options = context.params
+    options["evaluations"] = options["evaluations"] or EVALUATIONS
     target = Target.resolve(
-        budget or [],
-        supernet=supernet,
-        space=space,
-        skeleton=skeleton,
-        latencies=latency or [],
-        out=out,
-        resume=resume,
+        options["budget"] or [],
+        supernet=options["supernet"],
+        space=options["space"],
+        skeleton=options["skeleton"],
+        latencies=options["latency"] or [],
+        out=options["out"],
+        resume=options["resume"],
     )
-    earlier = earlier_config(target.folder) if resume else {}
-    if evaluations is None:
-        context.params["evaluations"] = earlier.get("evaluations", EVALUATIONS)
-    over = target.axis(axis)
-    check_device(device)
-    check_strategy(strategy)
+    over = target.axis(options["axis"])
+    check_device(options["device"])
+    check_strategy(options["strategy"])
+    check_workers(options["workers"])
     keep_freed_memory()
-    making = Making(target.skeleton, seed, mosaic, canvas)
-    pictures = Pictures(data, annotations, images, data_skeleton)
-    people = search_scenes(pictures, making, options=context.params)
-    evaluator = _evaluator(target, people, options=context.params)
+    seed = options["seed"]
+    making = Making(target.skeleton, seed, options["mosaic"], options["canvas"])
+    pictures = Pictures(*(options[key] for key in _PICTURES))
+    people = search_scenes(pictures, making, options=options)
+    evaluator = _evaluator(target, people, options=options)
     run = _open_run(target, context, earlier)
     with run:
         tell_defaults(target, people)
-        result = _search(target, evaluator, run, options=context.params)
-        uniform = _baseline(target, evaluator, run, result, options=context.params)
+        result = _search(target, evaluator, run, options=options)
+        uniform = _baseline(target, evaluator, run, result, options=options)
         axes = cost_axes(target, over)
         write_front(run, result, axes, baseline=uniform)
         rivals = best_uniform(result, uniform)
-        rest = finalists_of(result, finalists)
+        rest = finalists_of(result, options["finalists"])
         rows = [*result.tiers.values(), *rivals.values(), *itertools.chain(*rest.values())]
-        archs = {row.arch for row in rows}
+        total = len({row.arch for row in rows})
         with Meter("report") as meter:
             reported = ReportScores(
                 evaluator,
                 people.report,
-                progress=lambda done: meter.show(
-                    int(done), len(archs), fraction=min(1, done / len(archs))
-                ),
+                progress=lambda done: meter.show(int(done), total, fraction=done / total),
             )
             tiers = save_winners(run, result, target.budgets, reported=reported, seed=seed)
             score_rivals(rivals, reported=reported)
@@ -283,7 +293,7 @@ def command(
         finals=finals,
         reported=reported,
         scenes=people,
-        as_json=as_json,
+        as_json=options["as_json"],
     )
 
 
@@ -319,6 +329,7 @@ def _open_run(target: Target, context: typer.Context, earlier: Mapping[str, Any]
         "budgets": {name: spell_budgets(bounds) for name, bounds in target.budgets.items()},
     }
     given = {key: value for key, value in options.items() if key not in _HIDDEN}
+    identity["given"] = as_given(options)
     identity["commands"] = all_commands(context, earlier, {**given, **identity})
     keys = ("space", "skeleton", "data_skeleton")
     files = [Path(options[key]) for key in keys if options[key]]

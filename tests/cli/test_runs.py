@@ -145,7 +145,7 @@ def test_the_uniformly_scaled_networks_stand_beside_the_winners(command, trained
     assert without.code == 0, without.err
     assert "AP uniform" not in without.out
     archive = (folder / "archive.csv").read_bytes()
-    outcome = command(*line, "--resume", "--json")
+    outcome = command(*line, "--resume", "--baseline", "--json")
     assert outcome.code == 0, outcome.err
     found = {tuple(arch.values()) for arch in uniform_archs(load_space("toy"))}
     names = load_space("toy").largest.keys()
@@ -155,15 +155,19 @@ def test_the_uniformly_scaled_networks_stand_beside_the_winners(command, trained
     assert tuple(uniform["arch"].values()) in found
 
 
-def test_a_resumed_search_keeps_its_number_of_evaluations(command, trained, tmp_path):
+def test_a_resumed_search_keeps_what_it_was_asked_for(command, trained, tmp_path):
     line = ["search", "--scenes", 2, "--calibration-scenes", 2, "--supernet", trained]
-    line += ["--budget", "0.25M", "--out", tmp_path / "run", "--no-baseline"]
-    assert command(*line, "--evaluations", 5).code == 0
-    outcome = command(*line, "--resume", "--json")
+    line += ["--budget", "0.25M", "--no-baseline", "--seed", 3, "--canvas", 64]
+    assert command(*line, "--out", tmp_path / "run", "--evaluations", 5).code == 0
+    outcome = command("search", "--resume", "--out", tmp_path / "run", "--json")
     assert outcome.code == 0, outcome.err
     document = json.loads(outcome.out)
     assert document["evaluations"] == 5
-    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["evaluations"] == 5
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert (config["evaluations"], config["seed"], config["baseline"]) == (5, 3, False)
+    assert not (tmp_path / "run" / "baseline.csv").exists()
+    again = command("search", "--resume", "--out", tmp_path / "run", "--seed", 4)
+    assert "seed was 3 and is now 4" in again.err
     # Untrained networks find nobody: every AP is 0, and none of the next best is shown worse.
     assert len(document["ties"]["S"]) == 3
     assert document["notes"][-1].startswith("all archs score alike")
@@ -243,6 +247,15 @@ def test_same_seed_same_search(command, searched, trained, tmp_path):
     assert outcome.code == 0
     for name in ("archive.csv", "front.csv"):
         assert (tmp_path / "again" / name).read_bytes() == (searched / name).read_bytes()
+
+
+@pytest.mark.parametrize("workers", ["0", "two"])
+def test_workers_that_cannot_be_leave_no_folder(command, trained, tmp_path, workers):
+    line = [*SEARCH, "--supernet", trained, "--out", tmp_path / "run", "--workers", workers]
+    outcome = command(*line)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "workers are a number above 0" in outcome.err
+    assert not (tmp_path / "run").exists()
 
 
 def test_infeasible_budget_is_refused_before_anything_is_written(command, trained, tmp_path):

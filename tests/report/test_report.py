@@ -36,7 +36,7 @@ class Page(HTMLParser):
         if tag not in VOID:
             self.open.append(tag)
         names = {"src", "href", "xlink:href", "action", "data", "poster", "srcset"}
-        self.fetched += [v or "" for name, v in attrs if name in names and not v.startswith("#")]
+        self.fetched += [v for name, v in attrs if name in names and v and not v.startswith("#")]
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
@@ -109,6 +109,7 @@ def test_what_users_wrote_is_shown_and_not_run(text: str) -> None:
 def test_it_tells_what_was_found(text: str, report: Report) -> None:
     shown = " ".join("".join(Page(text).texts).split())
     result = report.result
+    assert result.predictor is not None
     assert "30 of 64 archs evaluated" in shown
     assert "0.500 (0.400–0.625)" in shown
     told = "Tied: of the 2 next best by the search images, 1 cannot be told from the winner"

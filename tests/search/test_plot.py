@@ -49,11 +49,13 @@ def test_a_panel_a_cost_with_intervals_and_the_baseline(
     figure = draw_front(result, [CostAxis("macs", unit=1e6), CostAxis("params")], baseline=uniform)
     large, small = figure.axes
     assert (large.get_xlabel(), small.get_xlabel()) == ("macs, logarithmic", "params")
-    limits_drawn = {line.get_xdata()[0] for line in large.lines if line.get_linewidth() == 1}
+    lines: list[Any] = list(large.lines)
+    limits_drawn = {line.get_xdata()[0] for line in lines if line.get_linewidth() == 1}
     assert {200.0, 600.0} <= limits_drawn
-    squares = next(line for line in large.lines if line.get_marker() == "s")
+    squares = next(line for line in lines if line.get_marker() == "s")
     assert list(squares.get_xdata()) == [row.costs["macs"] / 1e6 for row in uniform]
-    bars = [container.lines[2][0].get_segments()[0] for container in large.containers]
+    intervals: list[Any] = list(large.containers)
+    bars = [container.lines[2][0].get_segments()[0] for container in intervals]
     ends = {(round(low[1], 6), round(high[1], 6)) for low, high in bars}
     winners = {tier.scores["AP"] for tier in result.tiers.values()}
     assert ends == {(round(ap - 0.125, 6), round(ap + 0.25, 6)) for ap in winners}
