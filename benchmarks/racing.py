@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from racing_matches import load
+from racing_matches import load, part_of_space
 
 import ofa_pose as op
 from ofa_pose.evaluate import growing_parts
@@ -32,7 +32,7 @@ TIERS = (1 / 3, 2 / 3, 1.0)
 def main() -> None:
     """Simulate and print."""
     options = parse()
-    space = op.load_space("litepose-lite0")
+    space = part_of_space()
     found = load(options.matches, space)
     matches = list(found.values())
     macs = np.array([op.count(space, arch).macs["exact"] for arch in found])

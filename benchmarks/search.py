@@ -1,13 +1,14 @@
 """How good a search is after so many evaluations, where the truth about every arch is known.
 
     python benchmarks/search.py --seeds 50
-    python benchmarks/search.py --archive runs/all-of-it/archive.csv --space mine.yaml
+    python benchmarks/racing_matches.py --data lspet --out runs/racing    # once, for the next
+    python benchmarks/search.py --matches runs/racing --out runs/bench-search-real
 
 Every seed is another made-up landscape (`search_landscape.py`) over all archs of `litepose-xs`,
 and another seed of the search. `published` is the published search (`search_published.py`), once
 for each budget. `alone` is a search for one budget, `together` one search for all budgets that
-shares its evaluations among them. With `--archive`, the landscape is that of a search which has
-evaluated every arch within its budgets, and only the seed of the search changes.
+shares its evaluations among them. With `--matches`, the landscape is real: the AP of every arch of
+a small space with the starter's weights; then only the seed of the search changes.
 
 Regret is the objective of the budget's best arch less that of the best arch found so far. What is
 finished is kept in `--out`, so the benchmark may be stopped and called again.
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from racing_matches import load, part_of_space
 from search_landscape import landscape
 from search_published import published
 
@@ -38,6 +40,8 @@ from ofa_pose.search import (
 )
 
 BUDGETS = {"XS": 900e6, "S": 2e9, "M": 4e9}
+SHARES = {"S": 1 / 3, "M": 2 / 3, "L": 1.0}
+"""Budgets of the small space, as the share of its archs that is within each."""
 TOP = 0.001
 POINTS = (25, 50, 100, 150, 200)
 PUBLISHED = "published"
@@ -69,8 +73,10 @@ Run = Callable[[Truth, np.ndarray, int, int], dict[str, list[int]]]
 def main() -> None:
     """Run what is missing, print the tables, draw the curves."""
     options = parse()
-    truth = known(options) if options.archive else made_up(options)
-    runs = contestants()
+    truth = known(options) if options.matches else made_up(options)
+    runs = {
+        name: run for name, run in contestants().items() if name in (options.only or contestants())
+    }
     results = {name: {} for name in runs}
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         scores = None
@@ -87,6 +93,8 @@ def main() -> None:
     tiers = [feasible.tier for feasible in truth.sets]
     for tier in tiers:
         table(tier, results)
+    if PUBLISHED in results:
+        goal(results, tiers, options.evaluations)
     draw(options.out / "curves.png", results, tiers)
 
 
@@ -187,6 +195,32 @@ def table(tier: str, results: Mapping[str, Mapping[int, dict]]) -> None:
         print(f"| {name} | {' | '.join(cells)} | {distinct:,.0f} of {made:,.0f} |")
 
 
+def goal(results: Mapping[str, Mapping[int, dict]], tiers: list[str], evaluations: int) -> None:
+    """Print how the default fares against the published search at its end, seed by seed."""
+    print(
+        f"\nThe default after {evaluations} evaluations against published after all of its own:\n"
+    )
+    print("| | budget | better | equal | worse | mean difference of regrets (95 % of resamples) |")
+    print("|---" * 6 + "|")
+    for name in results:
+        if not name.startswith("default"):
+            continue
+        for tier in tiers:
+            gains = np.array(
+                [
+                    at(results[PUBLISHED][seed][tier]["regret"], None)
+                    - at(results[name][seed][tier]["regret"], evaluations)
+                    for seed in results[name]
+                ]
+            )
+            drawn = np.random.default_rng(0).choice(gains, size=(2000, len(gains))).mean(axis=1)
+            low, high = np.quantile(-drawn, [0.025, 0.975])
+            counts = [(gains > 1e-12).sum(), (abs(gains) <= 1e-12).sum(), (gains < -1e-12).sum()]
+            cells = " | ".join(map(str, counts))
+            mean = f"{-gains.mean():+.4f} ({low:+.4f} to {high:+.4f})"
+            print(f"| {name} | {tier} | {cells} | {mean} |")
+
+
 def cell(rows: list[dict], point: int | None) -> str:
     """Return mean regret and share in the top after `point` distinct evaluations."""
     regrets = np.array([at(row["regret"], point) for row in rows])
@@ -247,23 +281,20 @@ def made_up(options: argparse.Namespace) -> Truth:
 
 
 def known(options: argparse.Namespace) -> Truth:
-    """Return the real scores of every arch, from the archive of a search that evaluated all."""
-    space = op.load_space(options.space)
+    """Return the real scores of every arch of a small space."""
+    space = part_of_space()
     table = CostTable(space)
-    archive = Archive.load(options.archive, space)
     scores = np.full(len(space), np.nan)
-    for row in archive:
-        scores[row.index] = row.score("AP")
+    for arch, matches in load(options.matches, space).items():
+        scores[space.index(arch)] = matches.ap()
+    if np.isnan(scores).any():
+        raise SystemExit(f"{np.isnan(scores).sum()} of {len(space)} archs have no matches yet")
+    costs = {"macs_exact": table["macs_exact"]}
     limits = {
-        tier: [Limit(cost, value) for cost, value in bounds]
-        for tier, *bounds in archive.settings["budgets"]
+        tier: Limit("macs_exact", float(np.quantile(costs["macs_exact"], share)))
+        for tier, share in SHARES.items()
     }
-    costs = {limit.cost: table[limit.cost] for bounds in limits.values() for limit in bounds}
     sets, _ = resolve_budgets(space, limits, costs=costs)
-    for feasible in sets:
-        missing = int(np.isnan(scores[feasible.mask]).sum())
-        if missing:
-            raise SystemExit(f"{missing} archs within {feasible.tier} have no score")
     return Truth(space, costs, sets, lambda _seed: scores, table.unit_macs)
 
 
@@ -271,9 +302,10 @@ def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--space", default="litepose-xs")
-    parser.add_argument("--archive", type=Path, help="CSV of a search that evaluated every arch")
+    parser.add_argument("--matches", type=Path, help="folder of racing_matches.py")
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="of those that are compared")
     parser.add_argument("--evaluations", type=int, default=200)
     parser.add_argument("--out", type=Path, default=Path("runs/bench-search"))
     return parser.parse_args()

@@ -20,6 +20,7 @@ THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0.0, 1.0, 101)
 _MOST = 20  # detections a picture that count, the best
 _LARGEST_AREA = 1e10
+_BLOCK = 20  # resamples at a time: each takes some bytes a detection
 _EPS = np.spacing(1)
 
 
@@ -81,15 +82,23 @@ class Matches:
         """
         if weights.shape[1:] != (len(self),):
             raise UsageError(f"{weights.shape[1:]} weights do not fit {len(self)} pictures")
+        blocks = range(0, len(weights), _BLOCK)
+        scores = [self._scores_of(weights[start : start + _BLOCK]) for start in blocks]
+        return np.concatenate([np.zeros(0), *scores])
+
+    def _scores_of(self, weights: np.ndarray) -> np.ndarray:
         order = np.argsort(-self.scores, kind="stable")
         people = weights @ self.people
         total = np.zeros(len(weights))
         by_detection = weights[:, self.pictures[order]].astype(np.float64)
         for right, wrong in zip(self.right[:, order], self.wrong[:, order], strict=True):
-            # What comes after the last one that is right changes nothing.
-            end = int(np.flatnonzero(right)[-1]) + 1 if right.any() else 0
-            kept = by_detection[:, :end]
-            total += _interpolated(kept * right[:end], kept * wrong[:end], people)
+            # Precision is highest where one is right, so nothing is asked of other places.
+            ends = np.flatnonzero(right)
+            if len(ends):
+                starts = np.concatenate([[0], ends[:-1] + 1])
+                until = ends[-1] + 1
+                missed = np.add.reduceat(by_detection[:, :until] * wrong[:until], starts, axis=1)
+                total += _interpolated(by_detection[:, ends], missed, people)
         return np.where(people > 0, total / len(THRESHOLDS), -1.0)
 
 
@@ -107,17 +116,52 @@ def ap_interval(
         resamples: how many, of N pictures each.
         seed: of the draws.
     """
-    count = len(matches)
-    drawn = np.random.default_rng((seed, count)).multinomial(
-        count, np.full(count, 1 / count), size=resamples
-    )
+    return _ends(matches.scores_of(_resamples(len(matches), resamples, seed)), share)
+
+
+def ap_gain_interval(
+    one: Matches, other: Matches, *, share: float = 0.95, resamples: int = 200, seed: int = 0
+) -> tuple[float, float]:
+    """Return the ends of the interval of one network's AP minus another's, on the same pictures.
+
+    Both are resampled alike, so that what both find hard cancels out.
+
+    Args:
+        one: of N pictures.
+        other: of the same N pictures, in the same order.
+        share: as in `ap_interval`.
+        resamples: as in `ap_interval`.
+        seed: as in `ap_interval`.
+
+    Raises:
+        UsageError: they are not of the same number of pictures.
+    """
+    if len(one) != len(other):
+        raise UsageError(f"{len(one)} and {len(other)} pictures cannot be compared")
+    drawn = _resamples(len(one), resamples, seed)
+    return _ends(one.scores_of(drawn) - other.scores_of(drawn), share)
+
+
+def _resamples(count: int, resamples: int, seed: int) -> np.ndarray:
+    """Return how often each of `count` pictures is in each resample, (resamples, count)."""
+    rng = np.random.default_rng((seed, count))
+    return rng.multinomial(count, np.full(count, 1 / count), size=resamples)
+
+
+def _ends(values: np.ndarray, share: float) -> tuple[float, float]:
     tail = (1 - share) / 2
-    low, high = np.quantile(matches.scores_of(drawn), [tail, 1 - tail])
+    low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
 
 
 def _interpolated(right: np.ndarray, wrong: np.ndarray, people: np.ndarray) -> np.ndarray:
-    """Return the mean precision at 101 recalls, of (B, D) weights by descending score."""
+    """Return the mean precision at 101 recalls.
+
+    Args:
+        right: (B, R) weights of detections that are right, by descending score.
+        wrong: (B, R) weights of those that are wrong between each and the one before.
+        people: (B,) who are to be found.
+    """
     right, wrong = np.cumsum(right, axis=1), np.cumsum(wrong, axis=1)
     precision = right / (wrong + right + _EPS)
     precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
@@ -182,16 +226,16 @@ def _match_picture(
     passed = [passed[place] for place in order]
     similarity = _oks(found, objects, sigmas)
     right = np.zeros((len(THRESHOLDS), len(found)), bool)
-    wrong = np.zeros_like(right)
-    large = [not 0 <= result["area"] <= _LARGEST_AREA for result in found]
-    for level, threshold in enumerate(THRESHOLDS):
+    large = np.array([not 0 <= result["area"] <= _LARGEST_AREA for result in found], bool)
+    wrong = np.tile(~large, (len(THRESHOLDS), 1))
+    nearest = np.array([max(row, default=-1.0) for row in similarity])
+    for level, threshold in enumerate(np.minimum(THRESHOLDS, 1 - 1e-10)):
         taken = [False] * len(objects)
-        for place, row in enumerate(similarity):
-            best = _best(row, threshold, taken=taken, crowd=crowd, passed=passed)
-            if best < 0:
-                wrong[level, place] = not large[place]
-            else:
+        for place in np.flatnonzero(nearest >= threshold):
+            best = _best(similarity[place], threshold, taken=taken, crowd=crowd, passed=passed)
+            if best >= 0:
                 taken[best] = True
+                wrong[level, place] = False
                 right[level, place] = not passed[best]
     return scores[kept], right, wrong, passed.count(False)
 
@@ -200,7 +244,7 @@ def _best(
     row: list[float], threshold: float, *, taken: list[bool], crowd: list[bool], passed: list[bool]
 ) -> int:
     """Return whom a detection matches, -1 for nobody; the most similar, those who count first."""
-    best, reached = -1, min(float(threshold), 1 - 1e-10)
+    best, reached = -1, float(threshold)
     for person, similarity in enumerate(row):
         if taken[person] and not crowd[person]:
             continue

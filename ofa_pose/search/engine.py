@@ -70,7 +70,7 @@ class Evolution:
         self.sets = tuple(sets)
         self.settings = settings
         self._phase = archive.phase
-        self.evaluations = max(evaluations, self._phase.done + self._phase.extra)
+        self._asked = evaluations
         self._space = archive.space
         self._strategy = find_strategy(settings.strategy)
         self._costs = costs
@@ -81,7 +81,9 @@ class Evolution:
         self._free = np.ones(len(archive.space), dtype=bool)
         self._free[[row.index for row in archive]] = False
         self._generation = self._phase.generation
-        self._proposals = self._recorded_or_made(self._phase.order)
+        self._start = self._phase.order
+        self._alone = bool(self._added)
+        self._proposals = self._recorded_or_made()
         self._advance()
         self._check_archived()
 
@@ -89,6 +91,12 @@ class Evolution:
     def generation(self) -> int:
         """The generation that `ask` gives out, from 0."""
         return self._generation
+
+    @property
+    def evaluations(self) -> int:
+        """How many archs are evaluated in all, those for added tiers included."""
+        own = self._phase.done + self._phase.extra if self._alone else 0
+        return max(self._asked, own)
 
     @property
     def first_size(self) -> int:
@@ -118,7 +126,7 @@ class Evolution:
                 f"stopped because no arch left is expected to improve {tiers} by "
                 f"{self.settings.worth:g} ({done:,} evaluations made)"
             )
-        return f"stopped because all {self.evaluations:,} evaluations were made"
+        return f"stopped because all {done:,} evaluations were made"
 
     def ask(self) -> list[int]:
         """Return the indices that are to be evaluated now; empty when the search has ended.
@@ -180,18 +188,24 @@ class Evolution:
 
     def _advance(self) -> None:
         """Go on to the first generation that is not all in the archive."""
-        while self._proposals and all(self.archive.has(p.index) for p in self._proposals):
-            start = self._proposals[-1].order + 1
-            if start - self._phase.order + self._phase.done >= self.evaluations:
+        while all(self.archive.has(p.index) for p in self._proposals):
+            if not self._proposals and not self._alone:
+                return  # nothing is left
+            self._start += len(self._proposals)
+            made = self._start - self._phase.order + self._phase.done
+            # Added tiers are by themselves until nothing is worth it or their share is used up.
+            self._alone = self._alone and bool(self._proposals)
+            if made >= self.evaluations:
                 return  # the next generation is made when it may be evaluated
+            self._alone = self._alone and made < self._phase.done + self._phase.extra
             self._generation += 1
-            self._proposals = self._recorded_or_made(start)
+            self._proposals = self._recorded_or_made()
 
-    def _recorded_or_made(self, start: int) -> tuple[Proposal, ...]:
+    def _recorded_or_made(self) -> tuple[Proposal, ...]:
         """Return the proposals of this generation, from the archive if they are there."""
         recorded = self.archive.proposals(self._generation)
         if recorded is None:
-            recorded = self._make(start)
+            recorded = self._make(self._start)
             self.archive.propose(self._generation, recorded)
         self._free[[proposal.index for proposal in recorded]] = False
         return recorded
@@ -268,15 +282,15 @@ class Evolution:
                     promise = max(promise, gain)
                     proposals.append(self._take(place, order, feasible))
                     break
-        if self._added and promise < self.settings.worth:
+        if self._alone and promise < self.settings.worth:
             self._free[[proposal.index for proposal in proposals]] = True
             return ()
         return tuple(proposals)
 
     def _taking_turns(self, order: int) -> tuple[FeasibleSet, ...]:
         """Return the tiers that take turns: at first those that a resume has added."""
-        alone = order - self._phase.order < self._phase.extra
-        return self._added if self._added and alone else self.sets
+        alone = self._alone and order - self._phase.order < self._phase.extra
+        return self._added if alone else self.sets
 
     def _screen(self, past: Sequence[Evaluation], strategy: Strategy) -> Screen | None:
         """Return what chooses among many, while there is a predictor that can be trusted."""
@@ -315,7 +329,7 @@ class Evolution:
             chosen = screen.choose(feasible, free=free, allowed=allowed, rng=rng)
             if chosen is not None:
                 return chosen
-        child = int(self._space.indices_of(strategy.child(feasible, rng)[None])[0])
+        child = int(self._space.indices_of(strategy.children(feasible, 1, rng))[0])
         place = self._place(child, allowed, rng)
         return None if place is None else (place, math.inf)
 

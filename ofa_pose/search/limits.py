@@ -110,8 +110,9 @@ def bands(sets: Sequence[FeasibleSet]) -> tuple[np.ndarray, ...]:
             for other in sets
             if (other.mask <= feasible.mask).all() and (other.mask < feasible.mask).any()
         ]
-        band = feasible.mask & ~np.logical_or.reduce(smaller) if smaller else feasible.mask
-        if not smaller:
+        covered = np.logical_or.reduce([np.zeros_like(feasible.mask), *smaller])
+        band = feasible.mask & ~covered
+        if not smaller or not band.any():
             band = feasible.mask & (feasible.load >= np.median(feasible.load[feasible.mask]))
         found.append(band)
     return tuple(found)

@@ -7,31 +7,35 @@ lands outside the budget, or on an arch already taken, moves to the nearest one 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 import numpy as np
 
 from ofa_pose.space import SearchSpace
 
-T = TypeVar("T")
-
 _CHUNK = 1 << 18
 
 
-def tournament(ranked: Sequence[T], rng: np.random.Generator, *, size: int) -> T:
-    """Return the best of `size` draws (with replacement) from a list sorted best first."""
-    return ranked[int(rng.integers(len(ranked), size=size).min())]
+def tournament(contestants: int, rng: np.random.Generator, *, size: int, count: int) -> np.ndarray:
+    """Return the places (count,) of winners, each the best of `size` draws with replacement.
+
+    Args:
+        contestants: how many there are, in a list sorted best first.
+        rng: source of every draw.
+        size: draws in a tournament.
+        count: tournaments.
+    """
+    return rng.integers(contestants, size=(count, size)).min(axis=1)
 
 
 def crossover(one: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return a child (choices,) that has every gene from either parent, evenly."""
-    return np.where(rng.random(len(one)) < 0.5, one, other)
+    """Return children (n, choices) that have every gene from either parent, evenly."""
+    return np.where(rng.random(one.shape) < 0.5, one, other)
 
 
 def mutate(
     genes: np.ndarray, gene_counts: Sequence[int], rng: np.random.Generator, *, step: float
 ) -> np.ndarray:
-    """Return a copy of `genes` (choices,) with one gene changed on average, and at least one.
+    """Return a copy of `genes` (n, choices), in each row one changed on average, and at least one.
 
     Args:
         genes: one a choice.
@@ -39,30 +43,29 @@ def mutate(
         rng: source of every draw.
         step: share of changes that go to a neighbouring value; the others go to any other.
     """
-    child = np.array(genes, dtype=np.int64)
-    free = np.flatnonzero(np.asarray(gene_counts) > 1)
+    genes = np.asarray(genes, dtype=np.int64)
+    counts = np.asarray(gene_counts)
+    free = np.flatnonzero(counts > 1)
     if not len(free):
-        return child
-    changed = free[rng.random(len(free)) < 1 / len(free)]
-    if not len(changed):
-        changed = rng.choice(free, size=1)
-    for gene in changed:
-        count = gene_counts[gene]
-        if rng.random() < step:
-            away = 1 if rng.random() < 0.5 else -1
-            inside = 0 <= child[gene] + away < count
-            child[gene] += away if inside else -away
-        else:
-            child[gene] = (child[gene] + rng.integers(1, count)) % count
-    return child
+        return genes.copy()
+    changed = np.zeros(genes.shape, dtype=bool)
+    changed[:, free] = rng.random((len(genes), len(free))) < 1 / len(free)
+    unchanged = np.flatnonzero(~changed.any(axis=1))
+    changed[unchanged, rng.choice(free, size=len(unchanged))] = True
+    away = np.where(rng.random(genes.shape) < 0.5, 1, -1)
+    inside = (genes + away >= 0) & (genes + away < counts)
+    neighbour = genes + np.where(inside, away, -away)
+    other = (genes + rng.integers(1, np.maximum(counts, 2), size=genes.shape)) % counts
+    near = rng.random(genes.shape) < step
+    return np.where(changed, np.where(near, neighbour, other), genes)
 
 
 def redraw(
     genes: np.ndarray, gene_counts: Sequence[int], rng: np.random.Generator, *, probability: float
 ) -> np.ndarray:
-    """Return a copy of `genes` (choices,), each drawn again with a probability."""
-    fresh = rng.integers(gene_counts)
-    return np.where(rng.random(len(genes)) < probability, fresh, genes)
+    """Return a copy of `genes` (n, choices), each drawn again with a probability."""
+    fresh = rng.integers(gene_counts, size=genes.shape)
+    return np.where(rng.random(genes.shape) < probability, fresh, genes)
 
 
 class GeneTable:

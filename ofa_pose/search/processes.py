@@ -10,10 +10,11 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ofa_pose.errors import OfaPoseError
-from ofa_pose.search.workers import Pool
+from ofa_pose.search.workers import Pool, attempt, unpacked
 
 
 def process_pool(function: Callable[[Any], Any], count: int) -> Pool[Any, Any]:
@@ -36,6 +37,7 @@ class ProcessWorker:
         # The function goes as a task, not as an initializer, whose errors would be lost.
         self._started = self._executor.submit(_begin, function)
         self._pid: int | None = None
+        self._process: BaseProcess | None = None
 
     @property
     def name(self) -> str:
@@ -47,6 +49,7 @@ class ProcessWorker:
         if self._pid is None:
             try:
                 self._pid = self._started.result()
+                self._process = _child(self._pid)
             except BrokenProcessPool as error:
                 raise OfaPoseError(
                     "a worker process died before it began; is there enough memory for so many?"
@@ -55,7 +58,7 @@ class ProcessWorker:
                 raise OfaPoseError(
                     f"what archs are scored with cannot go to a worker process: {error}"
                 ) from error
-        return self._executor.submit(_work, task)
+        return unpacked(self._executor.submit(_work, task))
 
     def stop(self) -> None:
         """Kill the process; the executor clears up after it."""
@@ -64,6 +67,13 @@ class ProcessWorker:
                 self._pid = self._started.result()
             os.kill(self._pid, signal.SIGKILL)
         self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def end(self) -> str:
+        """Return how the process has ended, such as `killed by SIGKILL`."""
+        code = None if self._process is None else self._process.exitcode
+        if code is None:
+            return ""
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
 
 
 _FUNCTION: list[Callable[[Any], Any]] = []
@@ -77,8 +87,13 @@ def _begin(function: Callable[[Any], Any]) -> int:
     return os.getpid()
 
 
-def _work(task: Any) -> Any:
-    return _FUNCTION[0](task)
+def _work(task: Any) -> tuple[Any, Exception | None]:
+    return attempt(_FUNCTION[0], task)
+
+
+def _child(pid: int) -> BaseProcess | None:
+    children = multiprocessing.active_children()
+    return next((child for child in children if child.pid == pid), None)
 
 
 def _end_with_parent() -> None:

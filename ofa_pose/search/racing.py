@@ -6,7 +6,7 @@ alike cancels out, so few images tell a poor arch from a good one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
@@ -23,6 +23,10 @@ class Measured(Protocol):
 
     def join(self, other: Self, /) -> Self:
         """Return these images and then the other's."""
+        ...
+
+    def take(self, pictures: Sequence[int], /) -> Self:
+        """Return some of the images, in the order given."""
         ...
 
     def scores_of(self, weights: np.ndarray, /) -> np.ndarray:
@@ -90,6 +94,10 @@ class _Runner:
     parts: int = 1
     behind: list[tuple[int, float, np.ndarray]] = field(default_factory=list)
 
+    def lost_to(self, others: Container[int]) -> bool:
+        """Whether the arch was dropped because of one of these."""
+        return any(leader in others for leader, _, _ in self.behind)
+
 
 class Race:
     """Workers for a search that race the archs of a batch; the outcome of each is its scores.
@@ -99,7 +107,8 @@ class Race:
     before. The others see the next part. Scores: `AP`, the ends `AP_low` and `AP_high` of its
     interval, and `parts`, on how many it was scored. The AP of a dropped arch is that of the one
     it lost to minus what it lacked to it on the images both have seen: comparable with the AP of
-    those that saw all, and never above it. The lowest of its tiers counts.
+    those that saw all, and never above it. The lowest of its tiers counts. Should an arch fail that
+    others were dropped because of, these catch up and race on.
 
     What a batch gives depends on all of its members and on the scores of the batches before, and
     on nothing else. So a search that was killed within a batch must race all of it again.
@@ -124,7 +133,8 @@ class Race:
         self._workers = workers
         self._tiers = tiers
         self._finished: dict[int, float] = {}  # the scores of those that saw all parts
-        self._measured: dict[int, Measured] = {}  # of the same, but those of an earlier run
+        self._drawn: dict[int, np.ndarray] = {}  # on resamples; not of those of an earlier run
+        self._measured: dict[int, Measured] = {}  # of the tiers' best
 
     def recall(self, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
         """Take over what an earlier run found; a tier's best is measured again when it is needed.
@@ -142,7 +152,7 @@ class Race:
         """Race the archs with these indices; their outcomes come in order, at the end."""
         champions = self._champions()
         for index in sorted(set(champions.values()) - self._measured.keys()):
-            self._measured[index] = self._measure_all(index)
+            self._measure_all(index)
         runners: dict[int, _Runner] = {}
         outcomes: dict[int, Mapping[str, float] | Exception] = {}
         racing = list(tasks)
@@ -150,14 +160,19 @@ class Race:
         for part in range(self.settings.parts):
             outcomes.update(self._see(racing, part, runners))
             racing = [index for index in racing if index not in outcomes]
+            while back := [index for index in dropped if runners[index].lost_to(outcomes)]:
+                dropped = [index for index in dropped if index not in back]
+                outcomes.update(self._catch_up(back, part, runners))
+                racing += [index for index in back if index not in outcomes]
             if part < self.settings.parts - 1:
                 self._compare(racing, runners, champions)
                 dropped += [index for index in racing if runners[index].behind]
                 racing = [index for index in racing if not runners[index].behind]
         for index in racing:
+            outcomes[index] = self._own_scores(index, runners[index])
             self._measured[index] = runners[index].measured
-            outcomes[index] = scores = self._own_scores(runners[index])
-            self._finished[index] = scores["AP"]
+        best = set(self._champions().values())
+        self._measured = {i: got for i, got in self._measured.items() if i in best}
         known = {index: self._finished[index] for index in {*racing, *champions.values()}}
         for index in reversed(dropped):  # whoever was dropped later may be whom it is behind
             scores = _relative_scores(runners[index], known, interval=self.settings.interval)
@@ -174,14 +189,13 @@ class Race:
         standings = {}
         for name, winner in self._champions().items():
             if winner not in self._measured:
-                self._measured[winner] = self._measure_all(winner)
-            best = self._resamples(self._measured[winner])
+                self._measure_all(winner)
             ties = [
                 index
-                for index in sorted(self._measured, key=lambda i: (-self._finished[i], i))
+                for index in sorted(self._drawn, key=lambda i: (-self._finished[i], i))
                 if index != winner
                 and self._tiers[name][index]
-                and _low(best - self._resamples(self._measured[index]), self.settings.interval) <= 0
+                and _low(self._drawn[winner] - self._drawn[index], self.settings.interval) <= 0
             ]
             standings[name] = Standing(winner, tuple(ties))
         return standings
@@ -212,12 +226,26 @@ class Race:
                 runners[index] = _Runner(outcome)
         return failures
 
-    def _measure_all(self, index: int) -> Measured:
+    def _catch_up(
+        self, back: Sequence[int], part: int, runners: dict[int, _Runner]
+    ) -> dict[int, Exception]:
+        """Let archs that were dropped see what the others saw since; return the failures."""
+        failures: dict[int, Exception] = {}
+        for index in back:
+            runners[index].behind = []
+        for missed in range(1, part + 1):
+            late = [i for i in back if runners[i].parts == missed and i not in failures]
+            failures.update(self._see(late, missed, runners))
+        return failures
+
+    def _measure_all(self, index: int) -> None:
+        """Measure an arch of an earlier run again."""
         runners: dict[int, _Runner] = {}
         for part in range(self.settings.parts):
             for error in self._see([index], part, runners).values():
                 raise error
-        return runners[index].measured
+        self._measured[index] = runners[index].measured
+        self._drawn[index] = self._resamples(runners[index].measured)
 
     def _compare(
         self, racing: Sequence[int], runners: dict[int, _Runner], champions: Mapping[str, int]
@@ -227,9 +255,10 @@ class Race:
             return
         measured = {index: runners[index].measured for index in racing}
         seen = len(measured[racing[0]])
-        measured |= {index: self._measured[index] for index in champions.values()}
-        resamples = {index: self._resamples(got, seen) for index, got in measured.items()}
-        points = {index: _point(got, seen) for index, got in measured.items()}
+        for index in champions.values():
+            measured[index] = self._measured[index].take(range(seen))
+        resamples = {index: self._resamples(got) for index, got in measured.items()}
+        points = {index: _point(got) for index, got in measured.items()}
         behind: dict[int, list[tuple[int, float, np.ndarray]]] = {index: [] for index in racing}
         safe: set[int] = set()
         for name, members in self._tiers.items():
@@ -247,19 +276,19 @@ class Race:
             if index not in safe:
                 runners[index].behind = behind[index]
 
-    def _own_scores(self, runner: _Runner) -> dict[str, float]:
-        low, high = _ends(self._resamples(runner.measured), self.settings.interval)
-        score = _point(runner.measured, len(runner.measured))
+    def _own_scores(self, index: int, runner: _Runner) -> dict[str, float]:
+        self._drawn[index] = self._resamples(runner.measured)
+        low, high = _ends(self._drawn[index], self.settings.interval)
+        self._finished[index] = score = _point(runner.measured)
         return {"AP": score, "AP_low": low, "AP_high": high, "parts": float(runner.parts)}
 
-    def _resamples(self, measured: Measured, seen: int | None = None) -> np.ndarray:
-        """Return the scores (B,) on resamples of the first `seen` images, the same for all."""
-        count = len(measured) if seen is None else seen
+    def _resamples(self, measured: Measured) -> np.ndarray:
+        """Return the scores (B,) on resamples, which are the same for all of as many images."""
+        count = len(measured)
         rng = np.random.default_rng((self.settings.seed, count))
-        drawn = rng.multinomial(count, np.full(count, 1 / count), size=self.settings.resamples)
-        weights = np.zeros((len(drawn), len(measured)), np.int64)
-        weights[:, :count] = drawn
-        return measured.scores_of(weights)
+        return measured.scores_of(
+            rng.multinomial(count, np.full(count, 1 / count), size=self.settings.resamples)
+        )
 
 
 def _relative_scores(
@@ -272,11 +301,9 @@ def _relative_scores(
     return {"AP": score, "AP_low": low, "AP_high": high, "parts": float(runner.parts)}
 
 
-def _point(measured: Measured, seen: int) -> float:
-    """Return the score on the first `seen` images."""
-    weights = np.zeros((1, len(measured)), np.int64)
-    weights[0, :seen] = 1
-    return float(measured.scores_of(weights)[0])
+def _point(measured: Measured) -> float:
+    """Return the score on all images."""
+    return float(measured.scores_of(np.ones((1, len(measured)), np.int64))[0])
 
 
 def _ends(values: np.ndarray, interval: float) -> tuple[float, float]:

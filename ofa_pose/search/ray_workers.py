@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from ofa_pose.errors import MissingExtraError, OfaPoseError
-from ofa_pose.search.workers import Pool
+from ofa_pose.search.workers import Pool, attempt, unpacked
 
 
 def ray_pool(
@@ -34,7 +34,8 @@ def ray_pool(
         raise MissingExtraError(
             "--workers ray needs the extra ray: pip install 'ofa-pose[ray]'"
         ) from error
-    if not ray.is_initialized():
+    begun = not ray.is_initialized()
+    if begun:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         local: dict[str, Any] = {"num_cpus": count, "include_dashboard": False}
         try:
@@ -50,19 +51,23 @@ def ray_pool(
             raise OfaPoseError(f"Ray cannot be used {where}: {reason}") from error
     if count is None:
         count = max(1, int(ray.cluster_resources().get("CPU", 1)))
-    return _RayPool(ray, function, count)
+    return _RayPool(ray, function, count, begun=begun)
 
 
 class _RayPool(Pool[Any, Any]):
-    def __init__(self, ray: Any, function: Callable[[Any], Any], count: int) -> None:
+    def __init__(
+        self, ray: Any, function: Callable[[Any], Any], count: int, *, begun: bool
+    ) -> None:
         self._ray = ray
+        self._begun = begun  # here, and not by the program that searches
         shared = ray.put(function)
         actor = ray.remote(num_cpus=1, max_restarts=0)(_Actor)
         super().__init__(lambda: RayWorker(ray, actor.remote(shared)), count)
 
     def close(self) -> None:
         super().close()
-        self._ray.shutdown()
+        if self._begun:
+            self._ray.shutdown()
 
 
 class _Actor:
@@ -73,10 +78,7 @@ class _Actor:
 
     def work(self, task: Any) -> tuple[Any, Exception | None]:
         """Return the result, or the exception, which Ray would wrap in one of its own."""
-        try:
-            return self._function(task), None
-        except Exception as error:
-            return None, error
+        return attempt(self._function, task)
 
 
 class RayWorker:
@@ -94,22 +96,13 @@ class RayWorker:
 
     def submit(self, task: Any) -> Future[Any]:
         """Start on a task."""
-        outcome: Future[Any] = Future()
-
-        def finish(done: Future[Any]) -> None:
-            error = done.exception()
-            result = None
-            if error is None:
-                result, error = done.result()
-            if error is None:
-                outcome.set_result(result)
-            else:
-                outcome.set_exception(error)
-
-        self._actor.work.remote(task).future().add_done_callback(finish)
-        return outcome
+        return unpacked(self._actor.work.remote(task).future())
 
     def stop(self) -> None:
         """Kill the actor."""
         with contextlib.suppress(Exception):  # it may be dead, and Ray gone
             self._ray.kill(self._actor)
+
+    def end(self) -> str:
+        """Return nothing: how an actor ended is in Ray's logs."""
+        return ""

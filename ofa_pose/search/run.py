@@ -196,7 +196,8 @@ def search(
             workers = open_workers(OfArch(space, evaluate), WorkersSpec.parse(workers))
             stack.callback(workers.close)
         if isinstance(workers, Race):
-            before = (row for row in archive if row.generation < evolution.generation)
+            done = evolution.finished
+            before = [row for row in archive if done or row.generation < evolution.generation]
             workers.recall((row.index, row.scores) for row in before)
         _run(evolution, workers, progress=progress)
     logger.info(evolution.message)
@@ -286,6 +287,9 @@ def _result(
     )
     failed = sum(evaluation.failed for evaluation in archive)
     failures = (f"{failed} of {len(archive)} evaluations failed",) if failed else ()
+    alike = _alike(archive, objective)
+    for note in alike:
+        logger.warning(note)
     predictor = evolution.predictor()
     told = (predictor.summary,) if predictor is not None else ()
     limited = dict.fromkeys(limit.cost for feasible in sets for limit in feasible.limits)
@@ -300,8 +304,23 @@ def _result(
             if feasible.tier in winners
         },
         message=evolution.message,
-        notes=(*notes, *lost, *failures, *told),
+        notes=(*notes, *lost, *failures, *alike, *told),
         logbook=log_generations(list(archive), sets, objective=objective),
         objective=objective,
         predictor=predictor,
+    )
+
+
+def _alike(archive: Archive, objective: str) -> tuple[str, ...]:
+    """Return a note if no arch is better than another by more than the scores are uncertain by."""
+    rows = sorted((row for row in archive if not row.failed), key=lambda row: row.score(objective))
+    if len(rows) < 2:
+        return ()
+    worst, best = rows[0].score(objective), rows[-1].score(objective)
+    low = rows[-1].scores.get(f"{objective}_low", best)
+    if low > worst:
+        return ()
+    return (
+        f"all archs score alike ({objective} {worst:.3f} to {best:.3f}), so the winners mean "
+        "nothing: are the weights trained, and the joints those of the data?",
     )

@@ -84,7 +84,7 @@ class Screen:
             if len(every) <= 2 * DRAWN + CHILDREN:
                 pool = every
             else:
-                genes = np.stack([self._strategy.child(feasible, rng) for _ in range(CHILDREN)])
+                genes = self._strategy.children(feasible, CHILDREN, rng)
                 children = self._space.indices_of(genes)
                 drawn = [rng.choice(part, min(DRAWN, len(part)), replace=False)
                          for part in (every, near) if len(part)]  # fmt: skip

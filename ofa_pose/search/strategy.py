@@ -55,22 +55,32 @@ class Strategy(ABC):
     def __init__(self, situation: Situation) -> None:
         self.situation = situation
         self.settings = situation.settings
-        self._parents = {feasible.tier: self.parents(feasible) for feasible in situation.sets}
+        self._parents = {
+            feasible.tier: np.array([row.genes for row in self.parents(feasible)], dtype=np.int64)
+            for feasible in situation.sets
+        }
 
     @abstractmethod
     def parents(self, feasible: FeasibleSet) -> Sequence[Evaluation]:
         """Return the archs that a budget's children descend from, best first."""
 
     @abstractmethod
-    def breed(self, parents: Sequence[Evaluation], rng: np.random.Generator) -> np.ndarray:
-        """Return the genes (choices,) of a child of these parents, of which there is one."""
+    def breed(self, parents: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Return the genes (count, choices) of children.
 
-    def child(self, feasible: FeasibleSet, rng: np.random.Generator) -> np.ndarray:
-        """Return the genes (choices,) of a child, of anything where there is no parent."""
+        Args:
+            parents: (n, choices) genes of one or more parents, best first.
+            count: of children.
+            rng: source of every draw.
+        """
+
+    def children(self, feasible: FeasibleSet, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Return the genes (count, choices) of children, of anything where there is no parent."""
         parents = self._parents[feasible.tier]
-        if not parents:
-            return rng.integers(self.situation.gene_counts)
-        return self.breed(parents, rng)
+        if not len(parents):
+            counts = self.situation.gene_counts
+            return rng.integers(counts, size=(count, len(counts)))
+        return self.breed(parents, count, rng)
 
 
 STRATEGIES: dict[str, type[Strategy]] = {}
@@ -117,9 +127,9 @@ class Steady(Strategy):
         """Return the best so far."""
         return _best(self.situation.past, feasible, self.settings)
 
-    def breed(self, parents: Sequence[Evaluation], rng: np.random.Generator) -> np.ndarray:
-        """Return a mutant of one winner of a tournament or of two that are crossed."""
-        return _crossed_mutant(parents, self.situation, rng)
+    def breed(self, parents: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Return mutants of one winner of a tournament or of two that are crossed."""
+        return _crossed_mutants(parents, self.situation, count=count, rng=rng)
 
 
 @register("elitist")
@@ -135,13 +145,13 @@ class Elitist(Strategy):
         """Return the best so far."""
         return _best(self.situation.past, feasible, self.settings)
 
-    def breed(self, parents: Sequence[Evaluation], rng: np.random.Generator) -> np.ndarray:
-        """Return a mutant, or a cross of two parents."""
-        genes = np.array(tournament(parents, rng, size=1).genes)
-        if rng.random() < self.settings.crossover:
-            return crossover(genes, np.array(tournament(parents, rng, size=1).genes), rng)
+    def breed(self, parents: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Return mutants, and crosses of two parents."""
+        one, other = parents[rng.integers(len(parents), size=(2, count))]
+        crossed = crossover(one, other, rng)
         counts = self.situation.gene_counts
-        return redraw(genes, counts, rng, probability=self.settings.mutation)
+        mutants = redraw(one, counts, rng, probability=self.settings.mutation)
+        return np.where(rng.random((count, 1)) < self.settings.crossover, crossed, mutants)
 
 
 @register("aging")
@@ -158,11 +168,12 @@ class Aging(Strategy):
         living = self.situation.within(feasible)[-self.settings.parents :]
         return _best(living, feasible, self.settings)
 
-    def breed(self, parents: Sequence[Evaluation], rng: np.random.Generator) -> np.ndarray:
-        """Return a mutant of the winner of a tournament."""
-        genes = np.array(tournament(parents, rng, size=self.settings.tournament).genes)
-        step = self.settings.neighbour_step
-        return mutate(genes, self.situation.gene_counts, rng, step=step)
+    def breed(self, parents: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Return mutants of winners of tournaments."""
+        settings = self.settings
+        places = tournament(len(parents), rng, size=settings.tournament, count=count)
+        counts = self.situation.gene_counts
+        return mutate(parents[places], counts, rng, step=settings.neighbour_step)
 
 
 @register("nsga2")
@@ -196,9 +207,9 @@ class NSGA2(Strategy):
         """Return the survivors within the budget."""
         return [row for row in self._survivors if feasible.mask[row.index]]
 
-    def breed(self, parents: Sequence[Evaluation], rng: np.random.Generator) -> np.ndarray:
-        """Return a mutant of one winner of a tournament or of two that are crossed."""
-        return _crossed_mutant(parents, self.situation, rng)
+    def breed(self, parents: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Return mutants of one winner of a tournament or of two that are crossed."""
+        return _crossed_mutants(parents, self.situation, count=count, rng=rng)
 
 
 @register("random")
@@ -209,9 +220,9 @@ class Random(Strategy):
         """Return none."""
         return ()
 
-    def breed(self, parents: Sequence[Evaluation], rng: np.random.Generator) -> np.ndarray:
-        """Return any arch."""
-        return rng.integers(self.situation.gene_counts)
+    def breed(self, parents: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Return any archs."""
+        return rng.integers(self.situation.gene_counts, size=(count, parents.shape[1]))
 
 
 def _best(
@@ -220,12 +231,14 @@ def _best(
     return rank(evaluations, feasible, objective=settings.objective, count=settings.parents)
 
 
-def _crossed_mutant(
-    parents: Sequence[Evaluation], situation: Situation, rng: np.random.Generator
+def _crossed_mutants(
+    parents: np.ndarray, situation: Situation, *, count: int, rng: np.random.Generator
 ) -> np.ndarray:
     settings = situation.settings
-    genes = np.array(tournament(parents, rng, size=settings.tournament).genes)
-    if rng.random() < settings.crossover:
-        other = tournament(parents, rng, size=settings.tournament)
-        genes = crossover(genes, np.array(other.genes), rng)
+    one, other = (
+        parents[tournament(len(parents), rng, size=settings.tournament, count=count)]
+        for _ in range(2)
+    )
+    crossed = rng.random((count, 1)) < settings.crossover
+    genes = np.where(crossed, crossover(one, other, rng), one)
     return mutate(genes, situation.gene_counts, rng, step=settings.neighbour_step)

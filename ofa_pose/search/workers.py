@@ -7,14 +7,16 @@ so a search that tells each outcome by its arch does not depend on its workers.
 from __future__ import annotations
 
 import logging
+import pickle
 import re
+import traceback
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from ofa_pose.errors import UsageError, WorkerLostError
+from ofa_pose.errors import OfaPoseError, UsageError, WorkerLostError
 from ofa_pose.space import Arch, SearchSpace
 
 Task = TypeVar("Task", bound=Hashable)
@@ -92,6 +94,56 @@ class Worker(Protocol):
         """End the process, whatever it is doing."""
         ...
 
+    def end(self) -> str:
+        """Return how a process that was stopped or died has ended; empty where it is not known."""
+        ...
+
+
+def attempt(function: Callable[[Any], Any], task: Any) -> tuple[Any, None] | tuple[None, Exception]:
+    """Return, in a worker, a task's result or the exception it ended in, fit to be sent away.
+
+    The exception has the worker's traceback as a note. One that pickle cannot make again is
+    replaced by its nearest base that is made of a message alone.
+    """
+    try:
+        return function(task), None
+    except Exception as error:
+        note = f"In a worker:\n{''.join(traceback.format_exception(error)).rstrip()}"
+        try:
+            same = type(pickle.loads(pickle.dumps(error))) is type(error)
+        except Exception:
+            same = False
+        sent = error if same else _with_message_only(error)
+        sent.add_note(note)
+        return None, sent
+
+
+def unpacked(sent: Future[tuple[Any, Exception | None]]) -> Future[Any]:
+    """Return the future of a task whose worker sends what `attempt` returns."""
+    outcome: Future[Any] = Future()
+
+    def finish(done: Future[tuple[Any, Exception | None]]) -> None:
+        if done.cancelled():
+            outcome.cancel()
+            return
+        result, error = None, done.exception()
+        if error is None:
+            result, error = done.result()
+        if error is None:
+            outcome.set_result(result)
+        else:
+            outcome.set_exception(error)
+
+    sent.add_done_callback(finish)
+    return outcome
+
+
+def _with_message_only(error: Exception) -> OfaPoseError:
+    for kind in type(error).mro():
+        if issubclass(kind, OfaPoseError) and kind.__init__ is OfaPoseError.__init__:
+            return kind(str(error))
+    return OfaPoseError(f"{type(error).__name__}: {error}")
+
 
 class Pool(Generic[Task, Result]):
     """Several workers; one that dies is replaced and its task tried again, at most twice.
@@ -139,12 +191,15 @@ class Pool(Generic[Task, Result]):
                     yield task, future.result() if error is None else error
                     continue
                 self._replace(worker)
+                end = f", {worker.end()}" if worker.end() else ""
                 deaths[task] += 1
                 if deaths[task] <= RETRIES:
-                    _LOG.warning("%s died and is replaced; its task is tried again", worker.name)
+                    _LOG.warning(
+                        "%s died%s, and is replaced; its task is tried again", worker.name, end
+                    )
                     waiting.appendleft(task)
                 else:
-                    yield task, WorkerLostError(f"its worker died {deaths[task]} times")
+                    yield task, WorkerLostError(f"its worker died {deaths[task]} times{end}")
 
     def close(self) -> None:
         """End all workers."""

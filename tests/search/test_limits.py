@@ -108,6 +108,23 @@ def test_bands_are_what_no_smaller_budget_allows(space: SearchSpace) -> None:
     assert everything.tolist() == large.tolist()
 
 
+def test_a_budget_that_smaller_ones_cover_has_the_half_that_uses_most_of_it(
+    make_space: Callable[..., SearchSpace],
+) -> None:
+    space = make_space(4)
+    costs = {"macs": np.array([1, 2, 8, 9]), "params": np.array([9, 8, 2, 1])}
+    budgets = {
+        "macs": Limit("macs", 2),
+        "params": Limit("params", 2),
+        "both": (Limit("macs", 10), Limit("params", 9)),
+    }
+    sets, _ = resolve_budgets(space, budgets, costs=costs)
+    # Loads within `both`: 1, 8/9, 0.8, 0.9; the half from their median on.
+    assert bands(sets)[2].tolist() == [True, False, False, True]
+    result = search(space, lambda arch: {"AP": 1 / arch.resolution}, budgets=budgets, costs=costs)
+    assert len(result.archive) == 4
+
+
 def test_200_random_budgets_hold_or_are_refused_with_the_nearest(
     make_landscape: Callable[..., Any],
 ) -> None:

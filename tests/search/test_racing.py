@@ -28,6 +28,9 @@ class Marks:
     def join(self, other: Marks) -> Marks:
         return Marks(np.concatenate([self.values, other.values]))
 
+    def take(self, pictures: Sequence[int]) -> Marks:
+        return Marks(self.values[list(pictures)])
+
     def scores_of(self, weights: np.ndarray) -> np.ndarray:
         return weights @ self.values / weights.sum(axis=1)
 
@@ -152,3 +155,31 @@ def test_ties_are_said_to_be_ties():
 def test_impossible_settings(values, match):
     with pytest.raises(UsageError, match=match):
         RaceSettings(**values)
+
+
+def test_whoever_lost_to_an_arch_that_fails_later_catches_up():
+    marks = np.repeat([[0.9], [0.1], [0.5], [0.45]], PARTS[-1], axis=1)
+    marks += np.linspace(0, 0.001, PARTS[-1])  # else nothing can be resampled
+    seen: list[tuple[int, int]] = []
+
+    def failing(task: tuple[int, int]) -> Marks:
+        seen.append(task)
+        index, part = task
+        if (index, part) in ((0, 2), (2, 3)):  # the best of all, then the best of the others
+            raise WeightsError("NaN")
+        return Marks(marks[index, (0, *PARTS)[part] : PARTS[part]])
+
+    everybody = {"all": np.ones(4, dtype=bool)}
+    race = Race(InProcess(failing), everybody, RaceSettings(parts=len(PARTS)))
+    outcomes = dict(race.evaluate([0, 1, 2, 3]))
+    assert isinstance(outcomes[0], WeightsError)
+    assert isinstance(outcomes[2], WeightsError)
+    third, last = outcomes[3], outcomes[1]
+    assert isinstance(third, Mapping)
+    assert isinstance(last, Mapping)
+    # All were dropped after part 0, came back at part 2, and again at part 3.
+    assert (third["parts"], last["parts"]) == (4, 4)
+    assert third["AP"] == pytest.approx(marks[3].mean())
+    assert last["AP"] == pytest.approx(marks[1].mean())
+    assert len(seen) == len(set(seen))
+    assert race.standings()["all"].winner == 3

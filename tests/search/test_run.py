@@ -135,6 +135,22 @@ def test_failures_are_recorded_and_cannot_win(make_landscape: Callable[..., Any]
     assert "2 of 64 evaluations failed" in result.notes
 
 
+def test_archs_that_all_score_alike_are_said_to(make_landscape: Callable[..., Any]) -> None:
+    land = make_landscape(0, 4, 4)
+    limits: dict[str, Any] = {"budgets": {"L": Limit("macs", 1e12)}, "costs": {"macs": land.macs}}
+
+    def said(low: float) -> bool:
+        def score(arch: Arch) -> dict[str, float]:
+            ap = 0.1 + 0.01 * (arch.resolution == land.space[0].resolution)
+            return {"AP": ap, "AP_low": ap - low}
+
+        notes = search(land.space, score, evaluations=9, **limits).notes
+        return any("all archs score alike (AP 0.100 to 0.110)" in note for note in notes)
+
+    assert said(0.02)
+    assert not said(0.001)
+
+
 def test_a_tier_without_a_success_is_said(make_landscape: Callable[..., Any]) -> None:
     land = make_landscape(2, 4, 4, 4)
     smallest = float(land.macs.min())
@@ -267,6 +283,13 @@ def test_a_tier_inside_the_old_ones_ends_when_nothing_is_worth_an_evaluation(
     assert len(land.asked) < 25
     assert "no arch left is expected to improve M by 0.001" in result.message
     assert land.optimum(less) - result.tiers["M"].scores["AP"] < 0.01
+    made = len(result.archive)
+    more: dict[str, Any] = {"archive_path": path, "resume": True, "worth": 0.001}
+    longer = run(land, {"L": large, "M": less}, evaluations=made + 12, **more)
+    assert longer.message == f"stopped because all {made + 12} evaluations were made"
+    assert {row.tier for row in list(longer.archive)[made:]} == {"L", "M"}
+    fewer = run(land, {"L": large, "M": less}, evaluations=20, **more)
+    assert fewer.message == longer.message
 
 
 def test_a_phase_that_was_interrupted_goes_on_to_the_same_bytes(

@@ -74,7 +74,7 @@ def test_random_has_no_parents_and_draws_everything(situation: Callable[..., Sit
     assert parents_of("random", state) == []
     strategy = find_strategy("random")(state)
     rng = np.random.default_rng(0)
-    drawn = {tuple(strategy.child(state.sets[0], rng).tolist()) for _ in range(100)}
+    drawn = {tuple(row) for row in strategy.children(state.sets[0], 100, rng).tolist()}
     assert len(drawn) == 6
 
 
@@ -85,7 +85,8 @@ def test_children_vary_every_gene_and_stay_inside(
     state = situation(strategy=name, parents=2)
     strategy = find_strategy(name)(state)
     rng = np.random.default_rng(0)
-    children = np.array([strategy.child(state.sets[0], rng) for _ in range(300)])
+    children = strategy.children(state.sets[0], 300, rng)
+    assert children.shape == (300, 2)
     assert (children >= 0).all()
     assert (children < [2, 3]).all()
     assert (children.max(axis=0) > children.min(axis=0)).all()

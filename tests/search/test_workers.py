@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import pickle
 import signal
 import time
 from collections.abc import Callable
@@ -14,9 +15,23 @@ from typing import Any
 import pytest
 
 from ofa_pose import load_space, search
-from ofa_pose.errors import OfaPoseError, UsageError, WeightsError, WorkerLostError
+from ofa_pose.errors import (
+    OfaPoseError,
+    UnknownNameError,
+    UsageError,
+    WeightsError,
+    WorkerLostError,
+)
 from ofa_pose.search.processes import process_pool
-from ofa_pose.search.workers import InProcess, OfArch, Pool, WorkersSpec, open_workers
+from ofa_pose.search.workers import (
+    InProcess,
+    OfArch,
+    Pool,
+    WorkersSpec,
+    attempt,
+    open_workers,
+    unpacked,
+)
 from ofa_pose.space import Arch
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
@@ -50,6 +65,21 @@ class Scripted:
     def stop(self) -> None:
         self.stopped = True
 
+    def end(self) -> str:
+        return "killed by SIGKILL" if self.stopped else ""
+
+
+class Attempting(Scripted):
+    """A worker that sends what `attempt` returns through pickle, as processes do."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+    def submit(self, task: int) -> Future[Any]:
+        sent: Future[Any] = Future()
+        sent.set_result(pickle.loads(pickle.dumps(attempt(refuse, task))))
+        return unpacked(sent)
+
 
 def scripted(deaths: dict[int, int], count: int = 2) -> tuple[Pool[int, int], list[Scripted]]:
     made: list[Scripted] = []
@@ -76,7 +106,7 @@ def test_a_dead_worker_is_replaced_and_its_task_tried_twice_again():
     outcomes = dict(pool.evaluate([4, 5, 6, 7]))
     lost = outcomes.pop(5)
     assert isinstance(lost, WorkerLostError)
-    assert str(lost) == "its worker died 3 times"
+    assert str(lost) == "its worker died 3 times, killed by SIGKILL"
     assert outcomes == {4: 16, 6: 36, 7: 49}
     assert len(made) == 2 + 6
     assert [worker.stopped for worker in made].count(False) == 2
@@ -179,8 +209,52 @@ def test_what_kills_every_worker_is_recorded_as_failed(tmp_path):
     outcomes = dict(pool.evaluate([4, 5, 6]))
     pool.close()
     assert isinstance(outcomes[5], WorkerLostError)
+    assert str(outcomes[5]) == "its worker died 3 times, killed by SIGKILL"
     assert outcomes[4] == {"AP": (4 * 37) % 64 / 64}
     assert len(list(tmp_path.glob("*-5-*"))) == 3
+
+
+class TwoFieldsError(Exception):
+    """Pickle cannot make it again from its one argument."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+def refuse(task: int) -> int:
+    if task == 1:
+        raise UnknownNameError("colour", "gren", ["green", "red"])
+    if task == 2:
+        raise TwoFieldsError("this", "that")
+    if task == 3:
+        raise OSError(28, "No space left on device")
+    return task
+
+
+def assert_told(outcomes: dict[int, Any]) -> None:
+    assert outcomes[4] == 4
+    assert type(outcomes[1]) is UsageError
+    assert str(outcomes[1]) == "unknown colour 'gren'; did you mean 'green'?"
+    assert type(outcomes[2]) is OfaPoseError
+    assert str(outcomes[2]) == "TwoFieldsError: this and that"
+    assert (type(outcomes[3]), outcomes[3].errno) == (OSError, 28)
+    for task in (1, 2, 3):
+        (note,) = outcomes[task].__notes__
+        assert note.startswith("In a worker:\nTraceback (most recent call last):")
+        assert "in refuse" in note
+
+
+def test_what_a_worker_raises_arrives_with_its_message_and_traceback():
+    outcomes = dict(Pool(Attempting, 1).evaluate([1, 2, 3, 4]))
+    assert_told(outcomes)
+
+
+@pytest.mark.slow
+def test_what_a_process_raises_arrives():
+    pool = process_pool(refuse, 1)
+    outcomes = dict(pool.evaluate([1, 2, 3, 4]))
+    pool.close()
+    assert_told(outcomes)
 
 
 def test_what_cannot_be_pickled_is_refused():
