@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -80,6 +81,7 @@ class Measurement:
         from ofa_pose.latency.measuring.machine import this_machine
         from ofa_pose.latency.runtimes import get_runtime
 
+        check_name(self.name)
         get_runtime(self.runtime).require(running=True)
         table_name = f"{self.name}-{self.runtime}"
         here = this_machine(self.runtime, threads=self.threads)
@@ -98,10 +100,11 @@ class Measurement:
                 force=force,
                 progress=progress,
             )
-        path = table.save(self.out)
         if not networks:
-            _tell_table(table, path, as_json=as_json)
+            _tell_table(table, table.save(self.out), as_json=as_json)
             return
+        if not (self.out / f"{table_name}.yaml").exists():
+            table.save(self.out)  # there even if the validation is stopped
         table, validation = _validated(
             table,
             costs,
@@ -127,8 +130,13 @@ def validate_table(
     from ofa_pose.cost import LatencyTable
 
     table = LatencyTable.load(name)
-    names = [space.name for space in table.info.spaces]
-    costs = _all_costs(spaces or [load_space(space) for space in names], skeleton)
+    known = {space.name: space.skeleton for space in table.info.spaces}
+    chosen = spaces or [load_space(space) for space in known]
+    costs = [
+        costs
+        for space in chosen
+        for costs in _all_costs([space], skeleton or known.get(space.name))
+    ]
     with tempfile.TemporaryDirectory() as folder:
         table, validation = _validated(
             table, costs, work=work or Path(folder), networks=networks, seed=seed
@@ -179,9 +187,25 @@ def import_table(
     from ofa_pose.latency import import_results
     from ofa_pose.latency.results import read_results
 
+    check_name(name)
     table = import_results(results, name=name, device=device, spaces=spaces)
     refuse_taken(table.name, out, read_results(results).machine, force=force)
     _tell_table(table, table.save(out), as_json=as_json)
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that cannot be part of a file's name, before anything is measured.
+
+    Raises:
+        UsageError: it holds other signs than letters, digits, dots, dashes and underscores.
+    """
+    from ofa_pose.cost.latency_schema import NAME_PATTERN
+
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise UsageError(
+            f"--name {name!r}: a table's name starts with a letter or digit and holds only "
+            "letters, digits, dots, dashes and underscores, such as my-laptop"
+        )
 
 
 def refuse_taken(name: str, folder: Path, machine: Machine, *, force: bool) -> None:

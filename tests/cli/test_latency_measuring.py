@@ -153,3 +153,25 @@ def test_a_known_table_keeps_its_name(command, built):
         assert "give another --name" in refused.err
     assert not Path("elsewhere/here-torch.yaml").exists()
     assert command("latency", "import", results, "--name", "here", "--force").code == 0
+
+
+def test_more_networks_to_validate_on_keep_the_table(command):
+    few = command(*BUILD, "--rounds", "1", "--networks", "3")
+    assert few.code == 0, few.err
+    validated = Path("predictors/latency/here-torch.yaml").read_text()
+    results = Path("runs/latency-here-torch/results.csv").read_bytes()
+    more = command(*BUILD, "--rounds", "1", "--networks", "4")
+    assert more.code == 0, more.err
+    assert "networks: 3" in validated
+    assert "networks: 4" in Path("predictors/latency/here-torch.yaml").read_text()
+    assert Path("runs/latency-here-torch/results.csv").read_bytes() == results
+
+
+@pytest.mark.parametrize("verb", ["build", "import"])
+def test_a_name_is_refused_before_anything_is_measured(command, verb):
+    lines = {"build": (*BUILD[:-1], "my laptop"), "import": ("latency", "import", "x.csv")}
+    name = () if verb == "build" else ("--name", "my laptop")
+    refused = command(*lines[verb], *name)
+    assert refused.code == 2
+    assert "such as my-laptop" in refused.err
+    assert not Path("runs").exists()

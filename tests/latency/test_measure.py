@@ -75,6 +75,37 @@ def test_what_was_measured_is_not_measured_again(kit, pretended):
     assert len(pretended.prepared) == 1  # the reference
 
 
+@pytest.mark.parametrize("damage", [b"\0\0\0\n", b"\n", b"a,b,c\n", b"x" * 99])
+def test_what_a_power_cut_left_is_cut_off(kit, pretended, damage):
+    path = kit.folder / "results.csv"
+    measure(kit, path, prepare=pretended)
+    whole = path.read_bytes()
+    path.write_bytes(whole + damage)
+    measure(kit, path, prepare=pretended)
+    assert path.read_bytes() == whole
+
+
+def test_a_hole_in_the_middle_is_measured_again(kit, pretended):
+    path = kit.folder / "results.csv"
+    measure(kit, path, prepare=pretended)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:20] + lines[22:]))  # rows of two steps stand together
+    measure(kit, path, prepare=pretended)
+    rows = [line.split(",")[1:5] for line in path.read_text().splitlines()[2:]]
+    assert sorted(rows) == sorted(line.split(",")[1:5] for line in lines[2:])
+
+
+def test_a_row_of_another_machine_is_not_thrown_away(kit, pretended):
+    path = kit.folder / "results.csv"
+    measure(kit, path, prepare=pretended)
+    lines = path.read_text().splitlines(keepends=True)
+    other = "deadbeef" + lines[-1][8:]
+    path.write_text("".join([*lines, other]))
+    with pytest.raises(MeasureError, match="another machine"):
+        measure(kit, path, prepare=pretended)
+    assert path.read_text().endswith(other)
+
+
 _SLOWLY = """
 import sys, time
 from pathlib import Path

@@ -42,7 +42,7 @@ def main(here: Path, arguments: Sequence[str] | None = None) -> int:
         machine = this_machine(kit.document["runtime"], threads=options.threads)
         print(f"measuring on {told(machine)}; stop and go on whenever you like", flush=True)
         measure(kit, results, threads=options.threads, progress=tell)
-    except MeasureError as error:
+    except (MeasureError, OSError) as error:
         print(f"measure.py: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -75,10 +75,10 @@ class Journal:
                 "date": time.strftime("%Y-%m-%d"),
                 "machine": vars(machine),
             }
-            path.write_text(f"# {json.dumps(head)}\n{','.join(COLUMNS)}\n")
+            _write_whole(path, f"# {json.dumps(head)}\n{','.join(COLUMNS)}\n")
             return journal
-        text = path.read_text()
-        head = read_head(text, source=path)
+        content = path.read_bytes()
+        head = read_head(content.decode(errors="replace"), source=path)
         if head["kit"] != kit.hash:
             raise MeasureError(
                 f"{path} was measured with another kit ({head['kit']}, this one is {kit.hash}); "
@@ -90,20 +90,39 @@ class Journal:
                 f"{path} was measured on {told(found)}, this is {told(machine)}; "
                 "times of two machines are never mixed; move the file away to start anew"
             )
-        whole = text[: text.rfind("\n") + 1]
-        lines = whole.splitlines(keepends=True)
-        sizes = {task.name: 1 + len(task.units) * task.by_unit for task in kit.tasks}
-        position, end = 2, 2
-        while position < len(lines):
-            _, name, round_, *_ = next(csv.reader([lines[position]]))
-            position += sizes[name]
-            if position <= len(lines):
-                journal.done.add((name, int(round_)))
-                end = position
-        kept = "".join(lines[:end])
-        if kept != text:
-            path.write_text(kept)
+        end = journal._take_up(content, kit)
+        if end < len(content):
+            os.truncate(path, end)
         return journal
+
+    def _take_up(self, content: bytes, kit: Kit) -> int:
+        """Note the steps that stand in the file whole; return where the last of them ends.
+
+        Raises:
+            MeasureError: from some line on it is of another machine.
+        """
+        lines = content.splitlines(keepends=True)
+        tasks = {task.name: task for task in kit.tasks}
+        position, end = 2, len(b"".join(lines[:2]))
+        while position < len(lines):
+            cells = _cells(lines[position])
+            task = tasks.get(cells[1])
+            if cells[0] not in ("", self.machine.id):
+                raise MeasureError(
+                    f"{self.path}, line {position + 1}: from here on it was measured on another "
+                    "machine than this; move the file away to start anew"
+                )
+            if task is None:
+                break
+            size = 1 + len(task.units) * task.by_unit
+            step = lines[position : position + size]
+            units = [(WHOLE, task.key), *task.units][:size]
+            wanted = [[self.machine.id, task.name, cells[2], *unit] for unit in units]
+            if [_cells(line)[:5] for line in step] != wanted:
+                break
+            self.done.add((task.name, int(cells[2])))
+            position, end = position + size, end + sum(map(len, step))
+        return end
 
     def add(self, task: Task, round_: int, times: np.ndarray, reference_ms: float) -> None:
         """Append one step: times divided by the reference's `(runs, 1 [+ units])`."""
@@ -121,6 +140,24 @@ class Journal:
         self.done.add((task.name, round_))
 
 
+def _cells(line: bytes) -> list[str]:
+    """The cells of a row; empty ones where it was cut off or is no row of this file."""
+    text = line.decode(errors="replace")
+    cells = next(csv.reader([text.replace("\0", "")]), [])
+    whole = text.endswith("\n") and len(cells) == len(COLUMNS) and cells[2].isdecimal()
+    return cells if whole else [""] * len(COLUMNS)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all, whatever happens."""
+    temporary = path.with_name(f"{path.name}.new")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
 def read_head(text: str, *, source: Path) -> dict[str, Any]:
     """The first line of a results file.
 
@@ -131,9 +168,14 @@ def read_head(text: str, *, source: Path) -> dict[str, Any]:
     try:
         head = json.loads(lines[0].removeprefix("# "))
         known = head["format"] == FORMAT and lines[1] == ",".join(COLUMNS) and head["steps"] > 0
+        known = known and bool(head["kit"] and head["runs"] and head["spaces"] is not None)
+        Machine(**head["machine"])
+        time.strptime(head["date"], "%Y-%m-%d")
     except (ValueError, LookupError, TypeError):
         known = False
         head = {}
     if not known:
-        raise MeasureError(f"{source} is not a results file of format {FORMAT}")
+        raise MeasureError(
+            f"{source} is not a results file of format {FORMAT}; move it away to start anew"
+        )
     return head
