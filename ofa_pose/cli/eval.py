@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -108,8 +109,8 @@ def command(
 
     cuts, sizes = _parse_cuts(crowd_cuts), parse_scales(scales)
     evaluator_name(evaluator)
-    if results is not None and results.exists() and not force:
-        raise RunFolderError(f"{results} exists; use --force to overwrite it")
+    if results is not None:
+        _check_results(results, force=force)
     found = load_tier(tier)
     check_device(device)
     Pictures(data, annotations, images, data_skeleton)  # refuses options that do not go together
@@ -166,6 +167,17 @@ def command(
         _tell_tags(diagnostics)
     if results is not None:
         _console.line(f"results: {len(scored.results):,} people in {results}")
+
+
+def _check_results(path: Path, *, force: bool) -> None:
+    """Raise a RunFolderError before the work if its results could not be written after it."""
+    if path.is_dir():
+        raise RunFolderError(f"{path} is a folder; --results takes a file's name")
+    if path.exists() and not force:
+        raise RunFolderError(f"{path} exists; use --force to overwrite it")
+    folder = next(parent for parent in path.resolve().parents if parent.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise RunFolderError(f"cannot write {path}: {folder} is no folder that may be written to")
 
 
 def _parse_cuts(text: str) -> tuple[float, float]:

@@ -6,12 +6,26 @@ so that the results are the same to the last bit. Nothing is reassociated or fus
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numba import njit
 
 from ofa_pose.pose.zoom import BLOCK, SLACK
+
+_LOG = logging.getLogger(__name__)
+
+
+def _kept(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function, and keep the result for other processes where that may be written."""
+    try:
+        return njit(cache=True)(function)
+    except RuntimeError as error:
+        _LOG.info("compiled anew in every process: %s", error)
+        return njit(function)
 
 
 @njit(inline="always")
@@ -82,7 +96,7 @@ def _look(heat, heat_doublings, tags, tag_doublings, joint, means, cell_y, cell_
     return value, pixel, score
 
 
-@njit(cache=True)
+@_kept
 def search(
     heat, heat_doublings, tags, tag_doublings, highest, lowest_tag, highest_tag, joints, means
 ):
@@ -151,7 +165,7 @@ def search(
     return pixels, scores
 
 
-@njit(cache=True)
+@_kept
 def blend(low, high, factor):
     """Return `(low doubled + high) * factor`, all float32.
 
@@ -183,7 +197,7 @@ def blend(low, high, factor):
     return mixed
 
 
-@njit(cache=True)
+@_kept
 def maxima(maps, threshold, least, radius):
     """Return flat pixel indices and values of the local maxima of maps that are doubled once.
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from functools import lru_cache
 from types import ModuleType
-
-_LOG = logging.getLogger(__name__)
 
 enabled = True
 """Whether compiled loops are used where they are available; the results are the same."""
@@ -24,8 +21,5 @@ def _kernels() -> ModuleType | None:
 
         from ofa_pose.pose import _kernels
     except ImportError:
-        return None
-    except RuntimeError as error:  # numba's, where what it compiles can be kept in no folder
-        _LOG.warning("decoding is not compiled: %s", error)
         return None
     return None if config.DISABLE_JIT else _kernels  # pyright: ignore[reportAttributeAccessIssue]

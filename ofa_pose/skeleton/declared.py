@@ -9,11 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from ofa_pose.errors import SkeletonError, UnknownNameError, suggest
+from ofa_pose.errors import SkeletonError, SpaceError, UnknownNameError, suggest
 from ofa_pose.skeleton.names import guess_flip
 from ofa_pose.skeleton.skeleton import Skeleton
+from ofa_pose.space.document import read_document
 
 _LOG = logging.getLogger(__name__)
 _FOLDER = Path(__file__).parents[1] / "skeletons"
@@ -51,14 +50,13 @@ def load_skeleton(skeleton: str | Path | Skeleton) -> Skeleton:
 
 def _read(path: Path) -> Skeleton:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SkeletonError(f"cannot read skeleton {path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        text = " ".join(str(error).split())
-        raise SkeletonError(f"skeleton {path} is not YAML: {text}") from error
-    if not isinstance(content, dict):
-        raise SkeletonError(f"skeleton {path}: expected a mapping, got {type(content).__name__}")
+        document = read_document(path, what="a skeleton")
+    except SpaceError as error:
+        raise SkeletonError(str(error)) from error
+    if document.repeated:
+        twice = ", ".join(": ".join(map(str, location)) for location in document.repeated)
+        raise SkeletonError(f"{path}: stands twice: {twice}")
+    content = document.data
     try:
         skeleton = _parse(content)
     except SkeletonError as error:
@@ -202,8 +200,9 @@ def _indices(joints: Any, names: list[str], *, key: str, faults: list[str]) -> l
     if not isinstance(joints, list):
         faults.append(f"{key!r} must be a list of joint names")
         return []
+    joints = [str(joint) for joint in joints]  # YAML reads some names as numbers
     faults += [
-        f"{key}: unknown joint {joint!r}{suggest(str(joint), names)}"
+        f"{key}: unknown joint {joint!r}{suggest(joint, names)}"
         for joint in joints
         if joint not in names
     ]

@@ -45,5 +45,13 @@ def test_results_for_a_server_that_alone_knows_the_labels(command, tier, tmp_pat
     document = json.loads(outcome.out)
     assert (document["scores"], document["people_found"]) == ({}, len(found))
 
+    for wrong, expected in (
+        (results, "use --force to overwrite it"),
+        (tmp_path, "is a folder"),
+        (results / "more.json", "no folder that may be written to"),
+    ):
+        refused = command(*line, "--results", wrong)
+        assert (refused.code, refused.err.count("\n")) == (2, 1)
+        assert expected in refused.err
     outcome = command(*line, "--results", results, "--force", "--tags")
     assert (outcome.code, outcome.err.splitlines()[-1].count("an AP needs some")) == (1, 1)

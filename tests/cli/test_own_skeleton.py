@@ -1,25 +1,23 @@
 """A skeleton of one's own, declared in YAML alone, goes through every verb."""
 
 import json
+import shutil
+from pathlib import Path
 
 import yaml
 
-FIVE = {
-    "format": 1,
-    "name": "five",
-    "joints": {"crown": 0.08, "chest": 0.1, "HandLeft": 0.09, "HandRight": 0.09, "feet": 0.12},
-    "limbs": [["crown", "chest"], ["chest", "HandLeft"], ["chest", "HandRight"], ["chest", "feet"]],
-    "aliases": {"crown": "top_head", "HandLeft": "left_wrist", "HandRight": "right_wrist"},
-    "synthetic": {
-        "chest": {"neck": 0.7, "pelvis": 0.3},
-        "feet": {"left_ankle": 0.5, "right_ankle": 0.5},
-    },
-}
+EXAMPLE = Path(__file__).parents[2] / "examples" / "five_joints.yaml"
+
+
+def test_the_page_shows_the_example():
+    page = (EXAMPLE.parents[1] / "docs" / "skeletons.md").read_text()
+    shown = page.split("```yaml\n")[1].split("```")[0]
+    assert EXAMPLE.read_text().endswith(shown)
 
 
 def test_five_joints_from_training_to_prediction(command, tmp_path):
     own = tmp_path / "five.yaml"
-    own.write_text(yaml.safe_dump(FIVE, sort_keys=False))
+    shutil.copy(EXAMPLE, own)
     learn = ["--synthetic", 4, "--batch-size", 2, "--workers", 0, "--steps", 1]
     learn += ["--val-scenes", 2, "--validations", 1]
     trained, searched, tuned = (tmp_path / name for name in ("train", "search", "tune"))
@@ -35,7 +33,9 @@ def test_five_joints_from_training_to_prediction(command, tmp_path):
     outcome = command(*line)
     assert outcome.code == 0, outcome.err
     tier = searched / "1M.yaml"
-    assert yaml.safe_load(tier.read_text())["skeleton"]["joints"] == list(FIVE["joints"])
+    assert yaml.safe_load(tier.read_text())["skeleton"]["joints"] == list(
+        yaml.safe_load(EXAMPLE.read_text())["joints"]
+    )
 
     outcome = command("finetune", tier, *learn, "--out", tuned)
     assert outcome.code == 0, outcome.err

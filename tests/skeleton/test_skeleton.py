@@ -106,6 +106,12 @@ def test_a_skeleton_is_loaded_from_a_file_and_passed_through(tmp_path: Path) -> 
     assert load_skeleton(skeleton) is skeleton
 
 
+def test_joints_may_be_called_by_numbers(tmp_path: Path) -> None:
+    content = "format: 1\nname: numbers\njoints: {1: 0.1, 2: 0.1}\nlimbs: [[1, 2]]\nflip: [[1, 2]]"
+    skeleton = load_skeleton(write(tmp_path, content))
+    assert (skeleton.joints, skeleton.flip, skeleton.limbs) == (("1", "2"), (1, 0), ((0, 1),))
+
+
 @pytest.mark.parametrize("name", sorted(skeleton_names()))
 def test_a_skeleton_as_json_comes_back_equal(name: str) -> None:
     skeleton = load_skeleton(name)
@@ -118,7 +124,7 @@ def test_an_unknown_name_suggests_the_near_one() -> None:
 
 
 def test_an_absent_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SkeletonError, match=r"cannot read skeleton .*absent\.yaml"):
+    with pytest.raises(SkeletonError, match=r"cannot read .*absent\.yaml"):
         load_skeleton(tmp_path / "absent.yaml")
 
 
@@ -126,7 +132,11 @@ def test_an_absent_file_is_named(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("joints: [", "is not YAML"),
-        ("- a", "expected a mapping, got list"),
+        ("- a", "is a list; a skeleton is a mapping of keys to values"),
+        (
+            "format: 1\nname: a\njoints: {head: 0.1, hand: 0.1, head: 0.2}\nlimbs: []",
+            "stands twice: joints: head",
+        ),
         ({**THREE, "format": 2}, "format is 2, this version reads 1"),
         ({**THREE, "limb": []}, "unknown key 'limb'; did you mean 'limbs'"),
         ({**THREE, "joints": ["head"]}, "must map each joint's name to its sigma"),
