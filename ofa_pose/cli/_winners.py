@@ -120,7 +120,7 @@ def tell_search(
         return
     tables = list(dict.fromkeys(name for tier in tiers for name in tier.costs.latency_ms))
     headers = ("tier", "budget", "pixels", "M exact MACs", "M params")
-    headers += (*(f"ms {name}" for name in tables), "AP search", "AP report")
+    headers += (*(f"ms {name}" for name in tables), "AP search", "AP report (95 %)")
     headers += ("AP uniform",) if uniform else ()
     rows = [
         (
@@ -131,7 +131,7 @@ def tell_search(
             f"{tier.costs.params / 1e6:.3f}",
             *(f"{tier.costs.latency_ms[name]:.2f}" for name in tables),
             f"{tier.scores['search']['AP']:.3f}",
-            f"{tier.scores['report']['AP']:.3f}",
+            _with_interval(tier.scores["report"]),
             *([f"{uniform[tier.name][1]:.3f}" if tier.name in uniform else "-"] if uniform else ()),
             tier.arch.key,
         )
@@ -156,6 +156,10 @@ def tell_search(
     _console.line(f"front: {run.file('front.png')}; to read and to show: {run.file(REPORT)}")
     if tiers:
         _console.line(f"next: ofa-pose finetune {tiers[0].path} --data FOLDER")
+
+
+def _with_interval(scores: Mapping[str, float]) -> str:
+    return f"{scores['AP']:.3f} ({scores['AP_low']:.3f}-{scores['AP_high']:.3f})"
 
 
 def _document(
