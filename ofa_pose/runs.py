@@ -29,7 +29,9 @@ _TOLD = 6  # differences that a message names
 
 # What a run may leave in its folder; `force` deletes these and nothing else.
 _LEFTOVERS = (
-    "*.yaml", "*.txt", "*.csv", "archive.jsonl", "predictor.json", "*.png", "*.pt", "*.safetensors",
+    "*.yaml", "*.txt", "*.csv", "archive.jsonl", "baseline.jsonl", "predictor.json", "report.html",
+    "health.json", "health.jsonl",
+    "*.png", "*.pt", "*.safetensors",
     f"{EVENTS}/events.out.tfevents.*", "results.json", "people.json", "overlay.mp4", "overlays/*",
 )  # fmt: skip
 

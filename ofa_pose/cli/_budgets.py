@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ofa_pose.cli._commands import earlier_config
+
 if TYPE_CHECKING:
     from ofa_pose.cost import Budget, CostTable
     from ofa_pose.space import SearchSpace
@@ -58,15 +60,12 @@ def earlier_budgets(folder: Path) -> dict[str, tuple[Budget, ...]]:
 
     What is wrong with the folder is said when the run is opened.
     """
-    import yaml
-
     from ofa_pose.cost import parse_budgets
-    from ofa_pose.runs import CONFIG
 
     try:
-        config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-        return {str(name): parse_budgets(text) for name, text in config["budgets"].items()}
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+        budgets = earlier_config(folder)["budgets"]
+        return {str(name): parse_budgets(text) for name, text in budgets.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 

@@ -32,6 +32,7 @@ class Meter:
         self._draws = bar
         self._told_at = time.monotonic()
         self._started_at = self._told_at
+        self._first: tuple[float, float] | None = None  # when, and how much was done then
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 
@@ -58,6 +59,7 @@ class Meter:
         figures: Mapping[str, float] | None = None,
         *,
         fraction: float | None = None,
+        of: str = "",
     ) -> None:
         """Show that `done` of `total` is done; `fraction` where the total is not known.
 
@@ -66,10 +68,11 @@ class Meter:
             total: all parts, or None.
             figures: what is worth watching, such as the loss.
             fraction: 0 to 1; by default `done / total`.
+            of: what all of the figures are, such as `best AP`.
         """
         if fraction is None:
             fraction = done / total if total else 0.0
-        text = _figures(figures or {})
+        text = _figures(figures or {}, of)
         if self._bar is not None and self._task is not None:
             count = f"{done}/{total}" if total else f"{done}"
             self._bar.update(
@@ -77,11 +80,13 @@ class Meter:
             )
             return
         now = time.monotonic()
+        self._first = self._first or (now, fraction)
         if self._plain and (now - self._told_at >= PLAIN_SECONDS or (total and done >= total)):
             self._told_at = now
             count = f"{done} of {total}" if total else f"{done}"
-            passed = f"{now - self._started_at:.0f} s"
-            parts = [part for part in (f"{fraction:.0%}", passed, text) if part]
+            passed = now - self._started_at
+            left = _left(now, fraction, since=self._first)
+            parts = [part for part in (f"{fraction:.0%}", f"{passed:.0f} s", left, text) if part]
             sys.stderr.write(f"{PREFIX}: {self._title} {count} ({', '.join(parts)})\n")
             sys.stderr.flush()
 
@@ -90,19 +95,35 @@ def _bar() -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.progress import TimeRemainingColumn as Remaining
+    from rich.table import Column
 
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=16),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
         Remaining(),
-        TextColumn("{task.fields[figures]}"),
+        TextColumn("left"),
+        # On a narrow terminal the figures take several lines rather than being cut off.
+        TextColumn("{task.fields[figures]}", table_column=Column(overflow="fold")),
         console=Console(stderr=True),
         redirect_stdout=True,
         redirect_stderr=True,
     )
 
 
-def _figures(figures: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if name != "fraction")
+def _left(now: float, fraction: float, *, since: tuple[float, float]) -> str:
+    """Guess the time left by the pace since something was first shown.
+
+    Getting started takes time that does not come again, and a resumed job begins half-way.
+    """
+    start, before = since
+    if not before < fraction < 1:
+        return ""
+    seconds = (now - start) * (1 - fraction) / (fraction - before)
+    return f"{seconds:.0f} s left" if seconds < 120 else f"{seconds / 60:.0f} min left"
+
+
+def _figures(figures: Mapping[str, float], of: str) -> str:
+    told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if name != "fraction")
+    return f"{of} {told}".strip()

@@ -50,6 +50,22 @@ def searching_workers(
         workers.close()
 
 
+@contextmanager
+def scoring_workers(
+    target: Target, evaluator: SubnetEvaluator, options: Mapping[str, Any]
+) -> Iterator[Workers[int, Mapping[str, float]]]:
+    """Open workers that score every arch on all scenes, and close them in the end."""
+    from ofa_pose.search import WorkersSpec, open_workers
+    from ofa_pose.search.workers import OfArch
+
+    spec = WorkersSpec.parse(options["workers"])
+    workers = open_workers(OfArch(target.space, evaluator), spec)
+    try:
+        yield workers
+    finally:
+        workers.close()
+
+
 def tell_race(workers: Workers[Any, Any]) -> None:
     """Say how many images a race took, and which winners share their place."""
     from ofa_pose.search import Race

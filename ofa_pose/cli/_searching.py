@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ofa_pose.catalog import load_space
 from ofa_pose.cli._budgets import all_budgets, earlier_budgets, refuse_infeasible
@@ -60,6 +60,7 @@ class Target:
         latencies: Sequence[str],
         out: Path | None,
         resume: bool,
+        verb: str = "search",
     ) -> Target:
         """Find space, skeleton and weights, and refuse budgets that no arch can meet.
 
@@ -71,6 +72,7 @@ class Target:
             latencies: names or files of latency tables.
             out: the run's folder; None means one named after the space.
             resume: whether to go on with the run in the folder.
+            verb: what the default folder is named after.
 
         Raises:
             UnknownNameError: there is no such space, skeleton or latency table.
@@ -85,11 +87,13 @@ class Target:
         origin = {} if path is None else origin_of(path)
         declared = load_space(space or origin.get("space", STARTER_SPACE))
         joints = load_skeleton(skeleton or origin.get("skeleton", declared.skeleton))
-        folder = out or Path("runs") / f"search-{declared.name}"
+        folder = out or Path("runs") / f"{verb}-{declared.name}"
         named = all_budgets(declared, budgets, earlier=earlier_budgets(folder) if resume else {})
         tables = [LatencyTable.load(name) for name in latencies]
         table = CostTable(declared, latencies=tables, skeleton=joints)
         refuse_infeasible(table, named)
+        for latency in tables:
+            table[f"latency:{latency.name}"]  # a table that misses units is refused here
         if path is None:
             path = starter_path(declared.name)
         starter = supernet is None
@@ -110,6 +114,33 @@ class Target:
         if cost is not None and cost not in known:
             raise UnknownNameError("cost in --axis", cost, known, list_all=True)
         return cost or limited[0]
+
+
+def default_folder(
+    verb: str, *, out: Path | None, space: str | None, supernet: Path | None
+) -> Path:
+    """Return the folder of a run before its space is opened: `--out`, else one named after it."""
+    if out is not None:
+        return out
+    if space is None and supernet is not None:
+        space = origin_of(supernet_path(supernet)).get("space")
+    return Path("runs") / f"{verb}-{space or STARTER_SPACE}"
+
+
+def check_workers(text: str) -> None:
+    """Refuse workers that cannot be before anything is loaded.
+
+    Raises:
+        UsageError: it is none of the forms that `--workers` has.
+        MissingExtraError: Ray is not installed.
+    """
+    import importlib.util
+
+    from ofa_pose.errors import MissingExtraError
+    from ofa_pose.search import WorkersSpec
+
+    if WorkersSpec.parse(text).ray and importlib.util.find_spec("ray") is None:
+        raise MissingExtraError("--workers ray needs the extra ray: pip install 'ofa-pose[ray]'")
 
 
 def check_strategy(name: str) -> None:
@@ -202,6 +233,41 @@ def photographed_scenes(
         limited(making.of(sources["search"], Use.SEARCH), most),
         making.of(sources["report"], Use.REPORT),
         synthetic=False,
+    )
+
+
+def search_scenes(
+    pictures: Pictures, making: Making, *, options: Mapping[str, Any]
+) -> SearchScenes:
+    """Return the scenes that a verb's options ask for.
+
+    Args:
+        pictures: photographs, or none.
+        making: how scenes are made.
+        options: `scenes`, `calibration_scenes`, `calibration`, `report` and `split`.
+
+    Raises:
+        UsageError: sets for single purposes without photographs, or two that share pictures.
+        DataError: a set cannot be used.
+    """
+    if not pictures.given:
+        for key in ("calibration", "report"):
+            if options[key] is not None:
+                raise UsageError(f"--{key} goes with --data; synthetic scenes serve every purpose")
+        return painted_scenes(
+            making, count=options["scenes"], calibration=options["calibration_scenes"]
+        )
+    calibration, report = (
+        Pictures(path, skeleton=None if path is None else pictures.skeleton)
+        for path in (options["calibration"], options["report"])
+    )
+    return photographed_scenes(
+        pictures,
+        making,
+        calibration=calibration,
+        report=report,
+        split=options["split"],
+        most=options["scenes"],
     )
 
 

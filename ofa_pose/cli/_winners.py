@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ofa_pose.cli import _console
 from ofa_pose.cli._budgets import costs_document, latencies_of
+from ofa_pose.cli._reporting import REPORT
 from ofa_pose.files import atomic_write
 
 if TYPE_CHECKING:
+    from ofa_pose.cli._reporting import ReportScores
     from ofa_pose.cli._searching import SearchScenes
     from ofa_pose.cost import Budget
-    from ofa_pose.data import SceneSource
-    from ofa_pose.evaluate import SubnetEvaluator
     from ofa_pose.export import Tier
+    from ofa_pose.report import Finalist
     from ofa_pose.runs import RunFolder
-    from ofa_pose.search import SearchResult
+    from ofa_pose.search import Evaluation, SearchResult
+    from ofa_pose.search.plot import CostAxis
     from ofa_pose.space import Arch
     from ofa_pose.supernet import Supernet
-
-_LOG = logging.getLogger(__name__)
-_LABELS = {"params": "M parameters", "peak_memory": "peak activation memory, MB"}
-_MILLION = 1e6
 
 
 def save_winners(
@@ -31,8 +28,7 @@ def save_winners(
     result: SearchResult,
     budgets: Mapping[str, Sequence[Budget]],
     *,
-    evaluator: SubnetEvaluator,
-    report: SceneSource,
+    reported: ReportScores,
     seed: int,
 ) -> list[Tier]:
     """Report every winner on scenes that chose nothing, and write its tier.
@@ -44,29 +40,23 @@ def save_winners(
         WeightsError: a winner computes something else than the supernet it was cut out of.
     """
     from ofa_pose.cost import spell_budgets
-    from ofa_pose.evaluate import evaluate_network
     from ofa_pose.export import make_tier, save_tier
 
-    space = evaluator.supernet.space
+    evaluator = reported.evaluator
     evaluator.supernet.eval()  # so that checking what was cut out of it changes no statistics
-    reported: dict[Arch, dict[str, float]] = {}
     tiers = []
     for name, winner in result.tiers.items():
         network = evaluator.subnet(winner.arch)
-        if winner.arch not in reported:
+        if winner.arch not in reported.scores:
             _check_extraction(evaluator.supernet, winner.arch)
-            _LOG.info("scoring %s on %d scenes that did not choose it", name, len(report))
-            reported[winner.arch] = evaluate_network(
-                network, report, resolution=winner.arch.resolution, space=space
-            )
         tier = make_tier(
             name,
-            space,
+            evaluator.supernet.space,
             winner.arch,
-            skeleton=report.skeleton,
+            skeleton=reported.scenes.skeleton,
             budget=spell_budgets(budgets[name]),
             latency_ms=latencies_of(winner.costs),
-            scores={"search": winner.scores, "report": reported[winner.arch]},
+            scores={"search": winner.scores, "report": reported.score(name, winner.arch, network)},
             seed=seed,
             created_by="ofa-pose search",
         )
@@ -83,8 +73,14 @@ def _check_extraction(supernet: Supernet, arch: Arch) -> None:
     )
 
 
-def write_front(run: RunFolder, result: SearchResult, *, cost: str) -> None:
-    """Write `metrics.csv`, `front.csv`, `front.png` over `cost`, and the predictor if any."""
+def write_front(
+    run: RunFolder,
+    result: SearchResult,
+    axes: Sequence[CostAxis],
+    *,
+    baseline: Sequence[Evaluation],
+) -> None:
+    """Write `metrics.csv`, `front.csv`, `front.png` over `axes`, and the predictor if any."""
     from ofa_pose.search.plot import plot_front
     from ofa_pose.search.ranking import log_to_csv
     from ofa_pose.search.table import to_csv
@@ -93,22 +89,13 @@ def write_front(run: RunFolder, result: SearchResult, *, cost: str) -> None:
     atomic_write(run.file("front.csv"), to_csv(result.front, result.archive.space))
     if result.predictor is not None:
         result.predictor.save(run.file("predictor.json"))
-    label, unit = _axis(cost)
     plot_front(
         run.file("front.png"),
         result,
-        cost=cost,
-        label=label,
-        unit=unit,
+        axes,
+        baseline=baseline,
         score_label=f"{result.objective} of inherited weights, search split",
     )
-
-
-def _axis(cost: str) -> tuple[str, float]:
-    """The label of a cost's axis, and what the cost is divided by there."""
-    for name in latencies_of({cost: 0}):
-        return f"ms, predicted for {name}", 1.0
-    return _LABELS.get(cost, f"M MACs ({cost.removeprefix('macs_')})"), _MILLION
 
 
 def tell_search(
@@ -116,16 +103,25 @@ def tell_search(
     result: SearchResult,
     tiers: Sequence[Tier],
     *,
+    rivals: Mapping[str, Evaluation],
+    finals: Mapping[str, Sequence[Finalist]],
+    reported: ReportScores,
     scenes: SearchScenes,
     as_json: bool,
 ) -> None:
     """Print the tiers and where everything lies."""
+    uniform = {name: (row, reported.scores[row.arch]["AP"]) for name, row in rivals.items()}
     if as_json:
-        _console.emit_json(_document(run, result, tiers, scenes))
+        document = _document(run, result, tiers, scenes, uniform=uniform)
+        ties = {
+            name: [arch.arch.key for arch in found if arch.tied] for name, found in finals.items()
+        }
+        _console.emit_json({**document, "ties": ties})
         return
     tables = list(dict.fromkeys(name for tier in tiers for name in tier.costs.latency_ms))
     headers = ("tier", "budget", "pixels", "M exact MACs", "M params")
-    headers += (*(f"ms {name}" for name in tables), "AP search", "AP report")
+    headers += (*(f"ms {name}" for name in tables), "AP search", "AP report (95 %)")
+    headers += ("AP uniform",) if uniform else ()
     rows = [
         (
             tier.name,
@@ -135,7 +131,8 @@ def tell_search(
             f"{tier.costs.params / 1e6:.3f}",
             *(f"{tier.costs.latency_ms[name]:.2f}" for name in tables),
             f"{tier.scores['search']['AP']:.3f}",
-            f"{tier.scores['report']['AP']:.3f}",
+            _with_interval(tier.scores["report"]),
+            *([f"{uniform[tier.name][1]:.3f}" if tier.name in uniform else "-"] if uniform else ()),
             tier.arch.key,
         )
         for tier in tiers
@@ -145,17 +142,33 @@ def tell_search(
     _console.line(
         f"AP of inherited weights: search, on {len(scenes.search)} {kind} that chose the winners; "
         f"report, on {len(scenes.report)} others"
+        + ("; uniform, the best of one ratio everywhere, on these too" if uniform else "")
     )
+    for name, found in finals.items():
+        if any(arch.tied for arch in found):
+            _console.line(
+                f"{name}: of the {len(found)} next best, {sum(arch.tied for arch in found)} cannot "
+                "be told from the winner on the report scenes (95 %)"
+            )
     _console.line(f"{result.message}; every arch is in {run.file('archive.csv')}")
     if result.predictor is not None:
         _console.line(result.predictor.summary)
-    _console.line(f"front: {run.file('front.png')}")
+    _console.line(f"front: {run.file('front.png')}; to read and to show: {run.file(REPORT)}")
     if tiers:
         _console.line(f"next: ofa-pose finetune {tiers[0].path} --data FOLDER")
 
 
+def _with_interval(scores: Mapping[str, float]) -> str:
+    return f"{scores['AP']:.3f} ({scores['AP_low']:.3f}-{scores['AP_high']:.3f})"
+
+
 def _document(
-    run: RunFolder, result: SearchResult, tiers: Sequence[Tier], scenes: SearchScenes
+    run: RunFolder,
+    result: SearchResult,
+    tiers: Sequence[Tier],
+    scenes: SearchScenes,
+    *,
+    uniform: Mapping[str, tuple[Evaluation, float]],
 ) -> dict[str, Any]:
     return {
         "folder": run.path,
@@ -166,6 +179,11 @@ def _document(
         "synthetic_scenes": scenes.synthetic,
         "search_scenes": len(scenes.search),
         "report_scenes": len(scenes.report),
+        "report": run.file(REPORT),
+        "uniform": {
+            name: {"arch": row.arch.to_dict(), "search_AP": row.score("AP"), "report_AP": ap}
+            for name, (row, ap) in uniform.items()
+        },
         "tiers": [
             {
                 "name": tier.name,

@@ -16,6 +16,7 @@ from ofa_pose.cli import (
     doctor,
     eval,  # noqa: A004 - the verb's name
     finetune,
+    health,
     latency,
     macs,
     predict,
@@ -27,7 +28,7 @@ from ofa_pose.errors import OfaPoseError
 
 PROGRAM = "ofa-pose"
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
-_RESUMABLE = (["train"], ["finetune"], ["search"])
+_RESUMABLE = (["train"], ["finetune"], ["search"], ["health"])
 
 # typer's own base of usage errors; it lies in click or inside typer, depending on typer's version.
 _TyperError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -40,7 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"Example: {PROGRAM} search --budget 1.2G",
 )
-for verb in (search, train, finetune, eval, predict, macs, doctor):
+for verb in (search, train, finetune, eval, predict, health, macs, doctor):
     app.command(verb.__name__.rpartition(".")[2], epilog=verb.EPILOG)(verb.command)
 app.add_typer(spaces.app, name="spaces")
 app.add_typer(data.app, name="data")
@@ -87,14 +88,13 @@ def run(arguments: Sequence[str]) -> int:
         code = INTERRUPTED
     except OSError as error:
         return _fail(error, _os_message(error), code=FAILED, debug=debug)
-    except MemoryError as error:
-        message = "out of memory; try a smaller --batch-size or fewer --workers"
-        return _fail(error, message, code=FAILED, debug=debug)
     except Exception as error:  # noqa: BLE001 - the last door: a bug is told in one line, too
         message = (
             f"this is a bug in {PROGRAM}: {type(error).__name__}: {error}; "
             "--debug shows the traceback"
         )
+        if _out_of_memory(error):
+            message = "out of memory; try a smaller --batch-size or fewer --workers"
         return _fail(error, message, code=FAILED, debug=debug)
     if code == INTERRUPTED:
         hint = "; what was saved is complete, --resume goes on from it"
@@ -112,6 +112,16 @@ def _fail(error: Exception, message: str, *, code: int, debug: bool) -> int:
         _console.traceback(error)
     _console.error(message)
     return code
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether Python, a GPU or torch's allocator on a CPU has no memory left."""
+    told = "can't allocate memory" in str(error) or "not enough memory" in str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and told)
+    )
 
 
 def _usage_message(error: Exception) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ofa_pose.cli._commands import all_commands, as_given, earlier_config, recall
 from ofa_pose.cli._options import (
     AnnotationsOption,
     CalibrationOption,
@@ -28,25 +30,34 @@ from ofa_pose.cli._options import (
     SplitOption,
 )
 from ofa_pose.cli._progress import Meter
-from ofa_pose.cli._racing import searching_workers, tell_race
+from ofa_pose.cli._racing import scoring_workers, searching_workers, tell_race
+from ofa_pose.cli._reporting import (
+    ReportScores,
+    cost_axes,
+    final_comparison,
+    finalists_of,
+    score_rivals,
+    write_page,
+)
 from ofa_pose.cli._searching import (
     SearchScenes,
     Target,
     check_strategy,
-    painted_scenes,
-    photographed_scenes,
+    check_workers,
+    default_folder,
+    search_scenes,
     tell_defaults,
 )
 from ofa_pose.cli._sources import CANVAS, Making, Pictures, described
+from ofa_pose.cli._watching import Watch
 from ofa_pose.cli._weights import check_device
 from ofa_pose.cli._winners import save_winners, tell_search, write_front
-from ofa_pose.errors import UsageError
 from ofa_pose.files import sha256_file
 
 if TYPE_CHECKING:
     from ofa_pose.evaluate import SubnetEvaluator
     from ofa_pose.runs import RunFolder
-    from ofa_pose.search import Progress, SearchResult
+    from ofa_pose.search import Evaluation, SearchResult
 
 EPILOG = (
     "Example: ofa-pose search --budget 1.2G\n\n"
@@ -55,8 +66,13 @@ EPILOG = (
     "Example: ofa-pose search --budget '30ms@x86-onnxruntime,1.7M params'\n\n"
     "Example: ofa-pose search --resume --out runs/search-litepose-lite0 --budget 900M"
 )
+EVALUATIONS = 60
+_PICTURES = ("data", "annotations", "images", "data_skeleton")
 # What a search may be resumed with other values of.
-_FREE = ("supernet", "device", "batch_size", "evaluations", "axis", "budgets", "workers")
+_FREE = (
+    *("supernet", "device", "batch_size", "evaluations", "axis", "budgets", "workers"),
+    *("baseline", "finalists", "cache", "commands", "given"),
+)
 _HIDDEN = ("budget", "space", "skeleton", "out", "resume", "force", "as_json")
 
 
@@ -103,13 +119,18 @@ def command(
         typer.Option(
             "--axis",
             metavar="COST",
-            help="Cost that front.png is over: macs_exact, macs_paper, macs_thop, params, "
+            help="Cost of the large panel of front.png: macs_exact, macs_paper, macs_thop, params, "
             "peak_memory or latency:TABLE; default: the first budget's.",
         ),
     ] = None,
     evaluations: Annotated[
-        int, typer.Option("--evaluations", min=1, help="How many archs to score, in all.")
-    ] = 60,
+        int | None,
+        typer.Option(
+            "--evaluations",
+            min=1,
+            help="How many archs to score, in all; default: 60.",
+        ),
+    ] = None,
     strategy: Annotated[
         str,
         typer.Option(
@@ -165,6 +186,33 @@ def command(
     seed: SeedOption = 0,
     out: OutOption = None,
     resume: ResumeOption = False,
+    baseline: Annotated[
+        bool,
+        typer.Option(
+            "--baseline/--no-baseline",
+            help="Afterwards, score the uniformly scaled networks, too, to compare with: one "
+            "ratio everywhere, every resolution; they do not count as --evaluations.",
+        ),
+    ] = True,
+    finalists: Annotated[
+        int,
+        typer.Option(
+            "--finalists",
+            min=0,
+            help="Compare each winner with so many of the next best on the scenes that chose "
+            "nothing, and say which cannot be told from it.",
+        ),
+    ] = 3,
+    cache: Annotated[
+        float,
+        typer.Option(
+            "--cache",
+            min=0,
+            metavar="GB",
+            help="Memory for pictures that are read and resized, in each worker; a set that does "
+            "not fit is read anew for each arch.",
+        ),
+    ] = 1.0,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -173,55 +221,79 @@ def command(
     Archs compete on one part of the scenes; winners are reported on another. Without --data the
     scenes are synthetic; without --supernet the weights are the starter in the box.
     """
+    earlier: Mapping[str, Any] = {}
+    if resume:
+        earlier = earlier_config(default_folder("search", out=out, space=space, supernet=supernet))
+        recall(context, earlier)
+    _run(context, earlier)
+
+
+def _run(context: typer.Context, earlier: Mapping[str, Any]) -> None:
+    from ofa_pose.search import best_uniform
     from ofa_pose.train import keep_freed_memory
 
+    options = context.params
+    options["evaluations"] = options["evaluations"] or EVALUATIONS
     target = Target.resolve(
-        budget or [],
-        supernet=supernet,
-        space=space,
-        skeleton=skeleton,
-        latencies=latency or [],
-        out=out,
-        resume=resume,
+        options["budget"] or [],
+        supernet=options["supernet"],
+        space=options["space"],
+        skeleton=options["skeleton"],
+        latencies=options["latency"] or [],
+        out=options["out"],
+        resume=options["resume"],
     )
-    over = target.axis(axis)
-    check_device(device)
-    check_strategy(strategy)
+    over = target.axis(options["axis"])
+    check_device(options["device"])
+    check_strategy(options["strategy"])
+    check_workers(options["workers"])
     keep_freed_memory()
-    making = Making(target.skeleton, seed, mosaic, canvas)
-    pictures = Pictures(data, annotations, images, data_skeleton)
-    people = _scenes(pictures, making, options=context.params)
-    evaluator = _evaluator(target, people, options=context.params)
-    run = _open_run(target, options=context.params)
+    seed = options["seed"]
+    making = Making(target.skeleton, seed, options["mosaic"], options["canvas"])
+    pictures = Pictures(*(options[key] for key in _PICTURES))
+    people = search_scenes(pictures, making, options=options)
+    evaluator = _evaluator(target, people, options=options)
+    run = _open_run(target, context, earlier)
     with run:
         tell_defaults(target, people)
-        result = _search(target, evaluator, run, options=context.params)
-        write_front(run, result, cost=over)
-        tiers = save_winners(
-            run, result, target.budgets, evaluator=evaluator, report=people.report, seed=seed
+        result = _search(target, evaluator, run, options=options)
+        uniform = _baseline(target, evaluator, run, result, options=options)
+        axes = cost_axes(target, over)
+        write_front(run, result, axes, baseline=uniform)
+        rivals = best_uniform(result, uniform)
+        rest = finalists_of(result, options["finalists"])
+        rows = [*result.tiers.values(), *rivals.values(), *itertools.chain(*rest.values())]
+        total = len({row.arch for row in rows})
+        with Meter("report") as meter:
+            reported = ReportScores(
+                evaluator,
+                people.report,
+                progress=lambda done: meter.show(int(done), total, fraction=done / total),
+            )
+            tiers = save_winners(run, result, target.budgets, reported=reported, seed=seed)
+            score_rivals(rivals, reported=reported)
+            finals = final_comparison(result, rest, reported=reported)
+        write_page(
+            run,
+            result,
+            target=target,
+            axes=axes,
+            scenes=people,
+            reported=reported,
+            baseline=uniform,
+            rivals=rivals,
+            finals=finals,
+            seed=seed,
         )
-    tell_search(run, result, tiers, scenes=people, as_json=as_json)
-
-
-def _scenes(pictures: Pictures, making: Making, *, options: Mapping[str, Any]) -> SearchScenes:
-    if not pictures.given:
-        for key in ("calibration", "report"):
-            if options[key] is not None:
-                raise UsageError(f"--{key} goes with --data; synthetic scenes serve every purpose")
-        return painted_scenes(
-            making, count=options["scenes"], calibration=options["calibration_scenes"]
-        )
-    calibration, report = (
-        Pictures(path, skeleton=None if path is None else pictures.skeleton)
-        for path in (options["calibration"], options["report"])
-    )
-    return photographed_scenes(
-        pictures,
-        making,
-        calibration=calibration,
-        report=report,
-        split=options["split"],
-        most=options["scenes"],
+    tell_search(
+        run,
+        result,
+        tiers,
+        rivals=rivals,
+        finals=finals,
+        reported=reported,
+        scenes=people,
+        as_json=options["as_json"],
     )
 
 
@@ -238,13 +310,15 @@ def _evaluator(
         scenes=people.search,
         calibration_images=options["calibration_scenes"],
         batch_size=options["batch_size"],
+        cache_bytes=round(options["cache"] * 2**30),
     )
 
 
-def _open_run(target: Target, *, options: Mapping[str, Any]) -> RunFolder:
+def _open_run(target: Target, context: typer.Context, earlier: Mapping[str, Any]) -> RunFolder:
     from ofa_pose.cost import spell_budgets
     from ofa_pose.runs import RunFolder
 
+    options = context.params
     identity = {
         "verb": "search",
         "space": target.space.name,
@@ -255,6 +329,8 @@ def _open_run(target: Target, *, options: Mapping[str, Any]) -> RunFolder:
         "budgets": {name: spell_budgets(bounds) for name, bounds in target.budgets.items()},
     }
     given = {key: value for key, value in options.items() if key not in _HIDDEN}
+    identity["given"] = as_given(options)
+    identity["commands"] = all_commands(context, earlier, {**given, **identity})
     keys = ("space", "skeleton", "data_skeleton")
     files = [Path(options[key]) for key in keys if options[key]]
     return RunFolder.open(
@@ -273,11 +349,8 @@ def _search(
     from ofa_pose.api import search
 
     with Meter("search") as meter, searching_workers(target, evaluator, options) as workers:
-
-        def show(state: Progress) -> None:
-            best = {name: row.score("AP") for name, row in state.best.items()}
-            meter.show(state.done, state.total, {f"AP {name}": ap for name, ap in best.items()})
-
+        watch = Watch(meter, options["evaluations"])
+        evaluator.progress = watch.pictured  # other processes leave it behind
         result = search(
             target.space,
             evaluator,
@@ -291,8 +364,35 @@ def _search(
             population=options["population"],
             archive_path=run.file("archive.csv"),
             resume=run.resumed,
-            progress=show,
+            progress=watch.evaluated,
             workers=workers,
         )
         tell_race(workers)
+    evaluator.progress = None
     return result
+
+
+def _baseline(
+    target: Target,
+    evaluator: SubnetEvaluator,
+    run: RunFolder,
+    result: SearchResult,
+    *,
+    options: Mapping[str, Any],
+) -> Sequence[Evaluation]:
+    """Return the uniformly scaled archs, scored like the search's, unless they are not wanted."""
+    if not options["baseline"]:
+        return ()
+    from ofa_pose.api import all_costs, limits_of
+    from ofa_pose.search import uniform_baseline
+
+    with Meter("uniform scaling") as meter:
+        return tuple(
+            uniform_baseline(
+                result,
+                lambda: scoring_workers(target, evaluator, options),
+                costs=all_costs(target.table, limits_of(target.budgets)),
+                path=run.file("baseline.csv"),
+                progress=meter.show,
+            )
+        )

@@ -5,7 +5,7 @@ from ofa_pose.pose.distill import DistillationLoss, distillation_loss
 from ofa_pose.pose.evaluators import EvaluatorName, evaluator_name
 from ofa_pose.pose.fuse import fuse_outputs
 from ofa_pose.pose.losses import PoseLoss, pose_loss
-from ofa_pose.pose.matches import Matches, ap_interval, match_people
+from ofa_pose.pose.matches import Matches, ap_gain_interval, ap_interval, match_people
 from ofa_pose.pose.oks import (
     BOX_AREA_FACTOR,
     CROWD_CUTS,
@@ -27,6 +27,7 @@ __all__ = [
     "Person",
     "PoseLoss",
     "Targets",
+    "ap_gain_interval",
     "ap_interval",
     "decode",
     "decode_outputs",

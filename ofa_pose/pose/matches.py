@@ -116,12 +116,41 @@ def ap_interval(
         resamples: how many, of N pictures each.
         seed: of the draws.
     """
-    count = len(matches)
-    drawn = np.random.default_rng((seed, count)).multinomial(
-        count, np.full(count, 1 / count), size=resamples
-    )
+    return _ends(matches.scores_of(_resamples(len(matches), resamples, seed)), share)
+
+
+def ap_gain_interval(
+    one: Matches, other: Matches, *, share: float = 0.95, resamples: int = 200, seed: int = 0
+) -> tuple[float, float]:
+    """Return the ends of the interval of one network's AP minus another's, on the same pictures.
+
+    Both are resampled alike, so that what both find hard cancels out.
+
+    Args:
+        one: of N pictures.
+        other: of the same N pictures, in the same order.
+        share: as in `ap_interval`.
+        resamples: as in `ap_interval`.
+        seed: as in `ap_interval`.
+
+    Raises:
+        UsageError: they are not of the same number of pictures.
+    """
+    if len(one) != len(other):
+        raise UsageError(f"{len(one)} and {len(other)} pictures cannot be compared")
+    drawn = _resamples(len(one), resamples, seed)
+    return _ends(one.scores_of(drawn) - other.scores_of(drawn), share)
+
+
+def _resamples(count: int, resamples: int, seed: int) -> np.ndarray:
+    """Return how often each of `count` pictures is in each resample, (resamples, count)."""
+    rng = np.random.default_rng((seed, count))
+    return rng.multinomial(count, np.full(count, 1 / count), size=resamples)
+
+
+def _ends(values: np.ndarray, share: float) -> tuple[float, float]:
     tail = (1 - share) / 2
-    low, high = np.quantile(matches.scores_of(drawn), [tail, 1 - tail])
+    low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
 
 

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from ofa_pose.search.archive import Archive
+from ofa_pose.search.baseline import best_uniform, uniform_baseline
 from ofa_pose.search.engine import Evolution
 from ofa_pose.search.evaluation import Evaluation
 from ofa_pose.search.features import Features
@@ -48,6 +49,7 @@ __all__ = [
     "TierResult",
     "Workers",
     "WorkersSpec",
+    "best_uniform",
     "describe",
     "find_strategy",
     "make_settings",
@@ -57,6 +59,7 @@ __all__ = [
     "resolve_budgets",
     "search",
     "to_csv",
+    "uniform_baseline",
 ]
 
 

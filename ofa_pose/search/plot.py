@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,99 +17,192 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ofa_pose.errors import UnknownNameError
 from ofa_pose.files import atomic_path
+from ofa_pose.search.evaluation import Evaluation
+from ofa_pose.search.ranking import front
 from ofa_pose.search.run import SearchResult
 
 _EVALUATED = "#9db4c0"
 _FRONT = "#1f5f8b"
 _WINNER = "#d1495b"
 _BUDGET = "#6b705c"
+_UNIFORM = "#e09f3e"
 _LABEL_ROWS = 3
-_LABEL_WIDTH = 0.13  # of a budget's label, as a share of the x axis
+_COLUMNS = 3  # of the smaller panels
+_WIDTH, _HEIGHT, _SMALL_HEIGHT = 10.0, 5.2, 3.4  # inches
+
+
+@dataclass(frozen=True)
+class CostAxis:
+    """A cost as an axis of the picture.
+
+    Attributes:
+        cost: its name.
+        label: with its unit, such as `"GMACs (exact)"`; the cost's name by default.
+        unit: what costs are divided by, such as 1e9 for GMACs.
+    """
+
+    cost: str
+    label: str = ""
+    unit: float = 1.0
 
 
 def plot_front(
     path: str | Path,
     result: SearchResult,
+    axes: Sequence[CostAxis],
     *,
-    cost: str,
-    label: str | None = None,
-    unit: float = 1.0,
+    baseline: Iterable[Evaluation] = (),
     score_label: str | None = None,
-    title: str | None = None,
 ) -> None:
     """Draw cost against objective of every evaluated arch to a PNG, written atomically.
 
-    The front is the one over this cost alone; vertical lines are the budgets that limit it.
-    Failed evaluations are counted in the legend and not drawn.
-
-    Args:
-        path: of the PNG.
-        result: of the search.
-        cost: name of the cost on the x axis (logarithmic).
-        label: of the x axis, with its unit, such as `"GMACs (exact)"`; the cost's name by default.
-        unit: what costs are divided by for the x axis, such as 1e9 for GMACs.
-        score_label: of the y axis, such as `"AP, search split"`; the objective by default.
-        title: above the picture; the space and the number of evaluations by default.
+    As `draw_front`.
 
     Raises:
         UnknownNameError: the search has no such cost.
         OfaPoseError: the file cannot be written.
     """
-    rows = [row for row in result.archive if not row.failed]
-    known = rows[0].costs if rows else {}
-    if cost not in known:
-        raise UnknownNameError("cost", cost, known)
-    figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.set_xscale("log")
-    axes.margins(x=0.06, y=0.14)
-    _draw_archs(axes, result, cost=cost, unit=unit)
-    _draw_budgets(axes, result, cost=cost, unit=unit)
-    _draw_winners(axes, result, cost=cost, unit=unit)
-    _style_axes(axes, xlabel=label or cost, ylabel=score_label or result.objective)
-    space = result.archive.space
-    evaluated = f"{len(result.archive):,} of {len(space):,} archs evaluated"
-    axes.set_title(title or f"{space.name}: {evaluated}", loc="left", fontsize=11, pad=34)
+    figure = draw_front(result, axes, baseline=baseline, score_label=score_label)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")
 
 
-def _draw_archs(axes: Axes, result: SearchResult, *, cost: str, unit: float) -> None:
+def draw_front(
+    result: SearchResult,
+    axes: Sequence[CostAxis],
+    *,
+    baseline: Iterable[Evaluation] = (),
+    score_label: str | None = None,
+) -> Figure:
+    """Draw cost against objective of every evaluated arch, a panel for each cost.
+
+    The front of each panel is the one over this cost alone; vertical lines are the budgets that
+    limit it. Winners have the interval `<objective>_low` to `<objective>_high`, where those are
+    among their scores. Failed evaluations are counted in the legend and not drawn.
+
+    Args:
+        result: of the search.
+        axes: the costs (logarithmic); the first has the large panel.
+        baseline: evaluations to compare with; their front is drawn too.
+        score_label: of the y axis, such as `"AP, search split"`; the objective by default.
+
+    Raises:
+        UnknownNameError: the search has no such cost.
+    """
+    rows = [row for row in result.archive if not row.failed]
+    known = rows[0].costs if rows else {}
+    for axis in axes:
+        if axis.cost not in known:
+            raise UnknownNameError("cost", axis.cost, known)
+    uniform = [row for row in baseline if not row.failed]
+    columns = max(1, min(_COLUMNS, len(axes) - 1))
+    lines = math.ceil((len(axes) - 1) / columns)
+    figure = Figure(
+        figsize=(_WIDTH, _HEIGHT + _SMALL_HEIGHT * lines), dpi=150, layout="constrained"
+    )
+    FigureCanvasAgg(figure)
+    heights = [_HEIGHT, *[_SMALL_HEIGHT] * lines]
+    grid = figure.add_gridspec(1 + lines, columns, height_ratios=heights)
+    places = [grid[0, :], *(grid[1 + i // columns, i % columns] for i in range(len(axes) - 1))]
+    for number, (axis, place) in enumerate(zip(axes, places, strict=True)):
+        panel = figure.add_subplot(place)
+        label = score_label if score_label and number == 0 else result.objective
+        _draw_panel(panel, result, axis, uniform=uniform, score_label=label, large=number == 0)
+    return figure
+
+
+def _draw_panel(
+    axes: Axes,
+    result: SearchResult,
+    axis: CostAxis,
+    *,
+    uniform: Sequence[Evaluation],
+    score_label: str,
+    large: bool,
+) -> None:
+    axes.set_xscale("log")
+    axes.margins(x=0.06, y=0.1)
+    _draw_archs(axes, result, axis)
+    if uniform:
+        _draw_uniform(axes, uniform, axis, objective=result.objective)
+    _draw_winners(axes, result, axis, named=large)
+    label_width = 0.11 if large else 0.3
+    label_rows = _draw_budgets(axes, result, axis, width=label_width)
+    _style_axes(axes, xlabel=axis.label or axis.cost, ylabel=score_label, large=large)
+    if large:
+        axes.legend(
+            loc="upper left", bbox_to_anchor=(1.005, 1), frameon=False, fontsize=9, borderaxespad=0
+        )
+        space = result.archive.space
+        evaluated = f"{len(result.archive):,} of {len(space):,} archs evaluated"
+        title = f"{space.name}: {evaluated}"
+        axes.set_title(title, loc="left", fontsize=11, pad=8 + 10 * label_rows)
+
+
+def _draw_archs(axes: Axes, result: SearchResult, axis: CostAxis) -> None:
     rows = [row for row in result.archive if not row.failed]
     failed = len(result.archive) - len(rows)
-    x = [row.costs[cost] / unit for row in rows]
-    y = [row.score(result.objective) for row in rows]
-    name = f"evaluated ({failed} more failed)" if failed else "evaluated"
+    x, y = _points(rows, axis, result.objective)
+    name = f"evaluated\n({failed} more failed)" if failed else "evaluated"
     axes.scatter(x, y, s=16, color=_EVALUATED, alpha=0.8, linewidths=0, label=name, zorder=2)
-    best = result.archive.front(objective=result.objective, costs=(cost,))
+    best = result.archive.front(objective=result.objective, costs=(axis.cost,))
     axes.step(
-        [row.costs[cost] / unit for row in best],
-        [row.score(result.objective) for row in best],
+        *_points(best, axis, result.objective),
         where="post",
         color=_FRONT,
         linewidth=1.5,
         marker="o",
         markersize=4,
-        label="Pareto front",
+        label="front of the search",
+        zorder=4,
+    )
+
+
+def _draw_uniform(
+    axes: Axes, rows: Sequence[Evaluation], axis: CostAxis, *, objective: str
+) -> None:
+    axes.plot(
+        *_points(rows, axis, objective),
+        color=_UNIFORM,
+        marker="s",
+        markersize=4,
+        linestyle="none",
+        label="uniformly scaled",
+        zorder=3,
+    )
+    axes.step(
+        *_points(front(rows, objective=objective, costs=(axis.cost,)), axis, objective),
+        where="post",
+        color=_UNIFORM,
+        linewidth=1.5,
+        linestyle=(0, (5, 2)),
+        label="front of these",
         zorder=3,
     )
 
 
-def _draw_budgets(axes: Axes, result: SearchResult, *, cost: str, unit: float) -> None:
+def _draw_budgets(axes: Axes, result: SearchResult, axis: CostAxis, *, width: float) -> int:
+    """Draw the budgets as lines with labels that do not overlap; return the rows these take.
+
+    Args:
+        axes: where.
+        result: whose tiers.
+        axis: the cost that is limited.
+        width: of a label, as a share of the axis.
+    """
     names = defaultdict(list)
     for tier in result.tiers.values():
         for limit in tier.limits:
-            if limit.cost == cost:
-                names[limit.value / unit].append(tier.tier)
+            if limit.cost == axis.cost:
+                names[limit.value / axis.unit].append(tier.tier)
     for value in names:
         axes.axvline(value, color=_BUDGET, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
     low, high = np.log(axes.get_xlim())
-    row, previous = 0, -np.inf
+    row, previous, most = 0, -np.inf, 0
     for value, tiers in sorted(names.items()):
         place = (np.log(value) - low) / (high - low)
-        row = (row + 1) % _LABEL_ROWS if place - previous < _LABEL_WIDTH else 0
-        previous = place
+        row = (row + 1) % _LABEL_ROWS if place - previous < width else 0
+        previous, most = place, max(most, row + 1)
         axes.annotate(
             f"{', '.join(tiers)} ≤ {_plain(value)}",
             (value, 1),
@@ -117,36 +213,65 @@ def _draw_budgets(axes: Axes, result: SearchResult, *, cost: str, unit: float) -
             fontsize=8,
             color=_BUDGET,
         )
+    return most
 
 
-def _draw_winners(axes: Axes, result: SearchResult, *, cost: str, unit: float) -> None:
+def _draw_winners(axes: Axes, result: SearchResult, axis: CostAxis, *, named: bool) -> None:
+    """Mark the tiers' winners, with the interval of their score where it is known."""
     tiers = defaultdict(list)
     for tier in result.tiers.values():
         tiers[tier.evaluation].append(tier.tier)
+    labelled = False
     for row, names in tiers.items():
-        point = (row.costs[cost] / unit, row.score(result.objective))
-        axes.plot(*point, marker="*", markersize=14, color=_WINNER, zorder=4, linestyle="none")
+        x, y = row.costs[axis.cost] / axis.unit, row.score(result.objective)
+        low, high = (row.score(f"{result.objective}_{end}") for end in ("low", "high"))
+        if low <= y <= high:
+            label = None if labelled else "95 % interval"
+            labelled = True
+            axes.errorbar(
+                x,
+                y,
+                yerr=[[y - low], [high - y]],
+                color=_WINNER,
+                capsize=4,
+                linewidth=1.2,
+                fmt="none",
+                label=label,
+                zorder=5,
+            )
+        axes.plot(x, y, marker="*", markersize=14, color=_WINNER, zorder=6, linestyle="none")
+        text = f"{', '.join(names)}\n{y:.3f}" if named else ", ".join(names)
         axes.annotate(
-            f"{', '.join(names)}\n{point[1]:.3f}",
-            point,
-            xytext=(0, 9),
+            text,
+            (x, y),
+            xytext=(-8, 3),
             textcoords="offset points",
-            ha="center",
-            fontsize=9,
+            ha="right",
+            va="bottom",
+            fontsize=9 if named else 8,
             fontweight="bold",
             color=_WINNER,
             path_effects=[withStroke(linewidth=3, foreground="white")],
-            zorder=5,
+            zorder=7,
         )
     axes.plot(
         [], [], marker="*", markersize=11, color=_WINNER, linestyle="none", label="best in budget"
     )
 
 
-def _style_axes(axes: Axes, *, xlabel: str, ylabel: str) -> None:
-    axes.set_xlabel(f"{xlabel}, logarithmic")
+def _points(
+    rows: Iterable[Evaluation], axis: CostAxis, objective: str
+) -> tuple[list[float], list[float]]:
+    rows = list(rows)
+    x = [row.costs[axis.cost] / axis.unit for row in rows]
+    return x, [row.score(objective) for row in rows]
+
+
+def _style_axes(axes: Axes, *, xlabel: str, ylabel: str, large: bool) -> None:
+    axes.set_xlabel(f"{xlabel}, logarithmic" if large else xlabel)
     axes.set_ylabel(ylabel)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20))
+    subs = (1, 2, 5) if large else (1, 3)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=20))
     axes.xaxis.set_minor_locator(LogLocator(subs=tuple(map(float, range(1, 10))), numticks=100))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _position: _plain(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -154,7 +279,6 @@ def _style_axes(axes: Axes, *, xlabel: str, ylabel: str) -> None:
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.legend(loc="lower right", frameon=True, framealpha=1, fontsize=9)
 
 
 def _plain(value: float) -> str:

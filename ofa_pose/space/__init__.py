@@ -4,5 +4,15 @@ from ofa_pose.space.arch import Arch
 from ofa_pose.space.choice import Choice, make_divisible
 from ofa_pose.space.frozen import FrozenDict, freeze, thaw
 from ofa_pose.space.space import SearchSpace
+from ofa_pose.space.uniform import uniform_archs
 
-__all__ = ["Arch", "Choice", "FrozenDict", "SearchSpace", "freeze", "make_divisible", "thaw"]
+__all__ = [
+    "Arch",
+    "Choice",
+    "FrozenDict",
+    "SearchSpace",
+    "freeze",
+    "make_divisible",
+    "thaw",
+    "uniform_archs",
+]

@@ -1,6 +1,7 @@
 """A mistake ends in one line on stderr and exit code 2 or 1, never in a traceback."""
 
 import pytest
+import torch
 
 from ofa_pose.cli import _console, macs, spaces, train
 from ofa_pose.cli.main import run
@@ -52,8 +53,10 @@ def test_debug_shows_the_traceback(command):
         (RuntimeError("two\nlines"), 1, "bug in ofa-pose: RuntimeError: two; lines"),
         (FileNotFoundError(2, "No such file or directory", "a.txt"), 1, "a.txt: No such file"),
         (MemoryError(), 1, "out of memory"),
+        (torch.OutOfMemoryError("CUDA out of memory."), 1, "error: out of memory; try a smaller"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: x"), 1, "error: out of memory"),
     ],
-    ids=["interrupt", "bug", "file", "memory"],
+    ids=["interrupt", "bug", "file", "memory", "gpu", "allocator"],
 )
 def test_whatever_happens_is_one_line(command, monkeypatch, raised, code, expected):
     def fail(name):

@@ -2,8 +2,23 @@
 
 import sys
 
+import pytest
+
 from ofa_pose.cli import _progress
 from ofa_pose.cli._progress import Meter
+from ofa_pose.cli._watching import Watch
+from ofa_pose.search import Evaluation, Progress
+from ofa_pose.space import Choice, SearchSpace
+
+
+@pytest.fixture
+def make_evaluation():
+    space = SearchSpace(name="one", family="none", choices=(Choice("resolution", (32,)),))
+
+    def make(ap):
+        return Evaluation(0, 0, "S", 0, space[0], (0,), {}, {"AP": ap})
+
+    return make
 
 
 def test_plain_lines_come_now_and_then_and_at_the_end(capsys, monkeypatch):
@@ -11,10 +26,43 @@ def test_plain_lines_come_now_and_then_and_at_the_end(capsys, monkeypatch):
     monkeypatch.setattr(_progress.time, "monotonic", lambda: next(now))
     with Meter("search") as meter:
         for done in (1, 2, 3, 4):
-            meter.show(done, 4, {"AP": 0.25})
+            meter.show(done, 4, {"S": 0.25}, of="best AP")
     assert capsys.readouterr().err.splitlines() == [
-        "ofa-pose: search 2 of 4 (50%, 11 s, AP 0.25)",
-        "ofa-pose: search 4 of 4 (100%, 13 s, AP 0.25)",
+        "ofa-pose: search 2 of 4 (50%, 11 s, 20 s left, best AP S 0.25)",
+        "ofa-pose: search 4 of 4 (100%, 13 s, best AP S 0.25)",
+    ]
+
+
+def test_the_time_left_is_by_the_pace_since_the_first_step(capsys, monkeypatch):
+    # Sixty seconds of loading, then half of the job was done already; a quarter takes 30 s.
+    now = iter([0.0, 60.0, 90.0])
+    monkeypatch.setattr(_progress.time, "monotonic", lambda: next(now))
+    with Meter("search") as meter:
+        meter.show(2, 4)
+        meter.show(3, 4)
+    assert capsys.readouterr().err.splitlines() == [
+        "ofa-pose: search 2 of 4 (50%, 60 s)",
+        "ofa-pose: search 3 of 4 (75%, 90 s, 30 s left)",
+    ]
+
+
+def test_a_search_moves_with_every_batch_of_pictures(make_evaluation):
+    shown = []
+
+    class Recorder(Meter):
+        def show(self, done, total, figures=None, *, fraction=None, of=""):
+            shown.append((done, total, dict(figures or {}), of))
+
+    watch = Watch(Recorder("search"), 9)
+    watch.pictured(8)
+    watch.pictured(12)
+    watch.evaluated(Progress(1, 9, make_evaluation(0.25), {"S": make_evaluation(0.25)}))
+    watch.pictured(12)  # of the next arch, all at once
+    assert shown == [
+        (0, 9, {}, "8 pictures"),
+        (0, 9, {}, "12 pictures"),
+        (1, 9, {"S": 0.25}, "12 pictures, best AP"),
+        (1, 9, {"S": 0.25}, "24 pictures, best AP"),
     ]
 
 

@@ -1,6 +1,7 @@
 """train, search, finetune, eval and data synth on the toy space: files, refusals, resuming."""
 
 import csv
+import html
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import yaml
 from ofa_pose import load_space
 from ofa_pose.cli.main import run
 from ofa_pose.export import load_tier
+from ofa_pose.space import uniform_archs
 from ofa_pose.supernet import load_weights, save_weights
 
 TRAIN = ["train", "--space", "toy", "--synthetic", 8, "--batch-size", 2, "--workers", 0]
@@ -88,6 +90,7 @@ def test_search_writes_a_run_folder(searched):
     assert names == {
         "config.yaml", "log.txt", "metrics.csv",
         "archive.csv", "archive.jsonl", "front.csv", "front.png",
+        "baseline.csv", "baseline.jsonl", "report.html",
         "S.yaml", "S.safetensors", "9k-params.yaml", "9k-params.safetensors",
     }  # fmt: skip
     archive = rows(searched / "archive.csv")
@@ -125,6 +128,49 @@ def test_a_further_budget_is_read_off_a_finished_search(command, trained, search
     assert config["budgets"] == {"S": "250k", "0.5M": "500k"}
     again = command(*line, "--resume")
     assert (again.code, rows(folder / "archive.csv")) == (0, after)
+    # The commands that lead here, and not the one that found nothing left to do.
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    common = f"--supernet {trained} --evaluations 14 --scenes 2 --calibration-scenes 2"
+    assert config["commands"] == [
+        f"ofa-pose search --budget 0.25M {common} --out {folder}",
+        f"ofa-pose search --budget 0.5M {common} --out {folder} --resume",
+    ]
+    assert html.escape(config["commands"][1]) in (folder / "report.html").read_text()
+
+
+def test_the_uniformly_scaled_networks_stand_beside_the_winners(command, trained, tmp_path):
+    folder = tmp_path / "run"
+    line = [*SEARCH, "--supernet", trained, "--budget", "1M", "--out", folder]
+    without = command(*line, "--no-baseline")
+    assert without.code == 0, without.err
+    assert "AP uniform" not in without.out
+    archive = (folder / "archive.csv").read_bytes()
+    outcome = command(*line, "--resume", "--baseline", "--json")
+    assert outcome.code == 0, outcome.err
+    found = {tuple(arch.values()) for arch in uniform_archs(load_space("toy"))}
+    names = load_space("toy").largest.keys()
+    assert {tuple(int(row[n]) for n in names) for row in rows(folder / "baseline.csv")} == found
+    assert (folder / "archive.csv").read_bytes() == archive
+    (uniform,) = json.loads(outcome.out)["uniform"].values()
+    assert tuple(uniform["arch"].values()) in found
+
+
+def test_a_resumed_search_keeps_what_it_was_asked_for(command, trained, tmp_path):
+    line = ["search", "--scenes", 2, "--calibration-scenes", 2, "--supernet", trained]
+    line += ["--budget", "0.25M", "--no-baseline", "--seed", 3, "--canvas", 64]
+    assert command(*line, "--out", tmp_path / "run", "--evaluations", 5).code == 0
+    outcome = command("search", "--resume", "--out", tmp_path / "run", "--json")
+    assert outcome.code == 0, outcome.err
+    document = json.loads(outcome.out)
+    assert document["evaluations"] == 5
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert (config["evaluations"], config["seed"], config["baseline"]) == (5, 3, False)
+    assert not (tmp_path / "run" / "baseline.csv").exists()
+    again = command("search", "--resume", "--out", tmp_path / "run", "--seed", 4)
+    assert "seed was 3 and is now 4" in again.err
+    # Untrained networks find nobody: every AP is 0, and none of the next best is shown worse.
+    assert len(document["ties"]["S"]) == 3
+    assert document["notes"][-1].startswith("all archs score alike")
 
 
 @pytest.mark.parametrize("strategy", ["aging", "nsga2"])
@@ -201,6 +247,15 @@ def test_same_seed_same_search(command, searched, trained, tmp_path):
     assert outcome.code == 0
     for name in ("archive.csv", "front.csv"):
         assert (tmp_path / "again" / name).read_bytes() == (searched / name).read_bytes()
+
+
+@pytest.mark.parametrize("workers", ["0", "two"])
+def test_workers_that_cannot_be_leave_no_folder(command, trained, tmp_path, workers):
+    line = [*SEARCH, "--supernet", trained, "--out", tmp_path / "run", "--workers", workers]
+    outcome = command(*line)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "workers are a number above 0" in outcome.err
+    assert not (tmp_path / "run").exists()
 
 
 def test_infeasible_budget_is_refused_before_anything_is_written(command, trained, tmp_path):

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ofa_pose.pose import evaluate_predictions
+from ofa_pose.errors import UsageError
+from ofa_pose.pose import ap_gain_interval, ap_interval, evaluate_predictions
 from ofa_pose.pose.matches import match_people
 from ofa_pose.skeleton import load_skeleton
 
@@ -115,3 +116,16 @@ def test_nobody_to_find():
     result = {"image_id": 1, "keypoints": [1.0, 2.0, 1.0] * K, "score": 0.5}
     assert match_people(document, [result], SKELETON).ap() == -1
     assert match_people(document, [], SKELETON).ap() == -1
+
+
+def test_the_gain_of_one_network_over_another_is_resampled_on_the_same_pictures() -> None:
+    truth, results = random_set(3)
+    good = match_people(truth, results, SKELETON)
+    none = match_people(truth, [], SKELETON)
+    # Against a network that finds nobody, the gain is the AP itself, interval and all.
+    assert ap_gain_interval(good, none) == ap_interval(good)
+    assert ap_gain_interval(good, good) == (0.0, 0.0)
+    low, high = ap_gain_interval(none, good)
+    assert (-high, -low) == pytest.approx(ap_interval(good))
+    with pytest.raises(UsageError, match="cannot be compared"):
+        ap_gain_interval(good, good.take([0, 1]))

@@ -10,7 +10,7 @@ import pytest
 
 from ofa_pose.errors import UnknownNameError
 from ofa_pose.search import Limit, search
-from ofa_pose.search.plot import _plain, plot_front
+from ofa_pose.search.plot import CostAxis, _plain, draw_front, plot_front
 
 
 @pytest.mark.parametrize("evaluations", [1, 60])
@@ -24,13 +24,41 @@ def test_a_png_is_written(
         land.space, land, budgets=limits, costs={"macs": land.macs}, evaluations=evaluations
     )
     path = tmp_path / "front.png"
-    plot_front(path, result, cost="macs", label="GMACs (exact)", unit=1e9)
+    plot_front(path, result, [CostAxis("macs", "GMACs (exact)", 1e9)])
     content = path.read_bytes()
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
-    assert struct.unpack(">II", content[16:24]) == (1200, 750)
+    assert struct.unpack(">II", content[16:24]) == (1500, 780)
     with pytest.raises(UnknownNameError, match="did you mean 'macs'"):
-        plot_front(path, result, cost="mac")
+        plot_front(path, result, [CostAxis("mac")])
     assert [item.name for item in tmp_path.iterdir()] == ["front.png"]
+
+
+def test_a_panel_a_cost_with_intervals_and_the_baseline(
+    make_landscape: Callable[..., Any],
+) -> None:
+    land = make_landscape(1, 4, 4, 4)
+    costs = {"macs": land.macs, "params": land.macs // 7 + 1}
+
+    def evaluate(arch: Any) -> dict[str, float]:
+        score = land(arch)["AP"]
+        return {"AP": score, "AP_low": score - 0.125, "AP_high": score + 0.25}
+
+    limits = {"S": Limit("macs", 2e8), "L": [Limit("macs", 6e8), Limit("params", 9e7)]}
+    result = search(land.space, evaluate, budgets=limits, costs=costs, evaluations=40)
+    uniform = list(result.archive)[:3]
+    figure = draw_front(result, [CostAxis("macs", unit=1e6), CostAxis("params")], baseline=uniform)
+    large, small = figure.axes
+    assert (large.get_xlabel(), small.get_xlabel()) == ("macs, logarithmic", "params")
+    lines: list[Any] = list(large.lines)
+    limits_drawn = {line.get_xdata()[0] for line in lines if line.get_linewidth() == 1}
+    assert {200.0, 600.0} <= limits_drawn
+    squares = next(line for line in lines if line.get_marker() == "s")
+    assert list(squares.get_xdata()) == [row.costs["macs"] / 1e6 for row in uniform]
+    intervals: list[Any] = list(large.containers)
+    bars = [container.lines[2][0].get_segments()[0] for container in intervals]
+    ends = {(round(low[1], 6), round(high[1], 6)) for low, high in bars}
+    winners = {tier.scores["AP"] for tier in result.tiers.values()}
+    assert ends == {(round(ap - 0.125, 6), round(ap + 0.25, 6)) for ap in winners}
 
 
 def test_ticks_are_plain_numbers() -> None:

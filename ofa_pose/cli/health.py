@@ -1,0 +1,357 @@
+"""`ofa-pose health`: whether a search over a supernet can be believed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ofa_pose.cli import _console
+from ofa_pose.cli._options import (
+    AnnotationsOption,
+    CalibrationOption,
+    CanvasOption,
+    DataOption,
+    DataSkeletonOption,
+    DeviceOption,
+    EvalBatchOption,
+    ForceOption,
+    ImagesOption,
+    JsonOption,
+    MosaicOption,
+    OutOption,
+    ResumeOption,
+    SeedOption,
+    SkeletonOption,
+    SplitOption,
+    WorkersOption,
+)
+from ofa_pose.cli._progress import Meter
+from ofa_pose.cli._searching import Target, search_scenes, tell_defaults
+from ofa_pose.cli._sources import CANVAS, Making, Pictures, Use, described
+from ofa_pose.cli._weights import check_device
+from ofa_pose.errors import UsageError
+from ofa_pose.files import atomic_write, sha256_file
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ofa_pose.data import SceneSource
+    from ofa_pose.health import Health
+    from ofa_pose.runs import RunFolder
+    from ofa_pose.search.agreement import Agreement
+    from ofa_pose.train import Recipe
+
+EPILOG = (
+    "Example: ofa-pose health\n\n"
+    "Example: ofa-pose health --supernet runs/train-litepose-lite0 --data photos --budget 300M "
+    "--archs 20 --tuned 6 --steps 200"
+)
+_WARMUP = 0.1  # share of the steps
+_TRAINING_SCENES = 512
+_FREE = ("supernet", "device", "workers")
+_HIDDEN = ("budget", "space", "skeleton", "out", "resume", "force", "as_json")
+
+
+def command(
+    context: typer.Context,
+    supernet: Annotated[
+        Path | None,
+        typer.Option(
+            "--supernet",
+            metavar="FILE|FOLDER",
+            help="Weights that ofa-pose train made; default: the starter in the box.",
+        ),
+    ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(
+            "--space",
+            metavar="NAME|FILE",
+            help="The supernet's space; needed where it is not one of `spaces ls`.",
+        ),
+    ] = None,
+    skeleton: SkeletonOption = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            metavar="BUDGET",
+            help="Draw archs near this budget, as a search compares them; default: from the whole "
+            "space, where they are easier to order.",
+        ),
+    ] = None,
+    archs: Annotated[int, typer.Option("--archs", min=2, help="How many archs to draw.")] = 16,
+    tuned: Annotated[
+        int, typer.Option("--tuned", min=0, help="How many of them to fine-tune; 0: none.")
+    ] = 4,
+    steps: Annotated[
+        int, typer.Option("--steps", min=1, help="Length of each fine-tuning, in steps.")
+    ] = 60,
+    scenes: Annotated[
+        int, typer.Option("--scenes", min=2, help="What all scenes are: at most so many.")
+    ] = 128,
+    calibration_scenes: Annotated[
+        int, typer.Option("--calibration-scenes", min=1, help="Measure batch norms on so many.")
+    ] = 64,
+    data: DataOption = None,
+    annotations: AnnotationsOption = None,
+    images: ImagesOption = None,
+    data_skeleton: DataSkeletonOption = None,
+    split: SplitOption = "val",
+    calibration: CalibrationOption = None,
+    mosaic: MosaicOption = None,
+    canvas: CanvasOption = CANVAS,
+    batch_size: EvalBatchOption = 8,
+    device: DeviceOption = "cpu",
+    workers: WorkersOption = 1,
+    seed: SeedOption = 0,
+    out: OutOption = None,
+    resume: ResumeOption = False,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure whether few scenes, and inherited weights, order networks as they should.
+
+    A search is as good as its scores. Archs are drawn at random and scored on growing parts of the
+    scenes, a few of them fine-tuned briefly; Kendall's tau says how far the orders agree. Without
+    --data the scenes are synthetic.
+    """
+    from ofa_pose.train import keep_freed_memory, make_recipe
+
+    target = Target.resolve(
+        [budget] if budget else [],
+        supernet=supernet,
+        space=space,
+        skeleton=skeleton,
+        latencies=[],
+        out=out,
+        resume=False,
+        verb="health",
+    )
+    check_device(device)
+    keep_freed_memory()
+    warmup = {"steps": steps, "warmup_steps": round(steps * _WARMUP)}
+    recipe = make_recipe(target.space, "finetune", overrides=warmup)
+    making = Making(target.skeleton, seed, mosaic, canvas)
+    pictures = Pictures(data, annotations, images, data_skeleton)
+    people = search_scenes(pictures, making, options={**context.params, "report": None})
+    training = _training_scenes(pictures, making, wanted=tuned > 0)
+    run = _open_run(target, recipe, options=context.params)
+    with run:
+        tell_defaults(target, people)
+        health = _check(target, run, people.calibration, people.search, training, recipe=recipe,
+                        options=context.params)  # fmt: skip
+        _write(run, health)
+    _tell(run, health, options=context.params)
+
+
+def _training_scenes(pictures: Pictures, making: Making, *, wanted: bool) -> SceneSource | None:
+    """Return what networks are fine-tuned on: split `train` of the data, or synthetic scenes."""
+    if not wanted:
+        return None
+    if not pictures.given:
+        return making.synthetic(_TRAINING_SCENES, Use.TRAIN)
+    if not pictures.has_split("train"):
+        raise UsageError(
+            "fine-tuning learns from the split 'train' of --data, which is not there; "
+            "--tuned 0 leaves it out"
+        )
+    return making.of(pictures.open("train", making.skeleton), Use.TRAIN)
+
+
+def _open_run(target: Target, recipe: Recipe, *, options: Mapping[str, Any]) -> RunFolder:
+    from ofa_pose.cost import spell_budgets
+    from ofa_pose.runs import RunFolder
+
+    identity = {
+        "verb": "health",
+        "space": target.space.name,
+        "space_hash": target.space.hash,
+        "skeleton": target.skeleton.name,
+        "supernet": target.weights,
+        "supernet_sha256": sha256_file(target.weights),
+        "recipe": recipe.to_dict(),
+    }
+    if options["budget"]:
+        (bounds,) = target.budgets.values()
+        identity["budget"] = spell_budgets(bounds)
+    given = {key: value for key, value in options.items() if key not in _HIDDEN}
+    return RunFolder.open(
+        target.folder,
+        config=described({**given, **identity}),
+        resume=options["resume"],
+        force=options["force"],
+        free=_FREE,
+        inputs=[target.weights],
+    )
+
+
+def _check(
+    target: Target,
+    run: RunFolder,
+    calibration: SceneSource,
+    scenes: SceneSource,
+    training: SceneSource | None,
+    *,
+    recipe: Recipe,
+    options: Mapping[str, Any],
+) -> Health:
+    from ofa_pose.evaluate import SubnetEvaluator
+    from ofa_pose.health import BriefTuning, check_health, draw_archs
+    from ofa_pose.supernet import load_supernet
+
+    supernet = load_supernet(target.weights, space=target.space, skeleton=target.skeleton)
+    evaluator = SubnetEvaluator(
+        supernet.to(options["device"]),
+        calibration=calibration,
+        scenes=scenes,
+        calibration_images=options["calibration_scenes"],
+        batch_size=options["batch_size"],
+    )
+    archs = draw_archs(
+        target.space,
+        options["archs"],
+        seed=options["seed"],
+        mask=_near(target) if options["budget"] else None,
+    )
+    if len(archs) < 2:
+        raise UsageError("only one arch is near the budget; an order needs at least two")
+    tuned = 0 if training is None else min(options["tuned"], len(archs))
+    total = len(archs) + tuned
+    done = 0
+    with Meter("health") as meter:
+
+        def tell(count: int) -> None:
+            nonlocal done
+            done = count
+            meter.show(done, total)
+
+        def learn(share: float) -> None:
+            meter.show(done, total, fraction=(done + share) / total)
+
+        tune = BriefTuning(
+            evaluator,
+            training or scenes,
+            recipe,
+            run,
+            seed=options["seed"],
+            workers=options["workers"],
+            progress=learn,
+        )
+        return check_health(
+            evaluator,
+            archs,
+            tune=tune,
+            tuned=tuned,
+            path=run.file("health.jsonl"),
+            seed=options["seed"],
+            progress=tell,
+        )
+
+
+def _near(target: Target) -> np.ndarray:
+    """Return which archs are near the budget: the half of those within that use most of it."""
+    from ofa_pose.api import all_costs, limits_of
+    from ofa_pose.search.limits import bands, resolve_budgets
+
+    limits = limits_of(target.budgets)
+    sets, _ = resolve_budgets(target.space, limits, costs=all_costs(target.table, limits))
+    return bands(sets)[0]
+
+
+def _write(run: RunFolder, health: Health) -> None:
+    """Write `health.json`, the agreements, and `health.csv`, the archs."""
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    ends = list(health.subsets)
+    names = [f"AP.{kind}{end}" for end in ends for kind in ("first", "without")]
+    writer.writerow(["arch", "AP.inherited", *names, "AP.tuned"])
+    for row in health.archs:
+        parts = [repr(score) for end in ends for score in row.subsets[end]]
+        tuned = "" if row.tuned is None else repr(row.tuned)
+        writer.writerow([row.arch.key, repr(row.inherited), *parts, tuned])
+    atomic_write(run.file("health.csv"), stream.getvalue())
+    atomic_write(run.file("health.json"), json.dumps(_document(health), indent=1) + "\n")
+
+
+def _document(health: Health) -> dict[str, Any]:
+    return {
+        "archs": len(health.archs),
+        "subsets": [
+            {"scenes": end, "with_all": whole.to_dict(), "with_others": others.to_dict()}
+            for end, (whole, others) in health.subsets.items()
+        ],
+        "inherited_and_tuned": None if health.tuned is None else health.tuned.to_dict(),
+    }
+
+
+def _tell(run: RunFolder, health: Health, *, options: Mapping[str, Any]) -> None:
+    if options["as_json"]:
+        _console.emit_json({"folder": run.path, **_document(health)})
+        return
+    where = f"near {options['budget']}" if options["budget"] else "anywhere in the space"
+    _console.line(f"{len(health.archs)} archs, drawn at random {where}")
+    if health.subsets:
+        rows = [
+            (end, _tau(whole), _tau(others), _chance(others))
+            for end, (whole, others) in health.subsets.items()
+        ]
+        headers = ("scenes", "tau with all scenes", "tau with the others", "by chance")
+        _console.table(headers, rows)
+    if health.tuned is not None:
+        tuned = health.tuned
+        _console.line(
+            f"inherited weights and {options['steps']} steps of fine-tuning, {tuned.count} archs: "
+            f"tau {_tau(tuned)}, by chance {_chance(tuned)}"
+        )
+    for sentence in _sentences(health, budget=options["budget"]):
+        _console.line(sentence)
+    _console.line(f"every arch: {run.file('health.csv')}; figures: {run.file('health.json')}")
+
+
+def _sentences(health: Health, *, budget: str | None) -> list[str]:
+    """Return what the figures mean, and what they do not."""
+    told = [
+        "tau: 1 if both put the archs in the same order, 0 if they have nothing in common, "
+        "in brackets its 95 % interval; by chance: how often so high a tau comes up between "
+        "scores that know nothing of each other"
+    ]
+    if health.tuned is not None:
+        count = health.tuned.count
+        best = f"1 in {math.factorial(count):,}"
+        if not health.tuned.known:
+            told.append("the fine-tuned archs all scored alike: they say nothing about the order")
+        elif health.tuned.shown:
+            told.append(f"that inherited weights order archs is shown, by {count} of them")
+        else:
+            told.append(
+                f"{count} fine-tuned archs do not show that inherited weights order archs"
+                + (f"; even {count} in the same order come up by chance {best} times, so "
+                   "fine-tune more (--tuned)" if count < 6 else "")
+            )  # fmt: skip
+    if budget is None:
+        told.append(
+            "archs from the whole space differ much in size and are easy to order; near one "
+            "budget (--budget), where a search compares them, expect less"
+        )
+    return told
+
+
+def _tau(found: Agreement) -> str:
+    if not found.known:
+        return "-"
+    interval = "" if math.isnan(found.low) else f" ({found.low:.2f} to {found.high:.2f})"
+    return f"{found.tau:.2f}{interval}"
+
+
+def _chance(found: Agreement) -> str:
+    if not found.known:
+        return "-"
+    return f"{found.chance:.1%}" if found.chance >= 0.001 else "< 0.1%"

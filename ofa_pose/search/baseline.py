@@ -1,0 +1,150 @@
+"""What a search is compared with: the networks of one ratio everywhere, scored after it.
+
+They are no part of the search: they have an archive (and a journal) of their own, so that neither
+whether nor when they were scored changes what a search finds or how it resumes.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+
+from ofa_pose.errors import UnknownNameError, WeightsError, WorkerLostError
+from ofa_pose.search.archive import Archive, journal_path
+from ofa_pose.search.evaluation import Evaluation
+from ofa_pose.search.run import SearchResult
+from ofa_pose.search.workers import Workers
+from ofa_pose.space import FrozenDict, uniform_archs
+
+TIER = "uniform"
+"""What stands in the column `tier` of a network of the baseline."""
+
+_LOG = logging.getLogger(__name__)
+Opening = Callable[[], AbstractContextManager[Workers[int, Mapping[str, float]]]]
+"""Opens the workers; they are closed at the end of the context."""
+
+
+def uniform_baseline(
+    result: SearchResult,
+    open_workers: Opening,
+    *,
+    costs: Mapping[str, np.ndarray],
+    path: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Archive:
+    """Score every uniformly scaled arch that is within some budget of a search.
+
+    One that the search has scored (on all images, if archs raced) is not scored again. Workers
+    are opened only if there is something left to score.
+
+    Args:
+        result: of the search.
+        open_workers: for indices of archs.
+        costs: cost name → (archs,) the cost of every arch, those that budgets limit among them.
+        path: of the CSV, its journal beside it; what is there already is taken over. None keeps
+            nothing on disk.
+        progress: called with how many are done, and of how many, after each that was scored.
+
+    Returns:
+        Evaluations whose `tier` is "uniform"; `order` is the arch's number in `uniform_archs`.
+
+    Raises:
+        RunFolderError: what is at `path` is of another space or another search.
+    """
+    space = result.archive.space
+    baseline = _open(result, path)
+    orders = {space.index(arch): order for order, arch in enumerate(uniform_archs(space))}
+    within = [index for index in orders if _fits(result, costs, index)]
+    known = _scored_fully(result.archive)
+
+    def keep(index: int, scores: Mapping[str, float], error: str) -> None:
+        baseline.add(
+            Evaluation(
+                order=orders[index],
+                generation=0,
+                tier=TIER,
+                index=index,
+                arch=space[index],
+                genes=tuple(space.genes_of(np.array([index]))[0].tolist()),
+                costs=FrozenDict({name: cost[index].item() for name, cost in costs.items()}),
+                scores=FrozenDict({name: float(value) for name, value in scores.items()}),
+                error=error,
+            )
+        )
+
+    for index in within:
+        if index in known and not baseline.has(index):
+            keep(index, known[index].scores, known[index].error)
+    waiting = [index for index in within if not baseline.has(index)]
+    if waiting:
+        _LOG.info("%d uniformly scaled archs are scored, to compare with", len(waiting))
+        with open_workers() as workers:
+            for index, outcome in workers.evaluate(waiting):
+                keep(index, *_told(outcome, result.objective))
+                if progress is not None:
+                    progress(len(baseline), len(within))
+    baseline.add_costs(costs)
+    baseline.save()
+    return baseline
+
+
+def best_uniform(
+    result: SearchResult, baseline: Sequence[Evaluation] | Archive
+) -> dict[str, Evaluation]:
+    """Return the best of the baseline within each tier; one without any is left out."""
+    best = {}
+    for name, tier in result.tiers.items():
+        inside = [
+            row
+            for row in baseline
+            if not row.failed and all(row.costs[li.cost] <= li.value for li in tier.limits)
+        ]
+        if inside:
+            best[name] = max(inside, key=lambda row: row.score(result.objective))
+    return best
+
+
+def _open(result: SearchResult, path: str | Path | None) -> Archive:
+    settings = {"baseline": TIER, "objective": result.objective}
+    if path is None:
+        return Archive(result.archive.space, settings=settings)
+    if journal_path(path).exists():
+        return Archive.resume(path, result.archive.space, settings=settings)
+    return Archive.create(path, result.archive.space, settings=settings)
+
+
+def _fits(result: SearchResult, costs: Mapping[str, np.ndarray], index: int) -> bool:
+    return any(
+        all(costs[limit.cost][index] <= limit.value for limit in tier.limits)
+        for tier in result.tiers.values()
+    )
+
+
+def _scored_fully(archive: Archive) -> dict[int, Evaluation]:
+    """Return by index what the search has scored on all images: the most parts of a race."""
+    parts = max((row.scores.get("parts", 1.0) for row in archive), default=1.0)
+    return {row.index: row for row in archive if row.scores.get("parts", 1.0) == parts}
+
+
+def _told(
+    outcome: Mapping[str, float] | Exception, objective: str
+) -> tuple[Mapping[str, float], str]:
+    """Return scores and what went wrong, by the rules of a search.
+
+    Raises:
+        Exception: the outcome, where it says nothing about the arch.
+        UnknownNameError: the objective is not among the scores.
+    """
+    if isinstance(outcome, WeightsError | WorkerLostError):
+        return {}, " ".join(str(outcome).split()) or type(outcome).__name__
+    if isinstance(outcome, Exception):
+        raise outcome
+    if objective not in outcome:
+        raise UnknownNameError("score to search for", objective, outcome)
+    value = outcome[objective]
+    return outcome, "" if math.isfinite(value) else f"{objective} is {value}"

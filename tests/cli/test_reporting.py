@@ -1,0 +1,27 @@
+"""Who is compared with the winners at the end of a search."""
+
+import pytest
+
+import ofa_pose as op
+from ofa_pose.cli._reporting import finalists_of
+
+
+@pytest.fixture(scope="module")
+def result():
+    return op.search(
+        op.load_space("toy"),
+        lambda arch: {"AP": sum(arch.values()) / 1000},
+        budgets={"S": "0.25M", "L": "1M"},
+        evaluations=20,
+    )
+
+
+def test_the_next_best_within_each_budget(result):
+    finals = finalists_of(result, 3)
+    for name, limit in (("S", 250_000), ("L", 1_000_000)):
+        inside = [row for row in result.archive if row.costs["macs_exact"] <= limit]
+        scores = sorted((row.score("AP") for row in inside), reverse=True)
+        assert result.tiers[name].scores["AP"] == scores[0]
+        assert [row.score("AP") for row in finals[name]] == scores[1:4]
+        assert result.tiers[name].arch not in {row.arch for row in finals[name]}
+    assert finalists_of(result, 0) == {"S": [], "L": []}
