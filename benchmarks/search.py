@@ -77,19 +77,21 @@ def main() -> None:
     runs = {
         name: run for name, run in contestants().items() if name in (options.only or contestants())
     }
-    results = {name: {} for name in runs}
+    results: dict[str, dict[int, dict]] = {name: {} for name in runs}
     for seed in range(options.first_seed, options.first_seed + options.seeds):
+        files = {name: options.out / f"{name}-{seed}.json" for name in runs}
+        if options.kept and not all(file.exists() for file in files.values()):
+            continue
         scores = None
         for name, run in runs.items():
-            kept = options.out / f"{name}-{seed}.json"
-            if not kept.exists():
-                if scores is None:
-                    scores = truth.scores(seed)
+            if not files[name].exists():
+                scores = truth.scores(seed) if scores is None else scores
                 asked = run(truth, scores, seed, options.evaluations)
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                kept.write_text(json.dumps(dict(judged(truth, scores, asked))))
+                files[name].parent.mkdir(parents=True, exist_ok=True)
+                files[name].write_text(json.dumps(dict(judged(truth, scores, asked))))
                 print(f"seed {seed}: {name}", flush=True)
-            results[name][seed] = json.loads(kept.read_text())
+            results[name][seed] = json.loads(files[name].read_text())
+    print(f"{len(results[next(iter(runs))])} seeds")
     tiers = [feasible.tier for feasible in truth.sets]
     for tier in tiers:
         table(tier, results)
@@ -305,6 +307,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--matches", type=Path, help="folder of racing_matches.py")
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--kept", action="store_true", help="only seeds that are finished")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="of those that are compared")
     parser.add_argument("--evaluations", type=int, default=200)
     parser.add_argument("--out", type=Path, default=Path("runs/bench-search"))

@@ -70,7 +70,7 @@ class Evolution:
         self.sets = tuple(sets)
         self.settings = settings
         self._phase = archive.phase
-        self._asked = evaluations
+        self._asked = max(evaluations, len(archive))
         self._space = archive.space
         self._strategy = find_strategy(settings.strategy)
         self._costs = costs

@@ -136,7 +136,7 @@ def test_failures_are_recorded_and_cannot_win(make_landscape: Callable[..., Any]
 
 
 def test_archs_that_all_score_alike_are_said_to(make_landscape: Callable[..., Any]) -> None:
-    land = make_landscape(0, 4, 4)
+    land = make_landscape(0, 4, 4, 3)
     limits: dict[str, Any] = {"budgets": {"L": Limit("macs", 1e12)}, "costs": {"macs": land.macs}}
 
     def said(low: float) -> bool:
