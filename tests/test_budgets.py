@@ -1,6 +1,5 @@
 """Random budgets over spaces as they are shipped: all are kept, or refused at once."""
 
-import re
 import time
 
 import numpy as np
@@ -57,12 +56,15 @@ def test_200_random_budgets_are_kept_or_refused_with_the_nearest_value(name):
         }
         within = np.logical_and.reduce([table[kind] <= limits[kind] for kind in kinds])
         if not within.any():
-            # With one bound the nearest value is the smallest; with two the message has both.
-            named = [format_cost(kind, smallest[kind]) for kind in kinds if len(kinds) == 1]
+            load = np.maximum.reduce([table[kind] / limits[kind] for kind in kinds])
+            nearest = {kind: table[kind][load.argmin()].item() for kind in kinds}
+            assert len(kinds) > 1 or nearest[kinds[0]] == smallest[kinds[0]]
             start = time.perf_counter()
-            with pytest.raises(InfeasibleBudgetError, match="|".join(map(re.escape, named))):
+            with pytest.raises(InfeasibleBudgetError) as refusal:
                 op.search(space, score, **options)
             assert time.perf_counter() - start < 1
+            for kind, value in nearest.items():
+                assert format_cost(kind, value) in str(refusal.value)
             assert not asked
             refused += 1
             continue

@@ -68,8 +68,9 @@ class ProcessWorker:
             os.kill(self._pid, signal.SIGKILL)
         self._executor.shutdown(wait=True, cancel_futures=True)
 
-    def end(self) -> str:
+    def end(self, error: BaseException) -> str:
         """Return how the process has ended, such as `killed by SIGKILL`."""
+        del error  # always says the same
         code = None if self._process is None else self._process.exitcode
         if code is None:
             return ""

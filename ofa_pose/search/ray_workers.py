@@ -103,6 +103,7 @@ class RayWorker:
         with contextlib.suppress(Exception):  # it may be dead, and Ray gone
             self._ray.kill(self._actor)
 
-    def end(self) -> str:
-        """Return nothing: how an actor ended is in Ray's logs."""
-        return ""
+    def end(self, error: BaseException) -> str:
+        """Return what Ray says last of an actor that died or could not even begin."""
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return lines[-1][:200] if lines else ""

@@ -94,8 +94,12 @@ class Worker(Protocol):
         """End the process, whatever it is doing."""
         ...
 
-    def end(self) -> str:
-        """Return how a process that was stopped or died has ended; empty where it is not known."""
+    def end(self, error: BaseException) -> str:
+        """Return how a process that died has ended; empty where it is not known.
+
+        Args:
+            error: one of `lost`, which its future raised.
+        """
         ...
 
 
@@ -191,7 +195,8 @@ class Pool(Generic[Task, Result]):
                     yield task, future.result() if error is None else error
                     continue
                 self._replace(worker)
-                end = f", {worker.end()}" if worker.end() else ""
+                end = worker.end(error)
+                end = f", {end}" if end else ""
                 deaths[task] += 1
                 if deaths[task] <= RETRIES:
                     _LOG.warning(

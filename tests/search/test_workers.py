@@ -65,7 +65,8 @@ class Scripted:
     def stop(self) -> None:
         self.stopped = True
 
-    def end(self) -> str:
+    def end(self, error: BaseException) -> str:
+        assert isinstance(error, DiedError)
         return "killed by SIGKILL" if self.stopped else ""
 
 
