@@ -282,6 +282,12 @@ def tell_validation(
         ]
         headers = ("error of", "mean", "within 10 %", "Spearman", "largest")
         _console.table(headers, rows, title=f"{section.networks} held-out networks of {space}")
+    drift = validation.reference_drift
+    if drift is not None:
+        _console.line(
+            f"the reference network took {abs(drift):.1%} {'more' if drift > 0 else 'less'} than "
+            "when the table was made; the figures are free of that"
+        )
     if path is not None:
         _console.line(f"wrote {path}")
 
