@@ -135,13 +135,18 @@ def validate_table(
     costs = [
         costs
         for space in chosen
-        for costs in _all_costs([space], skeleton or known.get(space.name))
+        for costs in _all_costs([space], skeleton or _other(known.get(space.name), space))
     ]
     with tempfile.TemporaryDirectory() as folder:
         table, validation = _validated(
             table, costs, work=work or Path(folder), networks=networks, seed=seed
         )
     tell_validation(table, validation, None, as_json=as_json)
+
+
+def _other(skeleton: str | None, space: SearchSpace) -> str | None:
+    """The skeleton, if it is another than the space's own."""
+    return None if skeleton == space.skeleton else skeleton
 
 
 def make_bundle(
@@ -282,6 +287,12 @@ def tell_validation(
         ]
         headers = ("error of", "mean", "within 10 %", "Spearman", "largest")
         _console.table(headers, rows, title=f"{section.networks} held-out networks of {space}")
+    drift = validation.reference_drift
+    if drift is not None:
+        _console.line(
+            f"the reference network took {abs(drift):.1%} {'more' if drift > 0 else 'less'} than "
+            "when the table was made; the figures are free of that"
+        )
     if path is not None:
         _console.line(f"wrote {path}")
 

@@ -6,10 +6,15 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ofa_pose.catalog import load_space
 from ofa_pose.cli import _console
 from ofa_pose.cli._latency_measuring import Meters
+
+if TYPE_CHECKING:
+    from ofa_pose.cost import CostTable, LatencyTable
+    from ofa_pose.export import Tier
 
 
 def validate_tiers(name: str, paths: Sequence[Path], *, work: Path | None, as_json: bool) -> None:
@@ -18,31 +23,19 @@ def validate_tiers(name: str, paths: Sequence[Path], *, work: Path | None, as_js
     Raises:
         LatencyError: the table is of another machine or runtime, or misses units.
     """
-    from ofa_pose.cost import CostTable, LatencyTable, parse_budgets
+    from ofa_pose.cost import CostTable, LatencyTable
     from ofa_pose.export import load_tier
     from ofa_pose.latency import time_networks
 
     table = LatencyTable.load(name)
     tiers = [load_tier(path, check_weights=False) for path in paths]
-    networks = [
-        (CostTable(tier.space, skeleton=tier.skeleton, **tier.options), tier.arch) for tier in tiers
-    ]
+    networks = [(_costs_of(tier), tier.arch) for tier in tiers]
     table_costs = [CostTable(load_space(space.name)) for space in table.info.spaces]
     with tempfile.TemporaryDirectory() as folder, Meters() as progress:
         timed = time_networks(
             table, networks, table_costs, work=work or Path(folder), progress=progress
         )
-    limits = [
-        next(
-            (
-                budget.limit
-                for budget in (parse_budgets(tier.budget) if tier.budget else ())
-                if budget.cost == f"latency:{table.name}"
-            ),
-            None,
-        )
-        for tier in tiers
-    ]
+    limits = [_limit(tier.budget, table) for tier in tiers]
     if as_json:
         _console.emit_json(
             [
@@ -65,3 +58,18 @@ def validate_tiers(name: str, paths: Sequence[Path], *, work: Path | None, as_js
     ]
     headers = ("tier", "space", "ms predicted", "ms measured", "error", "ms allowed", "measured")
     _console.table(headers, rows, title=f"{table.name}, {len(tiers)} networks measured in turns")
+
+
+def _costs_of(tier: Tier) -> CostTable:
+    from ofa_pose.cost import CostTable
+
+    options: dict[str, Any] = {"skeleton": tier.skeleton, **tier.options}
+    return CostTable(tier.space, **options)
+
+
+def _limit(budget: str, table: LatencyTable) -> float | None:
+    """What the tier's budget allows under the table, in ms; None where it says nothing of it."""
+    from ofa_pose.cost import parse_budgets
+
+    bounds = parse_budgets(budget) if budget else ()
+    return next((one.limit for one in bounds if one.cost == f"latency:{table.name}"), None)

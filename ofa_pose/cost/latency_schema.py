@@ -78,11 +78,14 @@ class ValidationSection(ErrorFigures):
         networks: how many.
         plain_sum: the same for the plain sum of units measured alone.
         noise_floor: the same for a second measurement of the same networks.
+        reference_drift: by how much longer the reference network took than when the table was
+            made, as a fraction; the figures are free of it.
     """
 
     networks: Whole
     plain_sum: ErrorFigures | None = None
     noise_floor: ErrorFigures | None = None
+    reference_drift: float | None = None
 
 
 class CoveredSpace(_Section):
@@ -126,6 +129,7 @@ class TableInfo(_Section):
         layout: of activations in memory.
         date: of the measurement.
         method: how it was measured, in a sentence.
+        reference_ms: what the reference network took, that everything was measured relative to.
         spaces: those whose every unit it holds.
         model: how units add up.
         validation: against whole networks; None where nobody has done it.
@@ -143,6 +147,7 @@ class TableInfo(_Section):
     layout: Text = "NCHW"
     date: datetime.date
     method: Text
+    reference_ms: Positive | None = None
     spaces: tuple[CoveredSpace, ...] = Field(default=(), strict=False)
     model: ModelSection = Field(default_factory=ModelSection)
     validation: ValidationSection | None = None

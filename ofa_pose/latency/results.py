@@ -53,11 +53,14 @@ class Results:
         head: its first line.
         machine: where it was measured.
         rows: its lines.
+        known_reference_ms: what the reference network takes, where an earlier measurement has
+            told; default: what it took in this one.
     """
 
     head: dict[str, Any]
     machine: Machine
     rows: tuple[Row, ...]
+    known_reference_ms: float | None = None
 
     @property
     def rounds(self) -> int:
@@ -77,8 +80,13 @@ class Results:
                 "start it again (measure.py, or `ofa-pose latency build`) and it goes on"
             )
 
-    @cached_property
+    @property
     def reference_ms(self) -> float:
+        """What times of the reference network are multiplied by, in ms."""
+        return self.known_reference_ms or self.own_reference_ms
+
+    @cached_property
+    def own_reference_ms(self) -> float:
         """What the reference network takes while the machine is left alone: its lowest tenth."""
         times = [row.reference_ms for row in self.rows if row.unit == WHOLE]
         return float(np.quantile(times, _UNDISTURBED)) if times else 1.0

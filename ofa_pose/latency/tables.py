@@ -70,6 +70,7 @@ def table_of(
         layout=runtime.layout,
         date=datetime.date.fromisoformat(head["date"]),
         method=method,
+        reference_ms=float(f"{results.reference_ms:.6g}"),
         spaces=tuple(CoveredSpace(**space) for space in head["spaces"]),
         model=fit_model(times, plans, list(whole.values())),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ NETWORKS = 50
 SEED = 2
 _ROUNDS = 4  # even, as the noise floor compares one half with the other
 _ROUNDS_ALONE = 1
+_DRIFT = "reference_drift"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Validation:
         plain: the sum of units measured alone.
         first: the median of the rounds 0, 2, 4, …
         second: the median of the rounds 1, 3, 5, …: the same networks measured again.
+        reference_drift: by how much longer the reference network took than for the table, as a
+            fraction; it is divided out of all of these. None: the table does not know.
     """
 
     spaces: np.ndarray
@@ -52,11 +55,13 @@ class Validation:
     plain: np.ndarray
     first: np.ndarray
     second: np.ndarray
+    reference_drift: float | None = None
 
     def of(self, space: str) -> Validation:
         """The networks of one space."""
         mine = self.spaces == space
-        return Validation(*(getattr(self, field.name)[mine] for field in fields(self)))
+        arrays = {name: value[mine] for name, value in vars(self).items() if name != _DRIFT}
+        return replace(self, **arrays)
 
     def section(self) -> ValidationSection:
         """What the table's YAML says of it."""
@@ -64,6 +69,7 @@ class Validation:
             networks=len(self.measured),
             plain_sum=_rounded(self.plain, self.measured),
             noise_floor=_rounded(self.second, self.first),
+            reference_drift=self.reference_drift and round(self.reference_drift, 4),
             **dict(_rounded(self.predicted, self.measured)),
         )
 
@@ -126,6 +132,9 @@ def validate(
             effort=Effort(), progress=progress,
         )  # fmt: skip
     results = run_kit(work, runtime, threads=threads, progress=progress)
+    known = table.info.reference_ms
+    drift = None if known is None else results.own_reference_ms / known - 1
+    results = replace(results, known_reference_ms=known)
     measured = results.networks("check")
     if measured.keys() != plans.keys():
         raise LatencyError(f"{work} holds the measurement of other networks; give another --work")
@@ -142,6 +151,7 @@ def validate(
         np.array([sum(alone[unit.spec.key] for unit in plan.units) for plan in plans.values()]),
         times(range(0, _ROUNDS, 2)),
         times(range(1, _ROUNDS, 2)),
+        drift,
     )
 
 

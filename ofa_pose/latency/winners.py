@@ -60,6 +60,7 @@ def time_networks(
         all_costs = [costs for costs, _ in networks]
         make_kit(work, all_entries, all_costs, runtime, effort=Effort(), progress=progress)
     results = run_kit(work, runtime, threads=threads, progress=progress)
+    results = replace(results, known_reference_ms=table.info.reference_ms)
     measured = results.networks("check")
     if measured.keys() != set(keys):
         raise LatencyError(f"{work} holds the measurement of other networks; give another --work")

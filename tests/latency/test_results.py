@@ -56,6 +56,15 @@ def test_the_reference_is_taken_at_the_machines_best(tmp_path):
     assert results.networks("fit") == {"s/1": 6.0}
 
 
+def test_an_earlier_measurement_of_the_reference_is_kept(tmp_path):
+    row = "fit-0000,0,*,s/1,4,3.0,3.0,0.1,2.2"
+    results = read_results(write(tmp_path, text(row)))
+    assert results.networks("fit") == {"s/1": pytest.approx(6.6)}
+    known = dataclasses.replace(results, known_reference_ms=2.0)
+    assert known.networks("fit") == {"s/1": 6.0}
+    assert known.own_reference_ms == 2.2
+
+
 def test_two_machines_in_one_file_are_refused(tmp_path):
     other = dataclasses.replace(HERE, device="another board")
     row = "fit-0000,0,*,s/2,4,20.0,19.0,0.1,2.0"
