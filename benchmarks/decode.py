@@ -216,7 +216,8 @@ def steps(
     torch.set_num_threads(1)
     skeleton = load_skeleton(name)
     truth = json.loads((folder / FILES[name]).read_text(encoding="utf-8"))
-    truth["images"] = truth["images"][:images]
+    if images is not None:
+        truth["images"] = truth["images"][:: max(1, len(truth["images"]) // images)][:images]
     first = {image["id"] for image in truth["images"][:compared]}
     found: dict[str, list[dict[str, Any]]] = {}
     for picture in pictures(truth, skeleton, short):
@@ -310,7 +311,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=15, help="of each comparison of speeds")
     parser.add_argument("--data", type=Path, help="folder of the annotations, for the oracle")
     parser.add_argument("--short", type=int, default=512, help="short side in pixels")
-    parser.add_argument("--images", type=int, help="so many pictures of each set; all by default")
+    parser.add_argument("--images", type=int, help="so many pictures, evenly spread; default: all")
     parser.add_argument("--compared", type=int, default=100, help="pictures for the reference")
     parser.add_argument("--out", type=Path, help="the page to write")
     return parser.parse_args()

@@ -185,8 +185,9 @@ def test_the_same_people_and_joints() -> None:
 def test_the_same_people_and_joints_in_500_scenes() -> None:
     counts = compare(range(500))
     print(dict(counts))  # noqa: T201
-    assert counts["scenes without a tie"] >= 10
-    assert counts["joints up to the first tie"] > counts["joints"] / 4
+    # Two of five scenes have none; the joints before a tie are counted without those of refine.
+    assert counts["scenes without a tie"] >= 100
+    assert counts["joints up to the first tie"] > counts["joints"] / 8
 
 
 def test_the_mode_takes_the_published_steps() -> None:
