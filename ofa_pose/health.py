@@ -151,11 +151,9 @@ def check_health(
     """
     space = evaluator.supernet.space
     measured, fine_tuned = _read(Path(path), space)
-    total = len(evaluator.scenes)
-    order = np.random.default_rng((seed, total)).permutation(total)
     for number, arch in enumerate(archs):
         if arch.key not in measured:
-            measured[arch.key] = _measure(evaluator, arch, order)
+            measured[arch.key] = _measure(evaluator, arch, seed=seed)
             journal.append(Path(path), {"arch": arch.key, **measured[arch.key]})
         if progress is not None:
             progress(number + 1)
@@ -193,9 +191,11 @@ def draw_archs(space: SearchSpace, count: int, *, seed: int, mask: np.ndarray | 
     return [space[int(index)] for index in drawn]
 
 
-def _measure(evaluator: SubnetEvaluator, arch: Arch, order: np.ndarray) -> dict[str, Any]:
+def _measure(evaluator: SubnetEvaluator, arch: Arch, *, seed: int) -> dict[str, Any]:
     network = evaluator.prepared(arch)
-    matches = evaluator.matches(network, arch, range(len(order)))
+    matches = evaluator.matches(network, arch, range(len(evaluator.scenes)))
+    # Damaged pictures are left out, the same for every arch.
+    order = np.random.default_rng((seed, len(matches))).permutation(len(matches))
     subsets = {
         str(end): (matches.take(order[:end]).ap(), matches.take(order[end:]).ap())
         for end in growing_parts(len(order))[:-1]
