@@ -59,10 +59,10 @@ def test_200_random_budgets_are_kept_or_refused_with_the_nearest_value(name):
             load = np.maximum.reduce([table[kind] / limits[kind] for kind in kinds])
             nearest = {kind: table[kind][load.argmin()].item() for kind in kinds}
             assert len(kinds) > 1 or nearest[kinds[0]] == smallest[kinds[0]]
-            start = time.perf_counter()
+            start = time.process_time()
             with pytest.raises(InfeasibleBudgetError) as refusal:
                 op.search(space, score, **options)
-            assert time.perf_counter() - start < 1
+            assert time.process_time() - start < 1
             for kind, value in nearest.items():
                 assert format_cost(kind, value) in str(refusal.value)
             assert not asked

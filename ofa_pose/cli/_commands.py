@@ -59,8 +59,9 @@ def recall(context: typer.Context, earlier: Mapping[str, Any]) -> None:
             continue
         if source.name in ("DEFAULT", "DEFAULT_MAP"):
             value = known[name]
-            path = name in _PATHS and value is not None
-            context.params[name] = Path(value) if path else value
+            if value is not None and name in _PATHS:
+                value = Path(value)
+            context.params[name] = value
 
 
 def as_given(options: Mapping[str, Any]) -> dict[str, str | None]:

@@ -13,7 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 from ofa_pose.errors import UnknownNameError
 from ofa_pose.files import atomic_path
@@ -28,6 +34,8 @@ _BUDGET = "#6b705c"
 _UNIFORM = "#e09f3e"
 _LABEL_ROWS = 3
 _COLUMNS = 3  # of the smaller panels
+_EDGE = 0.06  # room beside the archs, as a share of the (logarithmic) axis
+_NARROW = 3.0  # below this ratio of the axis' ends there are plain ticks
 _WIDTH, _HEIGHT, _SMALL_HEIGHT = 10.0, 5.2, 3.4  # inches
 
 
@@ -121,7 +129,8 @@ def _draw_panel(
     large: bool,
 ) -> None:
     axes.set_xscale("log")
-    axes.margins(x=0.06, y=0.1)
+    axes.margins(y=0.1)
+    narrow = _set_range(axes, result, axis, uniform=uniform)
     _draw_archs(axes, result, axis)
     if uniform:
         _draw_uniform(axes, uniform, axis, objective=result.objective)
@@ -129,6 +138,9 @@ def _draw_panel(
     label_width = 0.11 if large else 0.3
     label_rows = _draw_budgets(axes, result, axis, width=label_width)
     _style_axes(axes, xlabel=axis.label or axis.cost, ylabel=score_label, large=large)
+    if narrow:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
+        axes.xaxis.set_minor_locator(NullLocator())
     if large:
         axes.legend(
             loc="upper left", bbox_to_anchor=(1.005, 1), frameon=False, fontsize=9, borderaxespad=0
@@ -137,6 +149,22 @@ def _draw_panel(
         evaluated = f"{len(result.archive):,} of {len(space):,} archs evaluated"
         title = f"{space.name}: {evaluated}"
         axes.set_title(title, loc="left", fontsize=11, pad=8 + 10 * label_rows)
+
+
+def _set_range(
+    axes: Axes, result: SearchResult, axis: CostAxis, *, uniform: Sequence[Evaluation]
+) -> bool:
+    """Show all archs and budgets; return whether that is too little for logarithmic ticks."""
+    rows = [*result.archive, *uniform]
+    values = [row.costs[axis.cost] / axis.unit for row in rows if not row.failed]
+    limits = (limit for tier in result.tiers.values() for limit in tier.limits)
+    values += [limit.value / axis.unit for limit in limits if limit.cost == axis.cost]
+    low, high = min(values), max(values)
+    if low <= 0:
+        return False  # matplotlib's own range, without what a logarithm does not have
+    edge = max((high / low) ** _EDGE, 1.02)
+    axes.set_xlim(low / edge, high * edge)
+    return high / low < _NARROW
 
 
 def _draw_archs(axes: Axes, result: SearchResult, axis: CostAxis) -> None:

@@ -61,6 +61,21 @@ def test_a_panel_a_cost_with_intervals_and_the_baseline(
     assert ends == {(round(ap - 0.125, 6), round(ap + 0.25, 6)) for ap in winners}
 
 
+@pytest.mark.parametrize("spread", [0, 1, 1_000_000])
+def test_costs_that_are_nearly_alike_have_ticks(
+    make_landscape: Callable[..., Any], spread: int
+) -> None:
+    land = make_landscape(2, 3, 3, 3)
+    costs = {"macs": land.macs, "ms": 10_000_000 + land.macs % 7 * spread // 7}
+    limits = {"S": Limit("ms", 11_000_000)}
+    result = search(land.space, land, budgets=limits, costs=costs, evaluations=12)
+    (panel,) = draw_front(result, [CostAxis("ms", unit=1e6)]).axes
+    low, high = panel.get_xlim()
+    assert low < 10
+    assert high > 11
+    assert len([tick for tick in panel.get_xticks() if low <= tick <= high]) >= 3
+
+
 def test_ticks_are_plain_numbers() -> None:
     printed = [_plain(value) for value in (0.02, 0.5, 1, 20, 883.4, 1200.0)]
     assert printed == ["0.02", "0.5", "1", "20", "883", "1,200"]
