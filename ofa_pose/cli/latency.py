@@ -279,8 +279,8 @@ def validate(
 ) -> None:
     """Measure random networks that the table was not made from, and compare.
 
-    Beside it stand the plain sum of units measured alone, and the same networks measured twice:
-    no prediction can be better than that. With --tier the networks are those that a search found,
+    Beside it stand the plain sum of units measured alone, and the same networks measured twice,
+    which tells how steady the machine is. With --tier the networks are those that a search found,
     and beside what they take stands the budget that they were found under.
     """
     from ofa_pose.cli._latency_measuring import validate_table

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -173,8 +174,10 @@ def _convert(specs: Sequence[UnitSpec]) -> list[tuple[Layer, ...]]:
     shapes = [(1, *shape) for spec in specs for shape in spec.in_shapes]
     with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
         inputs = tuple(torch.zeros(shape) for shape in shapes)
-        traced = torch.jit.trace(_Bag(specs).eval(), inputs, check_trace=False)
-        torch.jit.save(traced, f"{folder}/bag.pt")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pnnx reads TorchScript, which torch calls deprecated
+            traced = torch.jit.trace(_Bag(specs).eval(), inputs, check_trace=False)
+            torch.jit.save(traced, f"{folder}/bag.pt")
         sizes = ",".join(str(list(shape)).replace(" ", "") + "f32" for shape in shapes)
         done = subprocess.run(
             [pnnx.EXEC_PATH, "bag.pt", "fp16=0", f"inputshape={sizes}"],

@@ -25,6 +25,7 @@ class _Tuple(torch.nn.Module):
         return tuple(self.network(image))
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # pnnx's own
 def test_the_layers_are_those_of_the_whole_network(toy, tmp_path, monkeypatch):
     import pnnx  # pyright: ignore[reportMissingImports]
 
