@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -269,17 +269,16 @@ def labelled(source: SceneSource) -> dict[str, Any]:
         DataError: nobody in it has labelled joints, so that no AP is defined.
     """
     document = source.ground_truth()
-    if not has_labels(source):
+    if not has_labels(document):
         raise DataError(
             f"none of the {len(source)} scenes has a person with labelled joints; an AP needs some"
         )
     return document
 
 
-def has_labels(source: SceneSource) -> bool:
-    """Say whether anybody in a source has labelled joints."""
-    people = source.ground_truth()["annotations"]
-    return any(annotation.get("num_keypoints", 1) for annotation in people)
+def has_labels(truth: Mapping[str, Any]) -> bool:
+    """Say whether anybody in a source's ground truth has labelled joints."""
+    return any(annotation.get("num_keypoints", 1) for annotation in truth["annotations"])
 
 
 def device_of(network: nn.Module) -> torch.device:

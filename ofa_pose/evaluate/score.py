@@ -97,15 +97,15 @@ def score_network(
         progress=progress,
     )
     # Asked for last: by now the source knows which of its pictures are damaged.
-    truth, missing = source.ground_truth(), ()
+    truth, missing = source.ground_truth() if unlabelled else labelled(source), ()
+    without_labels = unlabelled and not has_labels(truth)
     if source.skeleton != skeleton:
         joints = map_joints(skeleton, source.skeleton)
         missing = joints.missing
         results = results_in(results, joints)
         truth = without_unknown(truth, [place is not None for place in joints.places])
-    if unlabelled and not has_labels(source):
+    if without_labels:
         return Scored({}, results, evaluator, None, missing)
-    labelled(source)
     scores = evaluate_predictions(
         truth, results, source.skeleton, crowd_cuts=crowd_cuts, evaluator=evaluator
     )
