@@ -131,6 +131,7 @@ def command(
         space=space,
         skeleton=skeleton,
         latencies=[],
+        interpolate=False,
         out=out,
         resume=False,
         verb="health",

@@ -178,7 +178,7 @@ def compare(seeds: range) -> Counter[str]:
 
 def test_the_same_people_and_joints() -> None:
     counts = compare(range(0, 500, 83))
-    assert counts["joints up to the first tie"] > 500
+    assert counts["joints up to the first tie"] > 300  # so that something was compared
 
 
 @pytest.mark.slow
