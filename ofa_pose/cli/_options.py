@@ -25,6 +25,22 @@ SkeletonOption = Annotated[
         help="Joints to predict: crowdpose, coco, mpii, aic or a YAML file; default: the space's.",
     ),
 ]
+SupernetOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--supernet",
+        metavar="FILE|FOLDER",
+        help="Weights that ofa-pose train made; default: the starter in the box.",
+    ),
+]
+SupernetSpaceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--space",
+        metavar="NAME|FILE",
+        help="The supernet's space; needed where it is not one of `spaces ls`.",
+    ),
+]
 DeviceOption = Annotated[
     str, typer.Option("--device", metavar="DEVICE", help="Where to compute: cpu, cuda, cuda:1, ...")
 ]

@@ -7,7 +7,6 @@ import io
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,6 +29,8 @@ from ofa_pose.cli._options import (
     SeedOption,
     SkeletonOption,
     SplitOption,
+    SupernetOption,
+    SupernetSpaceOption,
     WorkersOption,
 )
 from ofa_pose.cli._progress import Meter
@@ -61,22 +62,8 @@ _HIDDEN = ("budget", "space", "skeleton", "out", "resume", "force", "as_json")
 
 def command(
     context: typer.Context,
-    supernet: Annotated[
-        Path | None,
-        typer.Option(
-            "--supernet",
-            metavar="FILE|FOLDER",
-            help="Weights that ofa-pose train made; default: the starter in the box.",
-        ),
-    ] = None,
-    space: Annotated[
-        str | None,
-        typer.Option(
-            "--space",
-            metavar="NAME|FILE",
-            help="The supernet's space; needed where it is not one of `spaces ls`.",
-        ),
-    ] = None,
+    supernet: SupernetOption = None,
+    space: SupernetSpaceOption = None,
     skeleton: SkeletonOption = None,
     budget: Annotated[
         str | None,

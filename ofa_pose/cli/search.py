@@ -29,6 +29,8 @@ from ofa_pose.cli._options import (
     SeedOption,
     SkeletonOption,
     SplitOption,
+    SupernetOption,
+    SupernetSpaceOption,
 )
 from ofa_pose.cli._progress import Meter
 from ofa_pose.cli._racing import scoring_workers, searching_workers, tell_race
@@ -89,22 +91,8 @@ def command(
             "repeated, a tier each; default: the space's tiers. With --resume, further tiers.",
         ),
     ] = None,
-    supernet: Annotated[
-        Path | None,
-        typer.Option(
-            "--supernet",
-            metavar="FILE|FOLDER",
-            help="Weights that ofa-pose train made; default: the starter in the box.",
-        ),
-    ] = None,
-    space: Annotated[
-        str | None,
-        typer.Option(
-            "--space",
-            metavar="NAME|FILE",
-            help="The supernet's space; needed where it is not one of `spaces ls`.",
-        ),
-    ] = None,
+    supernet: SupernetOption = None,
+    space: SupernetSpaceOption = None,
     skeleton: SkeletonOption = None,
     latency: Annotated[
         list[str] | None,
