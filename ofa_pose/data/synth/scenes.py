@@ -11,17 +11,24 @@ from ofa_pose.data.fingerprint import fingerprint_of
 from ofa_pose.data.scene import Scene, ground_truth_of
 from ofa_pose.data.synth.backdrop import backdrop, cover, texture
 from ofa_pose.data.synth.body import Figure, random_figure
+from ofa_pose.data.synth.camera import Camera, blur_motion, random_camera
+from ofa_pose.data.synth.cloth import dress, smear
 from ofa_pose.data.synth.joints import label_joints, mixtures_of
 from ofa_pose.data.synth.look import random_look
-from ofa_pose.data.synth.paint import PARTS, PARTS_STEP, Canvas, paint_figure
+from ofa_pose.data.synth.paint import PARTS_STEP, Canvas, nearness, paint_figure
 from ofa_pose.errors import UsageError
 from ofa_pose.pose import BOX_AREA_FACTOR
 from ofa_pose.skeleton import Skeleton, load_skeleton
 
 _SEED = 301  # first word of the seeds: no other use of a user's seed shares this stream of numbers
-_PERSPECTIVE = 0.10  # how much larger a point one body height nearer appears
+_VERSION = 2  # of what is painted: another number for other pictures of the same seed
+_SHAKEN = 0.1  # share of pictures blurred by the camera's motion
+_MOVING = 0.08  # share of people blurred by their own
 _SEEN_JOINTS = 3  # fewer, and an annotator would not label the person
 _BYTE_SPREAD = 73.9  # standard deviation of a random signed byte
+
+Standing = tuple[Figure, dict[str, np.ndarray], float]
+"""A figure, its points (x, y in pixels, depth in body heights), its height in pixels."""
 
 
 class SyntheticScenes:
@@ -70,18 +77,14 @@ class SyntheticScenes:
     def __getitem__(self, index: int) -> Scene:
         index = range(len(self))[index]
         rng = np.random.default_rng([_SEED, self.seed, index])
-        canvas = Canvas(backdrop(self.size, rng))
-        light = rng.normal(0, 1, 2) + np.array([0.0, -0.8])
-        light /= max(1.0, float(np.linalg.norm(light)))
-        crowd = _random_crowd(self.size, int(rng.integers(self.people[0], self.people[1] + 1)), rng)
-        boxes = [
-            paint_figure(canvas, figure, points, unit=unit, number=number,
-                         look=random_look(rng, light))
-            for number, (figure, points, unit) in enumerate(crowd)
-        ]  # fmt: skip
+        camera = random_camera(rng)
+        canvas = Canvas(backdrop(self.size, camera.roll, rng))
+        people = int(rng.integers(self.people[0], self.people[1] + 1))
+        crowd = _random_crowd(self.size, people, camera, rng)
+        boxes = paint_crowd(canvas, crowd, camera, rng)
         if rng.random() < 0.25:
             cover(canvas, rng)
-        return self._label(index, _finish(canvas, len(crowd), rng), canvas.labels, crowd, boxes)
+        return self._label(index, _finish(canvas.image, rng), canvas.labels, crowd, boxes)
 
     def ground_truth(self) -> dict[str, Any]:
         """Paint every scene and return the COCO JSON of its people."""
@@ -89,7 +92,7 @@ class SyntheticScenes:
 
     def fingerprint(self) -> str:
         """Hash seed, count, size, people and skeleton."""
-        made = [self.seed, len(self), self.size, self.people]
+        made = [_VERSION, self.seed, len(self), self.size, self.people]
         return fingerprint_of("synthetic", (made, self.skeleton.to_dict()))
 
     def _label(
@@ -97,7 +100,7 @@ class SyntheticScenes:
         index: int,
         image: np.ndarray,
         labels: np.ndarray,
-        crowd: list[tuple[Figure, dict[str, np.ndarray], float]],
+        crowd: list[Standing],
         outlines: list[np.ndarray],
     ) -> Scene:
         keypoints, boxes, areas = [], [], []
@@ -127,9 +130,34 @@ class SyntheticScenes:
         )
 
 
+def paint_crowd(
+    canvas: Canvas, crowd: list[Standing], camera: Camera, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Paint figures, the first one farthest; returns each one's (4,) bounds x, y, width, height."""
+    size = len(canvas.labels)
+    light = rng.normal(0, 1, 2) + np.array([0.0, -0.8])
+    light /= max(1.0, float(np.linalg.norm(light)))
+    noise = texture(size, rng)[:, :, 0]
+    boxes = []
+    for number, (figure, points, unit) in enumerate(crowd):
+        moving = rng.random() < _MOVING
+        before = canvas.image.copy() if moving else canvas.image
+        bounds = paint_figure(
+            canvas, figure, points, unit=unit, number=number, look=random_look(rng, light),
+            perspective=camera.perspective(unit / size),
+        )  # fmt: skip
+        dress(canvas, bounds, number=number, light=light, noise=noise, rng=rng)
+        if moving:
+            length = max(1.5, rng.uniform(0.02, 0.09) * unit)
+            degrees = rng.normal(0, 25)
+            smear(canvas, before, bounds, number=number, length=length, degrees=degrees)
+        boxes.append(bounds)
+    return boxes
+
+
 def _random_crowd(
-    size: int, people: int, rng: np.random.Generator
-) -> list[tuple[Figure, dict[str, np.ndarray], float]]:
+    size: int, people: int, camera: Camera, rng: np.random.Generator
+) -> list[Standing]:
     """Draw figures and where they stand; the smallest, taken for the farthest, come first.
 
     Returns:
@@ -140,9 +168,10 @@ def _random_crowd(
     middle = rng.uniform(0.3, 0.7) * size
     crowd = []
     for unit in sorted(tallest * rng.uniform(0.55, 1.0, people)):
-        figure = random_figure(rng)
+        figure = random_figure(rng, camera)
+        perspective = camera.perspective(unit / size)
         flat = {
-            name: point[:2] * (1 - _PERSPECTIVE * point[2]) * unit
+            name: point[:2] * nearness(point[2], perspective) * unit
             for name, point in figure.points.items()
         }
         spots = np.array(list(flat.values()))
@@ -152,7 +181,7 @@ def _random_crowd(
         bottom = rng.uniform(0.75, 1.0) * size
         if unit > 0.9 * size:  # too tall for the picture: mostly head and torso are in it
             bottom = rng.uniform(0.95, 1.0) * size + rng.uniform(0, 0.8) * (unit - 0.9 * size)
-        elif rng.random() < 0.3:
+        elif rng.random() < (0.8 if camera.pitch > 15 else 0.3):  # from above, the far stand high
             bottom = rng.uniform(min(1.0, (high[1] - low[1]) / size), 1.0) * size
         shift = np.array([centre_x - (low[0] + high[0]) / 2, bottom - high[1]])
         points = {
@@ -162,38 +191,20 @@ def _random_crowd(
     return crowd
 
 
-def _finish(canvas: Canvas, people: int, rng: np.random.Generator) -> np.ndarray:
-    """Give clothes a texture and the picture a camera: light, colour cast, blur, grain, JPEG."""
-    size = len(canvas.labels)
-    strength = np.zeros((people + 1) * PARTS_STEP + 2, np.float32)
-    for number in range(people):
-        strength[number * PARTS_STEP + 1 :][:PARTS_STEP] = rng.uniform(4, 40)
-    image = canvas.image.astype(np.float32)
-    image += texture(size, rng) * strength[canvas.labels][:, :, None]
-    for number in range(people):
-        if rng.random() < 0.3:
-            _stripe(image, canvas.labels, number, rng)
-    image *= (rng.uniform(0.6, 1.2) * (1 + rng.normal(0, 0.06, 3))).astype(np.float32)
+def _finish(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Give the picture a camera: light, colour cast, grain, blur, motion, JPEG."""
+    size = len(image)
+    cast = (rng.uniform(0.6, 1.2) * (1 + rng.normal(0, 0.06, 3))).astype(np.float32)
+    light = image * cast
     grain = np.frombuffer(rng.bytes(image.size), np.int8).reshape(image.shape)
-    image = cv2.scaleAdd(grain.astype(np.float32), rng.uniform(0.5, 8) / _BYTE_SPREAD, image)
-    picture = cv2.convertScaleAbs(np.maximum(image, 0, out=image))
-    if rng.random() < 0.5:
+    light = cv2.scaleAdd(grain.astype(np.float32), rng.uniform(0.5, 8) / _BYTE_SPREAD, light)
+    picture = cv2.convertScaleAbs(np.maximum(light, 0, out=light))
+    if rng.random() < _SHAKEN:
+        picture = blur_motion(picture, rng.uniform(1.5, max(2, size / 22)), rng.uniform(0, 180))
+    elif rng.random() < 0.5:
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, max(0.4, size / 250)))
     if rng.random() < 0.3:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 95))]
         encoded = cv2.imencode(".jpg", picture, quality)[1]
         picture = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
     return picture
-
-
-def _stripe(image: np.ndarray, labels: np.ndarray, number: int, rng: np.random.Generator) -> None:
-    """Put stripes on a figure's torso and upper arms, or on its thighs."""
-    wanted = ("torso", "left_upper_arm", "right_upper_arm")
-    if rng.random() < 0.3:
-        wanted = ("left_thigh", "right_thigh")
-    mine = np.isin(labels, [number * PARTS_STEP + 1 + PARTS.index(part) for part in wanted])
-    ys, xs = np.nonzero(mine)
-    angle, period = rng.uniform(0, np.pi), rng.uniform(0.012, 0.06) * len(labels)
-    wave = np.sin((xs * np.cos(angle) + ys * np.sin(angle)) * 2 * np.pi / period)
-    stripe = np.sign(wave) if rng.random() < 0.5 else wave
-    image[ys, xs] += stripe[:, None] * rng.uniform(-60, 60, 3)
