@@ -1,6 +1,6 @@
 r"""Train the supernets in the box: on photographs and painted scenes, or on painted scenes alone.
 
-    torchrun --nproc-per-node 2 benchmarks/starter.py --data lspet --minutes 70 15 \
+    python benchmarks/starter.py --data lspet --minutes 70 15 \
         --init runs/lspet-supernet/last.safetensors --out runs/starter
     python benchmarks/starter.py --minutes 60 10 --out runs/starter-painted
 
@@ -40,7 +40,7 @@ from ofa_pose.train import (
 )
 
 SPACE = "litepose-lite0"
-PAINTED, PAINTED_SHARE = 8_000, 0.3
+PAINTED, PAINTED_SHARE = 6_000, 0.3
 CANVAS, PEOPLE = 320, (1, 6)
 TRAIN_SEED, CALIBRATE_SEED, SEARCH_SEED = 1, 2, 3
 """Seeds of painted scenes; `lspet_subnets.py` reports on others."""
