@@ -41,7 +41,6 @@ from ofa_pose.cli._options import (
 from ofa_pose.cli._outcome import save_trained, tell_outcome
 from ofa_pose.cli._sources import CANVAS
 from ofa_pose.cli._training import together, train_network
-from ofa_pose.errors import UsageError
 
 if TYPE_CHECKING:
     from ofa_pose.export import Tier
@@ -111,7 +110,13 @@ def command(
     taught_by = None if teacher is None else load_tier(teacher)
     with together(device) as own:
         options = LearningOptions.of(context, device=own)
-        learning = Learning.resolve(options, found.space, stage="finetune", skeleton=found.skeleton)
+        learning = Learning.resolve(
+            options,
+            found.space,
+            stage="finetune",
+            skeleton=found.skeleton,
+            teacher=taught_by is not None,
+        )
         _finetune(
             learning,
             found,
@@ -135,8 +140,6 @@ def _finetune(
     from ofa_pose.train import World
 
     seed = learning.options.seed
-    if teacher is None and "distillation" in learning.options.overrides("finetune"):
-        raise UsageError("distillation weighs the loss to a teacher: give --teacher TIER.yaml")
     default = f"{'scratch' if from_scratch else 'finetune'}-{tier.file_stem}"
     identity: dict[str, Any] = {"verb": "finetune", "tier": tier.name, "tier_sha256": tier.sha256}
     inputs = [tier.path, tier.weights]
