@@ -21,6 +21,7 @@ DEGREES = st.floats(-360, 360)
 COCO = load_skeleton("coco")
 
 
+@settings(deadline=None)
 @given(LENGTHS, DEGREES)
 def test_motion_weights_add_up_and_do_not_shift(length, degrees):
     kernel = motion_kernel(length, degrees)
@@ -40,6 +41,7 @@ def test_motion_along_a_row():
     np.testing.assert_allclose(motion_kernel(4, 90), motion_kernel(4, 0).T, atol=1e-7)
 
 
+@settings(deadline=None)
 @given(st.floats(2, 9), DEGREES)
 def test_a_dot_stays_in_the_middle_of_its_blur(length, degrees):
     image = np.zeros((31, 31), np.float32)
@@ -148,7 +150,7 @@ def test_places_are_pictures(size):
         assert picture.std() > 3
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000))
 def test_seen_joints_lie_on_their_figure(seed):
     """In any crowd, whatever the camera: v = 2 means that the pixel there shows its owner."""
