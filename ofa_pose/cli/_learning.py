@@ -48,6 +48,7 @@ class LearningOptions:
     mosaic: int | None
     synthetic: int | None
     synthetic_share: float
+    paste: float | None
     canvas: int
     val: Path | None
     val_images: Path | None
@@ -145,7 +146,7 @@ class Learning:
             keep_freed_memory()
         if options.tensorboard:
             require_tensorboard()
-        making = Making(skeleton, options.seed, options.mosaic, options.canvas)
+        making = Making(skeleton, options.seed, options.mosaic, options.canvas, options.paste)
         joints = options.data_skeleton
         pictures = Pictures(options.data, options.annotations, options.images, joints)
         train = training_scenes(

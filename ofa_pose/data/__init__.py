@@ -14,6 +14,7 @@ from ofa_pose.data.layouts import has_split, open_scenes
 from ofa_pose.data.mapped import MappedScenes, map_scenes
 from ofa_pose.data.mixed import MixedScenes
 from ofa_pose.data.mosaic import MosaicScenes
+from ofa_pose.data.pasted import PastedScenes
 from ofa_pose.data.resize import check_scales, resize_for_network, resize_to_scales
 from ofa_pose.data.scene import Scene, SceneSource
 from ofa_pose.data.synth import SyntheticScenes
@@ -26,6 +27,7 @@ __all__ = [
     "MappedScenes",
     "MixedScenes",
     "MosaicScenes",
+    "PastedScenes",
     "Scene",
     "SceneSource",
     "SyntheticScenes",

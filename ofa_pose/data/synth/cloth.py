@@ -15,10 +15,13 @@ _PATTERNED = (
 )
 
 
-def region_of(bounds: np.ndarray, size: int, margin: float = 0) -> tuple[slice, slice] | None:
-    """Return the rows and columns that x, y, width, height cover in the picture; None: nothing."""
-    low = np.clip(np.floor(bounds[:2] - margin), 0, size).astype(int)
-    high = np.clip(np.ceil(bounds[:2] + bounds[2:] + margin), 0, size).astype(int)
+def region_of(
+    bounds: np.ndarray, shape: tuple[int, ...], margin: float = 0
+) -> tuple[slice, slice] | None:
+    """Return the rows and columns of an (H, W) picture that x, y, width, height cover, if any."""
+    limits = np.array([shape[1], shape[0]])
+    low = np.clip(np.floor(bounds[:2] - margin), 0, limits).astype(int)
+    high = np.clip(np.ceil(bounds[:2] + bounds[2:] + margin), 0, limits).astype(int)
     if (high <= low).any():
         return None
     return slice(low[1], high[1]), slice(low[0], high[0])
@@ -40,10 +43,10 @@ def dress(
         bounds: (4,) x, y, width, height of the figure.
         number: its number in the labels.
         light: direction (x, y) the light comes from.
-        noise: (size, size) float32 of about -1 to 1, cut and stretched to folds.
+        noise: (n, n) float32 of about -1 to 1, cut and stretched to folds.
         rng: draws everything.
     """
-    region = region_of(bounds, len(canvas.labels))
+    region = region_of(bounds, canvas.labels.shape)
     if region is None:
         return
     first = number * PARTS_STEP + 1
@@ -52,7 +55,8 @@ def dress(
     rough = rng.uniform(3, 34, PARTS_STEP).astype(np.float32)
     parts = np.where(mine, labels - first, 0)
     height, width = labels.shape
-    reach = np.maximum(np.array([height, width]) * rng.uniform(0.3, 1.0, 2), 2).astype(int)
+    reach = np.minimum([height, width], len(noise)) * rng.uniform(0.3, 1.0, 2)
+    reach = np.maximum(reach, 2).astype(int)
     top, left = (int(rng.integers(0, len(noise) - each + 1)) for each in reach)
     folds = cv2.resize(noise[top : top + reach[0], left : left + reach[1]], (width, height))
     relief = folds * rough[parts]
@@ -61,7 +65,7 @@ def dress(
     shade = 1 + np.float32(rng.uniform(0, 0.3)) * (across + down)
     image = canvas.image[region].astype(np.float32) * shade[:, :, None] + relief[:, :, None]
     if rng.random() < 0.4:
-        _pattern(image, parts, len(canvas.labels), rng)
+        _pattern(image, parts, min(canvas.labels.shape), rng)
     np.copyto(canvas.image[region], np.clip(image, 0, 255).astype(np.uint8), where=mine[:, :, None])
 
 
@@ -84,7 +88,7 @@ def smear(
         length: of the motion in pixels.
         degrees: its direction.
     """
-    region = region_of(bounds, len(canvas.labels), margin=length / 2 + 1)
+    region = region_of(bounds, canvas.labels.shape, margin=length / 2 + 1)
     if region is None:
         return
     first = number * PARTS_STEP + 1
