@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -111,7 +110,9 @@ def command(
     taught_by = None if teacher is None else load_tier(teacher)
     with together(device) as own:
         options = LearningOptions.of(context, device=own)
-        learning = Learning.resolve(options, found.space, stage="finetune", skeleton=found.skeleton)
+        learning = Learning.resolve(
+            options, found.space, stage="finetune", skeleton=found.require_skeleton()
+        )
         _finetune(
             learning,
             found,
@@ -143,8 +144,7 @@ def _finetune(
     if from_scratch:
         identity["from_scratch"] = True
     if from_scratch or learning.goes_on(default):
-        others: Mapping[str, Any] = tier.options
-        network = build(tier.space, tier.arch, seed=seed, skeleton=tier.skeleton, **others)
+        network = build(tier.space, tier.arch, seed=seed, **tier.family_options)
     else:
         network = tier.build()
     identity["compiled"] = compiled
@@ -184,8 +184,8 @@ def _teacher(tier: Tier, learning: Learning, *, student: Tier) -> Teach:
         tier.build(),
         resolution=tier.arch.resolution,
         space=tier.space,
-        skeleton=tier.skeleton,
+        skeleton=tier.require_skeleton(),
         student_space=student.space,
-        student_skeleton=student.skeleton,
+        student_skeleton=student.require_skeleton(),
         device=learning.options.device,
     )
