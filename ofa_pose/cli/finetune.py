@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -116,7 +115,7 @@ def command(
             options,
             found.space,
             stage="finetune",
-            skeleton=found.skeleton,
+            skeleton=found.require_skeleton(),
             teacher=taught_by is not None,
         )
         _finetune(
@@ -148,8 +147,7 @@ def _finetune(
     if from_scratch:
         identity["from_scratch"] = True
     if from_scratch or learning.goes_on(default):
-        others: Mapping[str, Any] = tier.options
-        network = build(tier.space, tier.arch, seed=seed, skeleton=tier.skeleton, **others)
+        network = build(tier.space, tier.arch, seed=seed, **tier.family_options)
     else:
         network = tier.build()
     identity["compiled"] = compiled
@@ -189,8 +187,8 @@ def _teacher(tier: Tier, learning: Learning, *, student: Tier) -> Teach:
         tier.build(),
         resolution=tier.arch.resolution,
         space=tier.space,
-        skeleton=tier.skeleton,
+        skeleton=tier.require_skeleton(),
         student_space=student.space,
-        student_skeleton=student.skeleton,
+        student_skeleton=student.require_skeleton(),
         device=learning.options.device,
     )
