@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
+def gpus(device: str) -> tuple[str, ...]:
+    """Return the GPUs that worker processes share: all for `cuda`; none where it is no GPU."""
+    kind, _, number = device.partition(":")
+    if kind != "cuda":
+        return ()
+    import torch
+
+    if number:
+        return (device,)
+    return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+
+
 @contextmanager
 def searching_workers(
     target: Target, evaluator: SubnetEvaluator, options: Mapping[str, Any]
@@ -30,16 +42,16 @@ def searching_workers(
     from ofa_pose.search import Race, RaceSettings, WorkersSpec, open_workers, resolve_budgets
     from ofa_pose.search.workers import OfArch
 
-    spec = WorkersSpec.parse(options["workers"])
+    spec, devices = WorkersSpec.parse(options["workers"]), gpus(options["device"])
     if not options["racing"]:
-        workers = open_workers(OfArch(target.space, evaluator), spec)
+        workers = open_workers(OfArch(target.space, evaluator), spec, devices=devices)
     else:
         ends = growing_parts(len(evaluator.scenes))
         parts = PartsEvaluator(evaluator, ends=ends, seed=options["seed"])
         limits = limits_of(target.budgets)
         sets, _ = resolve_budgets(target.space, limits, costs=all_costs(target.table))
         workers = Race(
-            open_workers(parts, spec),
+            open_workers(parts, spec, devices=devices),
             {feasible.tier: feasible.mask for feasible in sets},
             RaceSettings(parts=len(ends), seed=options["seed"]),
         )
@@ -57,7 +69,7 @@ def scoring_workers(
     """Open workers that score every arch on all scenes, and close them in the end."""
     from ofa_pose.search.workers import OfArch
 
-    with _opened(OfArch(target.space, evaluator), options["workers"]) as workers:
+    with _opened(OfArch(target.space, evaluator), options) as workers:
         yield workers
 
 
@@ -66,17 +78,23 @@ def reporting_workers(
     target: Target, evaluator: SubnetEvaluator, options: Mapping[str, Any]
 ) -> Iterator[Workers[int, Any]]:
     """Open workers that return every arch's scores and matches, and close them in the end."""
+    from ofa_pose.evaluate import ScoredWithMatches
     from ofa_pose.search.workers import OfArch
 
-    with _opened(OfArch(target.space, evaluator.scored), options["workers"]) as workers:
+    function = OfArch(target.space, ScoredWithMatches(evaluator))
+    with _opened(function, options) as workers:
         yield workers
 
 
 @contextmanager
-def _opened(function: Callable[[int], Any], workers: str) -> Iterator[Workers[int, Any]]:
+def _opened(
+    function: Callable[[int], Any], options: Mapping[str, Any]
+) -> Iterator[Workers[int, Any]]:
     from ofa_pose.search import WorkersSpec, open_workers
 
-    opened = open_workers(function, WorkersSpec.parse(workers))
+    opened = open_workers(
+        function, WorkersSpec.parse(options["workers"]), devices=gpus(options["device"])
+    )
     try:
         yield opened
     finally:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ofa_pose.catalog import load_space
 from ofa_pose.cli._budgets import all_budgets, earlier_budgets, refuse_infeasible
+from ofa_pose.cli._racing import gpus
 from ofa_pose.cli._sources import Making, Pictures, Use, limited
 from ofa_pose.cli._weights import origin_of, starter_path, supernet_path
 from ofa_pose.errors import UnknownNameError, UsageError
@@ -145,7 +146,7 @@ def find_workers(text: str, *, device: str) -> str:
     from ofa_pose.search import WorkersSpec
 
     if text == "auto":
-        return str(min(_processors(), _MOST_WORKERS) if device == "cpu" else 1)
+        return str(min(_processors(), _MOST_WORKERS) if device == "cpu" else len(gpus(device)))
     if WorkersSpec.parse(text).ray and importlib.util.find_spec("ray") is None:
         raise MissingExtraError("--workers ray needs the extra ray: pip install 'ofa-pose[ray]'")
     return text

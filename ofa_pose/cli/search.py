@@ -171,8 +171,8 @@ def command(
             metavar="auto|N|ray|ray://HOST:PORT",
             envvar="OFA_POSE_WORKERS",
             help="Score archs in so many processes, by Ray on this machine (ray, ray:4), or on a "
-            "Ray cluster; the result is the same. auto: one for each processor, at most 8; one "
-            "on a GPU.",
+            "Ray cluster; the result is the same. auto: one for each processor, at most 8; with "
+            "--device cuda one for each GPU.",
         ),
     ] = "auto",
     racing: Annotated[

@@ -66,6 +66,12 @@ class PartsEvaluator:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_networks": OrderedDict()}
 
+    def to(self, device: str) -> PartsEvaluator:
+        """Move the supernet to another device."""
+        self._evaluator.to(device)
+        self._networks.clear()
+        return self
+
     def _network(self, arch: Arch) -> Network:
         """Return the re-calibrated network, which the next part is likely to ask for again."""
         if arch not in self._networks:

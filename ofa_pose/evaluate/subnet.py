@@ -144,7 +144,14 @@ class SubnetEvaluator:
         state = dict(self.__dict__)
         state["progress"] = None
         state["_cache"] = PictureCache(self._cache.max_bytes)
+        if next(self.supernet.parameters()).is_cuda:  # another process may have another GPU
+            state["supernet"] = copy.deepcopy(self.supernet).cpu()
         return state
+
+    def to(self, device: str) -> SubnetEvaluator:
+        """Move the supernet to another device."""
+        self.supernet.to(device)
+        return self
 
     def on(self, scenes: SceneSource) -> SubnetEvaluator:
         """Return an evaluator of the same supernet, calibration and settings on other scenes."""
@@ -239,6 +246,21 @@ class SubnetEvaluator:
             )
 
         return self._cache.batches((name, resolution, tuple(indices)), read)
+
+
+class ScoredWithMatches:
+    """`SubnetEvaluator.scored` as a function that other processes and devices can have."""
+
+    def __init__(self, evaluator: SubnetEvaluator) -> None:
+        self._evaluator = evaluator
+
+    def __call__(self, arch: Arch) -> tuple[dict[str, float], Matches]:
+        """Return an arch's scores and the people found."""
+        return self._evaluator.scored(arch)
+
+    def to(self, device: str) -> ScoredWithMatches:
+        """Move the supernet to another device."""
+        return ScoredWithMatches(self._evaluator.to(device))
 
 
 @contextlib.contextmanager

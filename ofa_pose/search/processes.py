@@ -7,24 +7,30 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ofa_pose.errors import OfaPoseError
-from ofa_pose.search.workers import Pool, attempt, unpacked
+from ofa_pose.search.workers import Pool, attempt, moved, unpacked
 
 
-def process_pool(function: Callable[[Any], Any], count: int) -> Pool[Any, Any]:
-    """Return `count` processes that work off `function`.
+def process_pool(
+    function: Callable[[Any], Any], count: int, *, devices: Sequence[str] = ()
+) -> Pool[Any, Any]:
+    """Return `count` processes that work off `function`, each on one of the devices, if any.
 
     They are spawned, not forked, because a fork of a process with torch's threads may hang. What
     `function` brings along is pickled by multiprocessing: tensors go into memory that all
     processes share and are not copied. A process ends with this one, however this one ends.
     """
-    return Pool(lambda: ProcessWorker(function), count)
+
+    def start(place: int) -> ProcessWorker:
+        return ProcessWorker(function, devices[place % len(devices)] if devices else None)
+
+    return Pool(start, count)
 
 
 class ProcessWorker:
@@ -32,10 +38,10 @@ class ProcessWorker:
 
     lost: tuple[type[Exception], ...] = (BrokenProcessPool,)
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
+    def __init__(self, function: Callable[[Any], Any], device: str | None = None) -> None:
         self._executor = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
         # The function goes as a task, not as an initializer, whose errors would be lost.
-        self._started = self._executor.submit(_begin, function)
+        self._started = self._executor.submit(_begin, function, device)
         self._pid: int | None = None
         self._process: BaseProcess | None = None
 
@@ -81,10 +87,10 @@ _FUNCTION: list[Callable[[Any], Any]] = []
 """In a worker: what it works off."""
 
 
-def _begin(function: Callable[[Any], Any]) -> int:
+def _begin(function: Callable[[Any], Any], device: str | None) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that has the results
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _FUNCTION[:] = [function]
+    _FUNCTION[:] = [moved(function, device)]
     return os.getpid()
 
 

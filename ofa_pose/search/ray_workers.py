@@ -9,20 +9,25 @@ from concurrent.futures import Future
 from typing import Any
 
 from ofa_pose.errors import MissingExtraError, OfaPoseError
-from ofa_pose.search.workers import Pool, attempt, unpacked
+from ofa_pose.search.workers import Pool, attempt, moved, unpacked
 
 
 def ray_pool(
-    function: Callable[[Any], Any], *, count: int | None = None, address: str = ""
+    function: Callable[[Any], Any],
+    *,
+    count: int | None = None,
+    address: str = "",
+    gpu: bool = False,
 ) -> Pool[Any, Any]:
-    """Return actors that work off `function`, each with one processor.
+    """Return actors that work off `function`, each with one processor, and one GPU if asked.
 
     Args:
         function: goes once into Ray's object store, whence every actor has its copy. A cluster's
             nodes need this package, and the pictures at the same paths.
-        count: how many actors; None is one a processor.
+        count: how many actors; None is one a processor, or one a GPU.
         address: `ray://host:port` of a cluster; empty starts Ray on this machine, unless it runs
             in this process already.
+        gpu: each actor calls `function.to("cuda")`, which is the GPU that Ray gives it.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -50,19 +55,20 @@ def ray_pool(
             reason = " ".join(str(error).split())[:200]
             raise OfaPoseError(f"Ray cannot be used {where}: {reason}") from error
     if count is None:
-        count = max(1, int(ray.cluster_resources().get("CPU", 1)))
-    return _RayPool(ray, function, count, begun=begun)
+        count = max(1, int(ray.cluster_resources().get("GPU" if gpu else "CPU", 1)))
+    return _RayPool(ray, function, count, begun=begun, gpu=gpu)
 
 
 class _RayPool(Pool[Any, Any]):
     def __init__(
-        self, ray: Any, function: Callable[[Any], Any], count: int, *, begun: bool
+        self, ray: Any, function: Callable[[Any], Any], count: int, *, begun: bool, gpu: bool
     ) -> None:
         self._ray = ray
         self._begun = begun  # here, and not by the program that searches
         shared = ray.put(function)
-        actor = ray.remote(num_cpus=1, max_restarts=0)(_Actor)
-        super().__init__(lambda: RayWorker(ray, actor.remote(shared)), count)
+        actor = ray.remote(num_cpus=1, num_gpus=int(gpu), max_restarts=0)(_Actor)
+        device = "cuda" if gpu else None
+        super().__init__(lambda _: RayWorker(ray, actor.remote(shared, device)), count)
 
     def close(self) -> None:
         super().close()
@@ -73,8 +79,8 @@ class _RayPool(Pool[Any, Any]):
 class _Actor:
     """What runs in Ray's process."""
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
-        self._function = function
+    def __init__(self, function: Callable[[Any], Any], device: str | None) -> None:
+        self._function = moved(function, device)
 
     def work(self, task: Any) -> tuple[Any, Exception | None]:
         """Return the result, or the exception, which Ray would wrap in one of its own."""

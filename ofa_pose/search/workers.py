@@ -53,6 +53,15 @@ class OfArch(Generic[Result]):
         """Evaluate the arch with this index."""
         return self._evaluate(self._space[index])
 
+    def to(self, device: str) -> OfArch[Result]:
+        """Return the function on another device, where what evaluates can be moved."""
+        return OfArch(self._space, moved(self._evaluate, device))
+
+
+def moved(function: Any, device: str | None) -> Any:
+    """Return `function.to(device)`; `function` itself where no device is named."""
+    return function if device is None else function.to(device)
+
 
 class InProcess(Generic[Task, Result]):
     """Evaluates one task after the other, here, each when it is asked for."""
@@ -156,22 +165,23 @@ class Pool(Generic[Task, Result]):
     worker has one task at a time, so that it is known which task a dead one was at.
 
     Args:
-        start: makes a worker; called again for each that died.
-        count: how many there are at a time.
+        start: makes the worker of a place, from 0; called again with it if that worker died.
+        count: how many places there are.
 
     Raises:
         UsageError: `count` below 1.
     """
 
-    def __init__(self, start: Callable[[], Worker], count: int) -> None:
+    def __init__(self, start: Callable[[int], Worker], count: int) -> None:
         if count < 1:
             raise UsageError(f"there must be at least 1 worker, not {count}")
         self._start = start
         self._idle: list[Worker] = []
         self._busy: dict[Future[Any], tuple[Worker, Any]] = {}
+        self._places: dict[Worker, int] = {}
         try:
-            for _ in range(count):
-                self._idle.append(start())
+            for place in range(count):
+                self._begin(place)
         except BaseException:
             self.close()
             raise
@@ -232,7 +242,12 @@ class Pool(Generic[Task, Result]):
 
     def _replace(self, worker: Worker) -> None:
         worker.stop()
-        self._idle.append(self._start())
+        self._begin(self._places.pop(worker))
+
+    def _begin(self, place: int) -> None:
+        worker = self._start(place)
+        self._places[worker] = place
+        self._idle.append(worker)
 
 
 @dataclass(frozen=True)
@@ -267,7 +282,9 @@ class WorkersSpec:
         return cls(count, ray=found.group(1) is None, address=address)
 
 
-def open_workers(function: Callable[[Any], Any], spec: WorkersSpec) -> Workers[Any, Any]:
+def open_workers(
+    function: Callable[[Any], Any], spec: WorkersSpec, *, devices: Sequence[str] = ()
+) -> Workers[Any, Any]:
     """Return the workers that `spec` describes; `close` them in the end.
 
     Args:
@@ -275,6 +292,8 @@ def open_workers(function: Callable[[Any], Any], spec: WorkersSpec) -> Workers[A
             of an object brings the object along, tensors in shared memory where the worker is a
             process of this machine.
         spec: one process is this one.
+        devices: GPUs that other processes compute on, taken in turn; each calls
+            `function.to(device)` once. Ray gives every worker one GPU of its own instead.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -283,9 +302,9 @@ def open_workers(function: Callable[[Any], Any], spec: WorkersSpec) -> Workers[A
     if spec.ray:
         from ofa_pose.search.ray_workers import ray_pool
 
-        return ray_pool(function, count=spec.count, address=spec.address)
+        return ray_pool(function, count=spec.count, address=spec.address, gpu=bool(devices))
     if spec.count is None or spec.count == 1:
         return InProcess(function)
     from ofa_pose.search.processes import process_pool
 
-    return process_pool(function, spec.count)
+    return process_pool(function, spec.count, devices=devices)

@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from ofa_pose.cli import _searching
+from ofa_pose.cli._racing import gpus
 from ofa_pose.cli._searching import find_workers, painted_scenes, photographed_scenes
 from ofa_pose.cli._sources import Making, Pictures, Use, scored_scenes
 from ofa_pose.data import HeldScenes, SyntheticScenes, write_coco
@@ -87,10 +88,19 @@ def test_painted_scenes_are_kept_while_they_fit():
     [
         ("auto", "cpu", 3, "3"),
         ("auto", "cpu", 64, "8"),
-        ("auto", "cuda", 64, "1"),
+        ("auto", "cuda", 64, "3"),
+        ("auto", "cuda:2", 64, "1"),
         ("5", "cpu", 2, "5"),
     ],
 )
-def test_workers_follow_the_processors(monkeypatch, asked, device, processors, found):
+def test_workers_follow_the_processors_and_gpus(monkeypatch, asked, device, processors, found):
     monkeypatch.setattr(_searching, "_processors", lambda: processors)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
     assert find_workers(asked, device=device) == found
+
+
+def test_worker_processes_share_the_gpus_that_were_asked_for(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert gpus("cuda") == ("cuda:0", "cuda:1")
+    assert gpus("cuda:1") == ("cuda:1",)
+    assert gpus("cpu") == ()

@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -47,6 +48,8 @@ class Scripted:
     name = "scripted"
     lost = (DiedError,)
 
+    place = -1
+
     def __init__(self, deaths: dict[int, int]) -> None:
         self.deaths = deaths
         self.stopped = False
@@ -85,8 +88,9 @@ class Attempting(Scripted):
 def scripted(deaths: dict[int, int], count: int = 2) -> tuple[Pool[int, int], list[Scripted]]:
     made: list[Scripted] = []
 
-    def start() -> Scripted:
+    def start(place: int) -> Scripted:
         made.append(Scripted(deaths))
+        made[-1].place = place
         return made[-1]
 
     return Pool(start, count), made
@@ -246,7 +250,7 @@ def assert_told(outcomes: dict[int, Any]) -> None:
 
 
 def test_what_a_worker_raises_arrives_with_its_message_and_traceback():
-    outcomes = dict(Pool(Attempting, 1).evaluate([1, 2, 3, 4]))
+    outcomes = dict(Pool(lambda place: Attempting(), 1).evaluate([1, 2, 3, 4]))
     assert_told(outcomes)
 
 
@@ -256,6 +260,38 @@ def test_what_a_process_raises_arrives():
     outcomes = dict(pool.evaluate([1, 2, 3, 4]))
     pool.close()
     assert_told(outcomes)
+
+
+def test_a_new_worker_takes_the_place_of_the_dead_one():
+    pool, made = scripted({4: 2}, count=3)
+    dict(pool.evaluate([1, 2, 3, 4]))
+    assert [worker.place for worker in made[:3]] == [0, 1, 2]
+    assert len(made) == 5
+    alive = [worker.place for worker in made if not worker.stopped]
+    assert sorted(alive) == [0, 1, 2]
+
+
+class OnDevice:
+    """Tells where it computes; waits, so that every worker gets a task."""
+
+    device = "nowhere"
+
+    def to(self, device: str) -> OnDevice:
+        moved = OnDevice()
+        moved.device = device
+        return moved
+
+    def __call__(self, task: int) -> str:
+        time.sleep(0.5)
+        return self.device
+
+
+@pytest.mark.slow
+def test_processes_take_the_gpus_in_turn():
+    pool = process_pool(OnDevice(), 3, devices=["cuda:0", "cuda:1"])
+    places = Counter(dict(pool.evaluate([1, 2, 3])).values())
+    pool.close()
+    assert places == {"cuda:0": 2, "cuda:1": 1}
 
 
 def test_what_cannot_be_pickled_is_refused():
