@@ -1,4 +1,4 @@
-"""Every block of the README runs, in order and in one folder, with small numbers put in."""
+"""Every block of the README and of two pages runs, in one folder, with small numbers put in."""
 
 import re
 import shlex
@@ -14,6 +14,7 @@ from ofa_pose.cli.main import run
 
 ROOT = Path(ofa_pose.__file__).parent.parent
 README = ROOT / "README.md"
+PAGES = (README, ROOT / "docs" / "data.md", ROOT / "docs" / "training.md")
 
 # What makes a command quick, and nothing else: the same verbs and options, on a tiny space.
 REDUCED = [
@@ -26,12 +27,14 @@ REDUCED = [
 ]
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(), re.M | re.S)
+def blocks(language, *pages):
+    text = "\n".join(page.read_text() for page in pages or (README,))
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
 
 
-def commands(program):
-    lines = [line.split(" #")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+def commands(program, *pages):
+    found = [block.replace("\\\n", "") for block in blocks("sh", *pages)]
+    lines = [line.split(" #")[0].strip() for block in found for line in block.splitlines()]
     assert lines
     return [line for line in lines if line.split()[0] == program]
 
@@ -45,7 +48,7 @@ KIND = "search_spaces"
 
 def test_commands_run_in_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    lines = commands("ofa-pose")
+    lines = commands("ofa-pose", *PAGES)
     # Photographs have to be there before they are used.
     lines.sort(key=lambda line: not line.startswith("ofa-pose data synth"))
     assert len(lines) >= 10

@@ -47,7 +47,7 @@ class Wanted:
         from ofa_pose.export import load_tier
 
         tier = load_tier(path, check_weights=False)
-        return tier.space, tier.arch, {"skeleton": tier.skeleton, **tier.options}
+        return tier.space, tier.arch, tier.family_options
 
 
 def predict_network(

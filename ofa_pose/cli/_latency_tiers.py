@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ofa_pose.catalog import load_space
 from ofa_pose.cli import _console
@@ -63,8 +63,7 @@ def validate_tiers(name: str, paths: Sequence[Path], *, work: Path | None, as_js
 def _costs_of(tier: Tier) -> CostTable:
     from ofa_pose.cost import CostTable
 
-    options: dict[str, Any] = {"skeleton": tier.skeleton, **tier.options}
-    return CostTable(tier.space, **options)
+    return CostTable(tier.space, **tier.family_options)
 
 
 def _limit(budget: str, table: LatencyTable) -> float | None:

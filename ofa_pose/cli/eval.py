@@ -112,9 +112,10 @@ def command(
     if results is not None:
         _check_results(results, force=force)
     found = load_tier(tier)
+    joints = found.require_skeleton()
     check_device(device)
     Pictures(data, annotations, images, data_skeleton)  # refuses options that do not go together
-    making = Making(load_skeleton(data_skeleton or found.skeleton), seed, mosaic, canvas)
+    making = Making(load_skeleton(data_skeleton or joints), seed, mosaic, canvas)
     pictures = Pictures(data, annotations, images)
     scenes = scored_scenes(
         pictures,
@@ -136,7 +137,7 @@ def command(
         scored = score_network(
             network,
             scenes,
-            skeleton=found.skeleton,
+            skeleton=joints,
             crowd_cuts=cuts,
             evaluator=evaluator,
             unlabelled=results is not None,
@@ -150,7 +151,7 @@ def command(
         with Meter("tags") as meter:
             diagnostics = tag_diagnostics(
                 network,
-                map_scenes(scenes, found.skeleton),
+                map_scenes(scenes, joints),
                 progress=lambda done: meter.show(done, len(scenes)),
                 **running,
             )

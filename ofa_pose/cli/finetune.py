@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,7 +41,6 @@ from ofa_pose.cli._options import (
 from ofa_pose.cli._outcome import save_trained, tell_outcome
 from ofa_pose.cli._sources import CANVAS
 from ofa_pose.cli._training import together, train_network
-from ofa_pose.errors import UsageError
 
 if TYPE_CHECKING:
     from ofa_pose.export import Tier
@@ -113,7 +111,13 @@ def command(
     taught_by = None if teacher is None else load_tier(teacher)
     with together(device) as own:
         options = LearningOptions.of(context, device=own)
-        learning = Learning.resolve(options, found.space, stage="finetune", skeleton=found.skeleton)
+        learning = Learning.resolve(
+            options,
+            found.space,
+            stage="finetune",
+            skeleton=found.require_skeleton(),
+            teacher=taught_by is not None,
+        )
         _finetune(
             learning,
             found,
@@ -137,16 +141,13 @@ def _finetune(
     from ofa_pose.train import World
 
     seed = learning.options.seed
-    if teacher is None and "distillation" in learning.options.overrides("finetune"):
-        raise UsageError("distillation weighs the loss to a teacher: give --teacher TIER.yaml")
     default = f"{'scratch' if from_scratch else 'finetune'}-{tier.file_stem}"
     identity: dict[str, Any] = {"verb": "finetune", "tier": tier.name, "tier_sha256": tier.sha256}
     inputs = [tier.path, tier.weights]
     if from_scratch:
         identity["from_scratch"] = True
     if from_scratch or learning.goes_on(default):
-        others: Mapping[str, Any] = tier.options
-        network = build(tier.space, tier.arch, seed=seed, skeleton=tier.skeleton, **others)
+        network = build(tier.space, tier.arch, seed=seed, **tier.family_options)
     else:
         network = tier.build()
     identity["compiled"] = compiled
@@ -186,8 +187,8 @@ def _teacher(tier: Tier, learning: Learning, *, student: Tier) -> Teach:
         tier.build(),
         resolution=tier.arch.resolution,
         space=tier.space,
-        skeleton=tier.skeleton,
+        skeleton=tier.require_skeleton(),
         student_space=student.space,
-        student_skeleton=student.skeleton,
+        student_skeleton=student.require_skeleton(),
         device=learning.options.device,
     )

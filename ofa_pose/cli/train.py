@@ -146,7 +146,9 @@ def command(
     start = _Start(init, ordering, files)
     with together(device) as own:
         options = LearningOptions.of(context, device=own)
-        learning = Learning.resolve(options, declared, stage=stage, skeleton=joints)
+        learning = Learning.resolve(
+            options, declared, stage=stage, skeleton=joints, supernet=plain is None
+        )
         if plain is None:
             _train_supernet(learning, start, as_json=as_json)
         else:

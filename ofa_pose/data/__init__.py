@@ -7,6 +7,7 @@ from ofa_pose.data.batches import Batch, TrainBatches, make_loader
 from ofa_pose.data.coco import CocoScenes
 from ofa_pose.data.draw import contact_sheet, draw_scene, write_contact_sheet
 from ofa_pose.data.export_coco import write_coco
+from ofa_pose.data.held import HeldScenes
 from ofa_pose.data.images import UnreadableImageError, read_image
 from ofa_pose.data.inputs import normalize
 from ofa_pose.data.layouts import has_split, open_scenes
@@ -22,6 +23,7 @@ __all__ = [
     "Augmentation",
     "Batch",
     "CocoScenes",
+    "HeldScenes",
     "MappedScenes",
     "MixedScenes",
     "MosaicScenes",

@@ -124,7 +124,7 @@ class TierFile(_Section):
     package_version: Text
     created_by: str
     pixels: PixelSection
-    skeleton: SkeletonSection
+    skeleton: SkeletonSection | None = None
     options: dict[str, bool | int | float | str]
     space: SpaceSection
 

@@ -24,7 +24,7 @@ from ofa_pose.export.declare import (
 )
 from ofa_pose.export.schema import FORMAT, TierFile, check_document, read_tier_file
 from ofa_pose.files import atomic_write, sha256_file
-from ofa_pose.models import Network, empty_network, plan
+from ofa_pose.models import Network, empty_network, plan, takes_option
 from ofa_pose.skeleton import Skeleton, load_skeleton
 from ofa_pose.space import Arch, FrozenDict, SearchSpace, freeze, thaw
 from ofa_pose.supernet import load_state, load_weights, save_weights
@@ -58,7 +58,7 @@ class Tier:
         name: of the budget (`S`), which names the files too.
         space: the arch's space.
         arch: which network.
-        skeleton: whose joints it predicts.
+        skeleton: whose joints it predicts; None where the family has no such option.
         costs: by convention and unit.
         budget: the text of the bound the arch was chosen under; empty if it was not.
         scores: what was measured, by occasion (`search`, `finetuned`): metric → fraction; beside
@@ -75,7 +75,7 @@ class Tier:
     name: str
     space: SearchSpace
     arch: Arch
-    skeleton: Skeleton
+    skeleton: Skeleton | None
     costs: TierCosts
     budget: str = ""
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=FrozenDict)
@@ -104,6 +104,23 @@ class Tier:
     def resolution(self) -> int:
         """Side of the network's input in pixels."""
         return self.arch.resolution
+
+    @property
+    def family_options(self) -> dict[str, Any]:
+        """The keywords that the family builds the network with, the skeleton among them."""
+        return _family_options(self.skeleton, self.options)
+
+    def require_skeleton(self) -> Skeleton:
+        """Return the skeleton.
+
+        Raises:
+            UsageError: the network predicts no joints.
+        """
+        if self.skeleton is None:
+            raise UsageError(
+                f"tier {self.name!r} is of family {self.space.family!r}, which predicts no joints"
+            )
+        return self.skeleton
 
     @property
     def file_stem(self) -> str:
@@ -141,13 +158,17 @@ def make_tier(
 ) -> Tier:
     """Return the tier of an arch with its costs counted; the arguments are `Tier`'s.
 
+    The skeleton is by default the space's, and none where the family has no such option.
     `latency_ms` are predicted latencies by the name of their table.
 
     Raises:
         ArchError: the arch is of another space.
+        UsageError: the family has no such option.
     """
-    joints = load_skeleton(space.skeleton if skeleton is None else skeleton)
-    cost = count(space, space.arch(arch), skeleton=joints, **(options or {}))
+    if skeleton is None and takes_option(space, "skeleton"):
+        skeleton = space.skeleton
+    joints = None if skeleton is None else load_skeleton(skeleton)
+    cost = count(space, space.arch(arch), **_family_options(joints, options or {}))
     return Tier(
         name=name,
         space=space,
@@ -245,7 +266,7 @@ def _tier(path: Path, document: TierFile, space: SearchSpace) -> Tier:
         name=document.name,
         space=space,
         arch=arch,
-        skeleton=restore_skeleton(document.skeleton),
+        skeleton=_skeleton(document, space),
         costs=TierCosts(
             macs=FrozenDict(document.costs.macs.model_dump()),
             params=document.costs.params,
@@ -262,6 +283,18 @@ def _tier(path: Path, document: TierFile, space: SearchSpace) -> Tier:
         weights=path.parent / document.weights.file,
         sha256=document.weights.sha256,
     )
+
+
+def _family_options(skeleton: Skeleton | None, others: Mapping[str, Any]) -> dict[str, Any]:
+    return {**others} if skeleton is None else {"skeleton": skeleton, **others}
+
+
+def _skeleton(document: TierFile, space: SearchSpace) -> Skeleton | None:
+    if document.skeleton is not None:
+        return restore_skeleton(document.skeleton)
+    if takes_option(space, "skeleton"):
+        raise UsageError(f"skeleton: is missing, and family {space.family!r} needs one")
+    return None
 
 
 def _document(tier: Tier, weights: str, sha256: str) -> dict[str, Any]:
@@ -281,7 +314,7 @@ def _document(tier: Tier, weights: str, sha256: str) -> dict[str, Any]:
         "created_by": tier.created_by,
         # A copy: YAML would write the second use of one object as an alias.
         "pixels": {key: list(value) for key, value in declaration["pixels"].items()},
-        "skeleton": tier.skeleton.to_dict(),
+        **({} if tier.skeleton is None else {"skeleton": tier.skeleton.to_dict()}),
         "options": dict(tier.options),
         "space": {"name": tier.space.name, "hash": tier.space.hash, "declaration": declaration},
     }
@@ -304,7 +337,7 @@ def _metadata(tier: Tier) -> dict[str, str]:
         "space": tier.space.name,
         "space_hash": tier.space.hash,
         "arch": tier.arch.key,
-        "skeleton": tier.skeleton.name,
+        "skeleton": "" if tier.skeleton is None else tier.skeleton.name,
         "version": tier.package_version,
     }
 
@@ -332,6 +365,6 @@ def _read_weights(tier: Tier) -> dict[str, Tensor]:
 
 def _fill(tier: Tier, state: Mapping[str, Tensor], *, source: str | Path) -> Network:
     """Return the tier's network with `state`, which must fit key by key."""
-    network = empty_network(plan(tier.space, tier.arch, skeleton=tier.skeleton, **tier.options))
+    network = empty_network(plan(tier.space, tier.arch, **tier.family_options))
     load_state(network, state, source=str(source))
     return network

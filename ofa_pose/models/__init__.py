@@ -2,7 +2,14 @@
 
 from ofa_pose.models import layers as _layers  # noqa: F401  (registers the unit kinds)
 from ofa_pose.models import litepose as _litepose  # noqa: F401  (registers the family)
-from ofa_pose.models.family import Family, build, get_family, plan, register_family
+from ofa_pose.models.family import (
+    Family,
+    build,
+    get_family,
+    plan,
+    register_family,
+    takes_option,
+)
 from ofa_pose.models.fold import fold_batch_norms
 from ofa_pose.models.network import Network, empty_network, initialize, run_plan
 from ofa_pose.models.unit import NetworkPlan, Unit, UnitSpec, register_unit
@@ -22,4 +29,5 @@ __all__ = [
     "register_family",
     "register_unit",
     "run_plan",
+    "takes_option",
 ]

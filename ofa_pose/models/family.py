@@ -88,6 +88,16 @@ def _parameters(family: Family) -> tuple[tuple[str, ...], bool]:
     return tuple(parameters), takes_any
 
 
+def takes_option(space: SearchSpace, name: str) -> bool:
+    """Return whether the space's family has an option of this name, such as `skeleton`.
+
+    Raises:
+        UnknownNameError: no such family.
+    """
+    known, takes_any = _parameters(get_family(space.family))
+    return takes_any or name in known
+
+
 def build(
     space: SearchSpace,
     arch: Arch,

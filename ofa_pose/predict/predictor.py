@@ -46,7 +46,8 @@ class PosePredictor:
         settings: constants of decoding.
 
     Raises:
-        UsageError: the tier's file is absent or breaks the schema, or a value cannot work.
+        UsageError: the tier's file is absent or breaks the schema, its network predicts no
+            joints, or a value cannot work.
         WeightsError: the weights are missing, damaged, or another network's.
     """
 
@@ -63,6 +64,7 @@ class PosePredictor:
         if not min_score >= 0:
             raise UsageError(f"min_score must not be negative, got {min_score}")
         self.tier = tier if isinstance(tier, Tier) else load_tier(tier, check_weights=False)
+        self.tier.require_skeleton()
         self.flip = flip
         self.scales = check_scales(scales)
         self.min_score = min_score
@@ -72,7 +74,7 @@ class PosePredictor:
     @property
     def skeleton(self) -> Skeleton:
         """Whose joints are predicted."""
-        return self.tier.skeleton
+        return self.tier.require_skeleton()
 
     def __call__(self, image: np.ndarray | str | Path) -> list[Person]:
         """Return the people of a picture, the best first.

@@ -1,0 +1,82 @@
+"""The pages say what is so: commands parse, Python runs, links lead somewhere."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+from typer.core import TyperGroup
+
+import ofa_pose
+from ofa_pose.cli.main import app
+
+ROOT = Path(ofa_pose.__file__).parent.parent
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *DOCS,
+    *(ROOT / name / "README.md" for name in ("examples", "search_spaces", "predictors")),
+    *sorted((ROOT / "benchmarks").glob("*.md")),
+    *sorted((ROOT / "search_spaces" / "weights").glob("*.md")),
+]
+TORCHRUN = "torchrun --nproc-per-node 8 -m ofa_pose "
+RUNS = ("tiers.md", "families.md")  # whose Python runs as it stands
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """Return the arguments of every `ofa-pose` in the page's shell blocks."""
+    text = page.read_text(encoding="utf-8")
+    shell = re.findall(r"^```(?:sh|bash|text)\n(.*?)^```", text, re.M | re.S)
+    joined = "\n".join(shell).replace("\\\n", "").replace(TORCHRUN, "ofa-pose ")
+    lines = re.findall(r"^ofa-pose (.*)$", joined, re.M)
+    return [shlex.split(line.replace("…", ""), comments=True) for line in lines]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_parse(page: Path) -> None:
+    for words in commands_of(page):
+        command = typer.main.get_command(app)
+        while isinstance(command, TyperGroup):
+            name = words.pop(0)
+            assert name in command.commands, words
+            command = command.commands[name]
+        command.make_context("ofa-pose", words)
+
+
+def test_there_are_commands() -> None:
+    assert sum(len(commands_of(page)) for page in PAGES) > 20
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if link.startswith("http"):
+            continue
+        path, _, heading = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        if heading:
+            titles = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.M)
+            slugs = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
+            assert heading in slugs, link
+
+
+def test_the_index_lists_every_page() -> None:
+    listed = set(re.findall(r"\]\((\w+\.md)\)", (ROOT / "docs" / "README.md").read_text()))
+    assert listed == {page.name for page in DOCS} - {"README.md"}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_python_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    found = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    assert found
+    for block in found:
+        exec(compile(block, name, "exec"), {"__name__": "page"})  # noqa: S102
