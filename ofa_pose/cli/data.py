@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -55,19 +56,32 @@ def synth(
 ) -> None:
     """Write synthetic people as a COCO-keypoint data set that every verb's --data takes.
 
-    SPLIT.png beside it shows the first scenes with their joints.
+    SPLIT.png beside it shows the first scenes with their joints. What was interrupted has no
+    annotations and is written anew.
     """
     from ofa_pose.data import SyntheticScenes, write_coco, write_contact_sheet
 
     scenes = SyntheticScenes(seed, count, size=size, skeleton=skeleton)
+    start = time.monotonic()
+    rate = 0.0
     with Meter("data synth") as meter:
-        path = write_coco(scenes, folder, split=split, force=force, progress=meter.show)
+
+        def progress(done: int, total: int) -> None:
+            nonlocal rate
+            rate = done / (time.monotonic() - start)
+            meter.show(done, total, {"scenes/s": rate})
+
+        path = write_coco(scenes, folder, split=split, force=force, progress=progress)
     sheet = folder / f"{split}.png"
     write_contact_sheet(sheet, scenes)
     if as_json:
-        _console.emit_json({"folder": folder, "annotations": path, "sheet": sheet, "scenes": count})
-    else:
-        _console.line(f"wrote {count} scenes to {folder}; split {split!r}: {path}; a look: {sheet}")
+        made = {"folder": folder, "annotations": path, "sheet": sheet}
+        _console.emit_json({**made, "scenes": count, "scenes_per_s": round(rate, 2)})
+        return
+    _console.line(
+        f"wrote {count} scenes to {folder}, {rate:.3g} a second; split {split!r}: {path}; "
+        f"a look: {sheet}"
+    )
 
 
 SetArgument = Annotated[

@@ -4,6 +4,7 @@ import csv
 import html
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -363,6 +364,7 @@ def test_data_synth_is_what_data_takes(command, tmp_path):
         made = command("data", "synth", folder, "--count", 3, "--size", 64, "--split", split)
         assert made.code == 0, made.err
         assert (folder / f"{split}.png").read_bytes().startswith(b"\x89PNG")
+        assert re.search(r"wrote 3 scenes to .*, [\d.e+]+ a second;", made.out)
     assert command("data", "synth", folder, "--count", 3).code == 2
     line = ["train", "--space", "toy", "--data", folder, "--mosaic", 2, "--batch-size", 2]
     outcome = command(*line, "--workers", 0, "--steps", 1, "--out", tmp_path / "run", "--json")
