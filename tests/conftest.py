@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+os.environ.setdefault("OFA_POSE_WORKERS", "1")  # processes take seconds to start
+
 
 @pytest.fixture(scope="session")
 def test_data() -> Path:

@@ -11,6 +11,7 @@ import typer
 
 _HIDDEN = ("force", "as_json")
 _OF_THIS_CALL = ("budget", "out", "resume", "force", "as_json")
+_NOT_GIVEN = ("DEFAULT", "DEFAULT_MAP", "ENVIRONMENT")  # how a value came about, in click's words
 _PATHS = ("supernet", "data", "annotations", "images", "calibration", "report")
 
 
@@ -22,7 +23,7 @@ def command_line(context: typer.Context) -> str:
         source = context.get_parameter_source(name)
         if name in _HIDDEN or name not in context.params or source is None:
             continue
-        if source.name in ("DEFAULT", "DEFAULT_MAP"):
+        if source.name in _NOT_GIVEN:
             continue
         words += _words(parameter, context.params[name])
     return shlex.join(words)
@@ -57,7 +58,7 @@ def recall(context: typer.Context, earlier: Mapping[str, Any]) -> None:
         source = context.get_parameter_source(name)
         if name in _OF_THIS_CALL or name not in known or source is None:
             continue
-        if source.name in ("DEFAULT", "DEFAULT_MAP"):
+        if source.name in _NOT_GIVEN:
             value = known[name]
             if value is not None and name in _PATHS:
                 value = Path(value)

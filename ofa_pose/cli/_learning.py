@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ofa_pose.cli._progress import Meter
-from ofa_pose.cli._settings import read_settings
+from ofa_pose.cli._settings import read_settings, refuse_unused
 from ofa_pose.cli._sources import (
     Making,
     Pictures,
@@ -48,6 +48,7 @@ class LearningOptions:
     mosaic: int | None
     synthetic: int | None
     synthetic_share: float
+    paste: float | None
     canvas: int
     val: Path | None
     val_images: Path | None
@@ -106,13 +107,28 @@ class Learning:
 
     @classmethod
     def resolve(
-        cls, options: LearningOptions, space: SearchSpace, *, stage: str, skeleton: Skeleton
+        cls,
+        options: LearningOptions,
+        space: SearchSpace,
+        *,
+        stage: str,
+        skeleton: Skeleton,
+        supernet: bool = False,
+        teacher: bool = False,
     ) -> Learning:
         """Check the recipe and the device, then open the scenes.
 
+        Args:
+            options: as given.
+            space: whose recipe is followed.
+            stage: which of its recipes.
+            skeleton: of the network.
+            supernet: whether several archs are trained.
+            teacher: whether another network teaches.
+
         Raises:
-            RecipeError: an unknown key or an impossible value; no length; a precision that the
-                device is not made for.
+            RecipeError: an unknown key, an impossible value, or one that nothing uses; no length;
+                a precision that the device is not made for.
             DataError: the scenes cannot be used.
             UsageError: no scenes are given, or the device is not here.
             MissingExtraError: TensorBoard is asked for and not installed.
@@ -120,7 +136,9 @@ class Learning:
         from ofa_pose.train import keep_freed_memory, make_recipe
         from ofa_pose.train.events import require_tensorboard
 
-        recipe = make_recipe(space, stage, overrides=options.overrides(stage))
+        overrides = options.overrides(stage)
+        recipe = make_recipe(space, stage, overrides=overrides)
+        refuse_unused(overrides, recipe, supernet=supernet, teacher=teacher)
         if recipe.budget is None:
             raise RecipeError("how long? give one of --steps, --epochs and --minutes")
         recipe.check_device(check_device(options.device))
@@ -128,7 +146,7 @@ class Learning:
             keep_freed_memory()
         if options.tensorboard:
             require_tensorboard()
-        making = Making(skeleton, options.seed, options.mosaic, options.canvas)
+        making = Making(skeleton, options.seed, options.mosaic, options.canvas, options.paste)
         joints = options.data_skeleton
         pictures = Pictures(options.data, options.annotations, options.images, joints)
         train = training_scenes(

@@ -195,6 +195,15 @@ SyntheticShareOption = Annotated[
         rich_help_panel=_DATA,
     ),
 ]
+PasteOption = Annotated[
+    float | None,
+    typer.Option(
+        "--paste",
+        metavar="SHARE",
+        help="Paint people in front of this share of the photographs, above 0 to 1.",
+        rich_help_panel=_DATA,
+    ),
+]
 
 # How a training is told from the recipe, shown under one heading.
 _LENGTH = "Length (one of them; default: the recipe's)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -55,15 +55,32 @@ def scoring_workers(
     target: Target, evaluator: SubnetEvaluator, options: Mapping[str, Any]
 ) -> Iterator[Workers[int, Mapping[str, float]]]:
     """Open workers that score every arch on all scenes, and close them in the end."""
-    from ofa_pose.search import WorkersSpec, open_workers
     from ofa_pose.search.workers import OfArch
 
-    spec = WorkersSpec.parse(options["workers"])
-    workers = open_workers(OfArch(target.space, evaluator), spec)
-    try:
+    with _opened(OfArch(target.space, evaluator), options["workers"]) as workers:
         yield workers
+
+
+@contextmanager
+def reporting_workers(
+    target: Target, evaluator: SubnetEvaluator, options: Mapping[str, Any]
+) -> Iterator[Workers[int, Any]]:
+    """Open workers that return every arch's scores and matches, and close them in the end."""
+    from ofa_pose.search.workers import OfArch
+
+    with _opened(OfArch(target.space, evaluator.scored), options["workers"]) as workers:
+        yield workers
+
+
+@contextmanager
+def _opened(function: Callable[[int], Any], workers: str) -> Iterator[Workers[int, Any]]:
+    from ofa_pose.search import WorkersSpec, open_workers
+
+    opened = open_workers(function, WorkersSpec.parse(workers))
+    try:
+        yield opened
     finally:
-        workers.close()
+        opened.close()
 
 
 def tell_race(workers: Workers[Any, Any]) -> None:

@@ -3,99 +3,71 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ofa_pose.cli._searching import SearchScenes, Target
-    from ofa_pose.data import SceneSource
-    from ofa_pose.evaluate import SubnetEvaluator
-    from ofa_pose.models import Network
     from ofa_pose.pose import Matches
     from ofa_pose.report import Finalist
     from ofa_pose.runs import RunFolder
-    from ofa_pose.search import Evaluation, SearchResult
+    from ofa_pose.search import Evaluation, SearchResult, Workers
     from ofa_pose.search.plot import CostAxis
-    from ofa_pose.space import Arch
+    from ofa_pose.space import Arch, SearchSpace
 
 _LOG = logging.getLogger(__name__)
 REPORT = "report.html"
 
 
+@dataclass(frozen=True)
 class ReportScores:
-    """Scores archs on the scenes that winners are reported on, each arch once.
-
-    Args:
-        evaluator: makes the networks: inherited weights, re-calibrated.
-        scenes: that chose nothing.
-        progress: called with how many archs are scored, in parts of one.
+    """What archs reach on the scenes that winners are reported on.
 
     Attributes:
-        evaluator: see above.
-        scenes: see above.
-        scores: of every arch so far; `AP_low` and `AP_high` are the ends of the AP's interval.
+        scores: of each arch; `AP_low` and `AP_high` are the ends of the AP's interval.
+        matches: of each arch, by which two of them are compared.
     """
 
-    def __init__(
-        self,
-        evaluator: SubnetEvaluator,
-        scenes: SceneSource,
-        *,
-        progress: Callable[[float], None] | None = None,
-    ) -> None:
-        self.scores: dict[Arch, dict[str, float]] = {}
-        self.evaluator = evaluator
-        self.scenes = scenes
-        self._matches: dict[Arch, Matches] = {}
-        self._progress = progress
-
-    def score(self, name: str, arch: Arch, network: Network | None = None) -> dict[str, float]:
-        """Return an arch's scores.
-
-        Args:
-            name: what the arch is called in the log.
-            arch: which network.
-            network: the arch's, if it is at hand.
-        """
-        if arch in self.scores:
-            return self.scores[arch]
-        from ofa_pose.evaluate.predict import labelled, predict_scenes
-        from ofa_pose.pose import ap_interval, evaluate_predictions, match_people
-
-        _LOG.info("scoring %s on %d scenes that did not choose it", name, len(self.scenes))
-        space, skeleton = self.evaluator.supernet.space, self.scenes.skeleton
-        results = predict_scenes(
-            network or self.evaluator.subnet(arch),
-            self.scenes,
-            resolution=arch.resolution,
-            pixel_mean=space.pixel_mean,
-            pixel_std=space.pixel_std,
-            batch_size=self.evaluator.batch_size,
-            progress=self._tell,
-        )
-        truth = labelled(self.scenes)
-        self._matches[arch] = matches = match_people(truth, results, skeleton)
-        low, high = ap_interval(matches)
-        self.scores[arch] = {
-            **evaluate_predictions(truth, results, skeleton), "AP_low": low, "AP_high": high,
-        }  # fmt: skip
-        return self.scores[arch]
-
-    def _tell(self, pictures: int) -> None:
-        if self._progress is not None:
-            self._progress(len(self.scores) + pictures / len(self.scenes))
+    scores: Mapping[Arch, Mapping[str, float]]
+    matches: Mapping[Arch, Matches]
 
     def gain(self, winner: Arch, rival: Arch) -> tuple[float, float]:
-        """Return the interval of one arch's AP minus another's; both have been scored."""
+        """Return the interval of one arch's AP minus another's."""
         from ofa_pose.pose import ap_gain_interval
 
-        return ap_gain_interval(self._matches[winner], self._matches[rival])
+        return ap_gain_interval(self.matches[winner], self.matches[rival])
 
 
-def score_rivals(rivals: Mapping[str, Evaluation], *, reported: ReportScores) -> None:
-    """Report the best uniformly scaled network within each tier like the winners."""
-    for name, rival in rivals.items():
-        reported.score(f"the best uniformly scaled network within {name}", rival.arch)
+def report_scores(
+    workers: Workers[int, tuple[dict[str, float], Matches]],
+    space: SearchSpace,
+    archs: Iterable[Arch],
+    *,
+    scenes: int,
+    progress: Callable[[int, int], None],
+) -> ReportScores:
+    """Score archs on scenes that chose nothing, each arch once.
+
+    Args:
+        workers: for indices of archs; their evaluator looks at those scenes.
+        space: of the archs.
+        archs: some may be equal.
+        scenes: how many scenes there are.
+        progress: called with how many archs are scored, and of how many.
+    """
+    indices = list(dict.fromkeys(space.index(arch) for arch in archs))
+    _LOG.info("%d networks are scored on %d scenes that chose nothing", len(indices), scenes)
+    found: dict[Arch, tuple[dict[str, float], Matches]] = {}
+    for index, outcome in workers.evaluate(indices):
+        if isinstance(outcome, Exception):
+            raise outcome
+        found[space[index]] = outcome
+        progress(len(found), len(indices))
+    return ReportScores(
+        {arch: scores for arch, (scores, _) in found.items()},
+        {arch: matches for arch, (_, matches) in found.items()},
+    )
 
 
 def finalists_of(result: SearchResult, count: int) -> dict[str, list[Evaluation]]:
@@ -126,8 +98,8 @@ def final_comparison(
     compared = {}
     for name, rows in finals.items():
         found = []
-        for place, row in enumerate(rows, 2):
-            score = reported.score(f"number {place} of {name}", row.arch)["AP"]
+        for row in rows:
+            score = reported.scores[row.arch]["AP"]
             gain = reported.gain(result.tiers[name].arch, row.arch)
             found.append(Finalist(row.arch, score, *gain))
         compared[name] = tuple(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 STARTER_SPACE = "litepose-lite0"
 # Parts of one data set that serves every purpose: calibrate, search, report.
 _PARTS = {"calibration": 0.2, "search": 0.4, "report": 0.4}
+_BYTES_A_PIXEL = 4  # three of colour and one of the mask
+_MOST_WORKERS = 8  # each holds its own copy of torch and of the resized pictures
 _LOG = logging.getLogger(__name__)
 
 
@@ -129,8 +132,8 @@ def default_folder(
     return Path("runs") / f"{verb}-{space or STARTER_SPACE}"
 
 
-def check_workers(text: str) -> None:
-    """Refuse workers that cannot be before anything is loaded.
+def find_workers(text: str, *, device: str) -> str:
+    """Return the workers that were asked for, `auto` resolved, before anything is loaded.
 
     Raises:
         UsageError: it is none of the forms that `--workers` has.
@@ -141,8 +144,18 @@ def check_workers(text: str) -> None:
     from ofa_pose.errors import MissingExtraError
     from ofa_pose.search import WorkersSpec
 
+    if text == "auto":
+        return str(min(_processors(), _MOST_WORKERS) if device == "cpu" else 1)
     if WorkersSpec.parse(text).ray and importlib.util.find_spec("ray") is None:
         raise MissingExtraError("--workers ray needs the extra ray: pip install 'ofa-pose[ray]'")
+    return text
+
+
+def _processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def check_strategy(name: str) -> None:
@@ -181,13 +194,23 @@ class SearchScenes:
     synthetic: bool
 
 
-def painted_scenes(making: Making, *, count: int, calibration: int) -> SearchScenes:
-    """Return synthetic scenes that no training has seen."""
+def painted_scenes(making: Making, *, count: int, calibration: int, memory: float) -> SearchScenes:
+    """Return synthetic scenes that no training has seen.
+
+    Args:
+        making: how they are made.
+        count: scenes to compete on, and as many others to report on.
+        calibration: scenes for batch norms.
+        memory: bytes they may take; if they need no more, each is painted once.
+    """
+    wanted = {Use.CALIBRATE: calibration, Use.SEARCH: count, Use.REPORT: count}
+    painted = {use: making.synthetic(number, use) for use, number in wanted.items()}
+    if sum(wanted.values()) * making.canvas**2 * _BYTES_A_PIXEL <= memory:
+        from ofa_pose.data import HeldScenes
+
+        painted = {use: HeldScenes(scenes) for use, scenes in painted.items()}
     return SearchScenes(
-        making.synthetic(calibration, Use.CALIBRATE),
-        making.synthetic(count, Use.SEARCH),
-        making.synthetic(count, Use.REPORT),
-        synthetic=True,
+        painted[Use.CALIBRATE], painted[Use.SEARCH], painted[Use.REPORT], synthetic=True
     )
 
 
@@ -257,7 +280,10 @@ def search_scenes(
             if options[key] is not None:
                 raise UsageError(f"--{key} goes with --data; synthetic scenes serve every purpose")
         return painted_scenes(
-            making, count=options["scenes"], calibration=options["calibration_scenes"]
+            making,
+            count=options["scenes"],
+            calibration=options["calibration_scenes"],
+            memory=options["cache"] * 2**30,
         )
     calibration, report = (
         Pictures(path, skeleton=None if path is None else pictures.skeleton)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ofa_pose.errors import RecipeError, suggest
+
+if TYPE_CHECKING:
+    from ofa_pose.train import Recipe
 
 
 def read_settings(pairs: Sequence[str], *, stage: str) -> dict[str, Any]:
@@ -41,6 +44,36 @@ def read_settings(pairs: Sequence[str], *, stage: str) -> dict[str, Any]:
             raise RecipeError(f"--set {pair!r}: {name} was given before")
         place[name] = _number(value)
     return settings
+
+
+def refuse_unused(
+    overrides: Mapping[str, Any], recipe: Recipe, *, supernet: bool, teacher: bool
+) -> None:
+    """Refuse changes to the recipe that the training would record and not follow.
+
+    Args:
+        overrides: what was changed.
+        recipe: with the changes.
+        supernet: whether several archs are trained.
+        teacher: whether another network teaches.
+
+    Raises:
+        RecipeError: the message says what would use the setting.
+    """
+    sandwich = supernet and recipe.sampler == "sandwich"
+    used = {
+        "sampler": (supernet, "it draws a supernet's archs, and this trains one network"),
+        "resolutions": (supernet, "a supernet's steps draw them, and this trains one network"),
+        "sandwich_random": (sandwich, "it is of a supernet's sampler=sandwich"),
+        "distillation": (
+            teacher or sandwich,
+            "it weighs the loss to a teacher: finetune --teacher TIER.yaml, or a supernet's "
+            "sampler=sandwich",
+        ),
+    }
+    for key, (is_used, reason) in used.items():
+        if overrides.get(key) is not None and not is_used:
+            raise RecipeError(f"--set {key} would change nothing: {reason}")
 
 
 def _within(parts: list[str], *, pair: str, stage: str) -> list[str]:

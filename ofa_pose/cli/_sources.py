@@ -109,12 +109,15 @@ class Making:
         seed: of mosaics and synthetic scenes.
         mosaic: most pictures a canvas; None leaves pictures as they are.
         canvas: side of mosaics and synthetic scenes, pixels.
+        paste: share of the training's photographs, or mosaics of them, with painted people in
+            front; None paints nobody.
     """
 
     skeleton: Skeleton
     seed: int
     mosaic: int | None = None
     canvas: int = CANVAS
+    paste: float | None = None
 
     def of(self, pictures: SceneSource, use: Use) -> SceneSource:
         """Return pictures as they are, or the mosaics composed of them: each about once."""
@@ -135,6 +138,14 @@ class Making:
         from ofa_pose.data import SyntheticScenes
 
         return SyntheticScenes(self._seed(use), count, size=self.canvas, skeleton=self.skeleton)
+
+    def pasted(self, scenes: SceneSource, use: Use) -> SceneSource:
+        """Return scenes with people painted into their share, or as they are."""
+        if self.paste is None:
+            return scenes
+        from ofa_pose.data import PastedScenes
+
+        return PastedScenes(scenes, seed=self._seed(use), share=self.paste)
 
     def _seed(self, use: Use) -> int:
         return self.seed + 1_000_000_007 * use
@@ -159,10 +170,14 @@ def training_scenes(
 
     if not 0 < share < 1:
         raise UsageError(f"--synthetic-share lies between 0 and 1, got {share:g}")
+    if making.paste is not None and not 0 < making.paste <= 1:
+        raise UsageError(f"--paste lies above 0 and is at most 1, got {making.paste:g}")
+    if making.paste is not None and not pictures.given:
+        raise UsageError("--paste paints people into photographs: give --data FOLDER")
     sources = []
     if pictures.given:
         shown = pictures.open("train", making.skeleton, only_people=True)
-        sources.append(making.of(shown, Use.TRAIN))
+        sources.append(making.pasted(making.of(shown, Use.TRAIN), Use.TRAIN))
     if synthetic:
         sources.append(making.synthetic(synthetic, Use.TRAIN))
     if not sources:

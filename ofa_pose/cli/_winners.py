@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ofa_pose.cli._reporting import ReportScores
     from ofa_pose.cli._searching import SearchScenes
     from ofa_pose.cost import Budget
+    from ofa_pose.evaluate import SubnetEvaluator
     from ofa_pose.export import Tier
     from ofa_pose.report import Finalist
     from ofa_pose.runs import RunFolder
@@ -28,10 +29,11 @@ def save_winners(
     result: SearchResult,
     budgets: Mapping[str, Sequence[Budget]],
     *,
+    evaluator: SubnetEvaluator,
     reported: ReportScores,
     seed: int,
 ) -> list[Tier]:
-    """Report every winner on scenes that chose nothing, and write its tier.
+    """Write every winner's tier, with what it reaches on scenes that chose nothing.
 
     Returns:
         The tiers in the budgets' order; one without a winner is left out.
@@ -42,21 +44,19 @@ def save_winners(
     from ofa_pose.cost import spell_budgets
     from ofa_pose.export import make_tier, save_tier
 
-    evaluator = reported.evaluator
     evaluator.supernet.eval()  # so that checking what was cut out of it changes no statistics
     tiers = []
     for name, winner in result.tiers.items():
         network = evaluator.subnet(winner.arch)
-        if winner.arch not in reported.scores:
-            _check_extraction(evaluator.supernet, winner.arch)
+        _check_extraction(evaluator.supernet, winner.arch)
         tier = make_tier(
             name,
             evaluator.supernet.space,
             winner.arch,
-            skeleton=reported.scenes.skeleton,
+            skeleton=evaluator.scenes.skeleton,
             budget=spell_budgets(budgets[name]),
             latency_ms=latencies_of(winner.costs),
-            scores={"search": winner.scores, "report": reported.score(name, winner.arch, network)},
+            scores={"search": winner.scores, "report": reported.scores[winner.arch]},
             seed=seed,
             created_by="ofa-pose search",
         )

@@ -23,6 +23,7 @@ from ofa_pose.cli._options import (
     MinutesOption,
     MosaicOption,
     OutOption,
+    PasteOption,
     ResumeOption,
     SeedOption,
     SetOption,
@@ -40,7 +41,6 @@ from ofa_pose.cli._options import (
 from ofa_pose.cli._outcome import save_trained, tell_outcome
 from ofa_pose.cli._sources import CANVAS
 from ofa_pose.cli._training import together, train_network
-from ofa_pose.errors import UsageError
 
 if TYPE_CHECKING:
     from ofa_pose.export import Tier
@@ -88,6 +88,7 @@ def command(
     mosaic: MosaicOption = None,
     synthetic: SyntheticOption = None,
     synthetic_share: SyntheticShareOption = 0.3,
+    paste: PasteOption = None,
     canvas: CanvasOption = CANVAS,
     val: ValOption = None,
     val_images: ValImagesOption = None,
@@ -111,7 +112,11 @@ def command(
     with together(device) as own:
         options = LearningOptions.of(context, device=own)
         learning = Learning.resolve(
-            options, found.space, stage="finetune", skeleton=found.require_skeleton()
+            options,
+            found.space,
+            stage="finetune",
+            skeleton=found.require_skeleton(),
+            teacher=taught_by is not None,
         )
         _finetune(
             learning,
@@ -136,8 +141,6 @@ def _finetune(
     from ofa_pose.train import World
 
     seed = learning.options.seed
-    if teacher is None and "distillation" in learning.options.overrides("finetune"):
-        raise UsageError("distillation weighs the loss to a teacher: give --teacher TIER.yaml")
     default = f"{'scratch' if from_scratch else 'finetune'}-{tier.file_stem}"
     identity: dict[str, Any] = {"verb": "finetune", "tier": tier.name, "tier_sha256": tier.sha256}
     inputs = [tier.path, tier.weights]

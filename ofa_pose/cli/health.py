@@ -129,7 +129,9 @@ def command(
     recipe = make_recipe(target.space, "finetune", overrides=warmup)
     making = Making(target.skeleton, seed, mosaic, canvas)
     pictures = Pictures(data, annotations, images, data_skeleton)
-    people = search_scenes(pictures, making, options={**context.params, "report": None})
+    people = search_scenes(
+        pictures, making, options={**context.params, "report": None, "cache": 1.0}
+    )
     training = _training_scenes(pictures, making, wanted=tuned > 0)
     run = _open_run(target, recipe, options=context.params)
     with run:

@@ -33,21 +33,26 @@ from ofa_pose.cli._options import (
     SupernetSpaceOption,
 )
 from ofa_pose.cli._progress import Meter
-from ofa_pose.cli._racing import scoring_workers, searching_workers, tell_race
+from ofa_pose.cli._racing import (
+    reporting_workers,
+    scoring_workers,
+    searching_workers,
+    tell_race,
+)
 from ofa_pose.cli._reporting import (
     ReportScores,
     cost_axes,
     final_comparison,
     finalists_of,
-    score_rivals,
+    report_scores,
     write_page,
 )
 from ofa_pose.cli._searching import (
     SearchScenes,
     Target,
     check_strategy,
-    check_workers,
     default_folder,
+    find_workers,
     search_scenes,
     tell_defaults,
 )
@@ -61,6 +66,7 @@ if TYPE_CHECKING:
     from ofa_pose.evaluate import SubnetEvaluator
     from ofa_pose.runs import RunFolder
     from ofa_pose.search import Evaluation, SearchResult
+    from ofa_pose.space import Arch
 
 EPILOG = (
     "Example: ofa-pose search --budget 1.2G\n\n"
@@ -162,11 +168,13 @@ def command(
         str,
         typer.Option(
             "--workers",
-            metavar="N|ray|ray://HOST:PORT",
+            metavar="auto|N|ray|ray://HOST:PORT",
+            envvar="OFA_POSE_WORKERS",
             help="Score archs in so many processes, by Ray on this machine (ray, ray:4), or on a "
-            "Ray cluster; the result is the same.",
+            "Ray cluster; the result is the same. auto: one for each processor, at most 8; one "
+            "on a GPU.",
         ),
-    ] = "1",
+    ] = "auto",
     racing: Annotated[
         bool,
         typer.Option(
@@ -237,7 +245,9 @@ def _run(context: typer.Context, earlier: Mapping[str, Any]) -> None:
     over = target.axis(options["axis"])
     check_device(options["device"])
     check_strategy(options["strategy"])
-    check_workers(options["workers"])
+    options = {
+        **options, "workers": find_workers(options["workers"], device=options["device"])
+    }  # fmt: skip
     keep_freed_memory()
     seed = options["seed"]
     making = Making(target.skeleton, seed, options["mosaic"], options["canvas"])
@@ -254,16 +264,13 @@ def _run(context: typer.Context, earlier: Mapping[str, Any]) -> None:
         rivals = best_uniform(result, uniform)
         rest = finalists_of(result, options["finalists"])
         rows = [*result.tiers.values(), *rivals.values(), *itertools.chain(*rest.values())]
-        total = len({row.arch for row in rows})
-        with Meter("report") as meter:
-            reported = ReportScores(
-                evaluator,
-                people.report,
-                progress=lambda done: meter.show(int(done), total, fraction=done / total),
-            )
-            tiers = save_winners(run, result, target.budgets, reported=reported, seed=seed)
-            score_rivals(rivals, reported=reported)
-            finals = final_comparison(result, rest, reported=reported)
+        reported = _report(
+            target, evaluator.on(people.report), [row.arch for row in rows], options=options
+        )
+        tiers = save_winners(
+            run, result, target.budgets, evaluator=evaluator, reported=reported, seed=seed
+        )
+        finals = final_comparison(result, rest, reported=reported)
         write_page(
             run,
             result,
@@ -386,4 +393,22 @@ def _baseline(
                 path=run.file("baseline.csv"),
                 progress=meter.show,
             )
+        )
+
+
+def _report(
+    target: Target,
+    evaluator: SubnetEvaluator,
+    archs: Sequence[Arch],
+    *,
+    options: Mapping[str, Any],
+) -> ReportScores:
+    """Score archs on the evaluator's scenes."""
+    with Meter("report") as meter, reporting_workers(target, evaluator, options) as workers:
+        return report_scores(
+            workers,
+            target.space,
+            archs,
+            scenes=len(evaluator.scenes),
+            progress=meter.show,
         )

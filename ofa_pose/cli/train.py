@@ -28,6 +28,7 @@ from ofa_pose.cli._options import (
     MinutesOption,
     MosaicOption,
     OutOption,
+    PasteOption,
     ResumeOption,
     SeedOption,
     SetOption,
@@ -111,6 +112,7 @@ def command(
     mosaic: MosaicOption = None,
     synthetic: SyntheticOption = None,
     synthetic_share: SyntheticShareOption = 0.3,
+    paste: PasteOption = None,
     canvas: CanvasOption = CANVAS,
     val: ValOption = None,
     val_images: ValImagesOption = None,
@@ -144,7 +146,9 @@ def command(
     start = _Start(init, ordering, files)
     with together(device) as own:
         options = LearningOptions.of(context, device=own)
-        learning = Learning.resolve(options, declared, stage=stage, skeleton=joints)
+        learning = Learning.resolve(
+            options, declared, stage=stage, skeleton=joints, supernet=plain is None
+        )
         if plain is None:
             _train_supernet(learning, start, as_json=as_json)
         else:

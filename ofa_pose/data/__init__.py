@@ -7,12 +7,14 @@ from ofa_pose.data.batches import Batch, TrainBatches, make_loader
 from ofa_pose.data.coco import CocoScenes
 from ofa_pose.data.draw import contact_sheet, draw_scene, write_contact_sheet
 from ofa_pose.data.export_coco import write_coco
+from ofa_pose.data.held import HeldScenes
 from ofa_pose.data.images import UnreadableImageError, read_image
 from ofa_pose.data.inputs import normalize
 from ofa_pose.data.layouts import has_split, open_scenes
 from ofa_pose.data.mapped import MappedScenes, map_scenes
 from ofa_pose.data.mixed import MixedScenes
 from ofa_pose.data.mosaic import MosaicScenes
+from ofa_pose.data.pasted import PastedScenes
 from ofa_pose.data.resize import check_scales, resize_for_network, resize_to_scales
 from ofa_pose.data.scene import Scene, SceneSource
 from ofa_pose.data.synth import SyntheticScenes
@@ -21,9 +23,11 @@ __all__ = [
     "Augmentation",
     "Batch",
     "CocoScenes",
+    "HeldScenes",
     "MappedScenes",
     "MixedScenes",
     "MosaicScenes",
+    "PastedScenes",
     "Scene",
     "SceneSource",
     "SyntheticScenes",

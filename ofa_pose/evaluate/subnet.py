@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -124,6 +125,10 @@ class SubnetEvaluator:
             WeightsError: the subnet gives NaN or infinite values.
             OfaPoseError: another rank failed or does not answer.
         """
+        return self.scored(arch)[0]
+
+    def scored(self, arch: Arch) -> tuple[dict[str, float], Matches]:
+        """Return what a call does, and the people found, by which two archs can be compared."""
         with _torch_threads(self.threads):
             results = detect_together(self.scenes, self.shard, lambda: self._detect(arch))
         if self._ground_truth is None:
@@ -131,14 +136,23 @@ class SubnetEvaluator:
             self._ground_truth = labelled(self.scenes)
         skeleton = self.scenes.skeleton
         scores = evaluate_predictions(self._ground_truth, results, skeleton)
-        low, high = ap_interval(match_people(self._ground_truth, results, skeleton))
-        return {**scores, "AP_low": low, "AP_high": high}
+        matches = match_people(self._ground_truth, results, skeleton)
+        low, high = ap_interval(matches)
+        return {**scores, "AP_low": low, "AP_high": high}, matches
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
         state["progress"] = None
         state["_cache"] = PictureCache(self._cache.max_bytes)
         return state
+
+    def on(self, scenes: SceneSource) -> SubnetEvaluator:
+        """Return an evaluator of the same supernet, calibration and settings on other scenes."""
+        other = copy.copy(self)
+        other.scenes = scenes
+        other._cache = PictureCache(self._cache.max_bytes)
+        other._ground_truth = other._people = None
+        return other
 
     def subnet(self, arch: Arch) -> Network:
         """Return the stand-alone network that is scored: re-calibrated, in eval mode."""

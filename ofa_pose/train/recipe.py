@@ -72,6 +72,8 @@ class Recipe(_Record):
             `sandwich`, the largest, the smallest and some random; `fair`, each value of each
             choice.
         sandwich_random: random archs in a step of `sandwich`.
+        resolutions: input sides that a supernet's steps draw from, pixels; None: all that its
+            space has. Few and small ones first make a long training cheaper.
         distillation: weight of the loss to a teacher beside the loss to the truth, where there
             is one: the largest arch of a `sandwich` step for the others, or the network given
             to a fine-tuning.
@@ -100,6 +102,7 @@ class Recipe(_Record):
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     sampler: SamplerName = "uniform"
     sandwich_random: Annotated[int, Field(ge=0)] = 2
+    resolutions: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
     distillation: NonNegative = 1.0
     reference_resolution: Annotated[int, Field(gt=0)] | None = None
     tags: bool = True

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from ofa_pose.errors import RecipeError
 from ofa_pose.space import Arch, SearchSpace
 
 SamplerName = Literal["uniform", "sandwich", "fair"]
@@ -32,11 +33,19 @@ class ArchSampler(Protocol):
         ...
 
 
+@dataclass(frozen=True)
 class _SeededSampler(ABC):
-    """What the samplers of a supernet share: a generator for each step."""
+    """What the samplers of a supernet share: a generator for each step.
+
+    Attributes:
+        space: whose archs are trained.
+        seed: of what is drawn.
+        resolutions: input sides to draw from, pixels; None: as the space's archs have them.
+    """
 
     space: SearchSpace
     seed: int
+    resolutions: tuple[int, ...] | None = None
 
     @abstractmethod
     def archs(self, step: int) -> tuple[Arch, ...]:
@@ -49,17 +58,22 @@ class _SeededSampler(ABC):
     def _rng(self, step: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, step, _STREAM])
 
+    def _sample(self, rng: np.random.Generator) -> Arch:
+        """Draw an arch of the wanted resolutions, uniformly over the distinct ones."""
+        arch = self.space.sample(rng)
+        if self.resolutions is None:
+            return arch
+        resolution = self.resolutions[rng.integers(len(self.resolutions))]
+        return self.space.arch({**arch, "resolution": resolution})
+
 
 @dataclass(frozen=True)
 class UniformSampler(_SeededSampler):
     """Draws one arch a step, uniformly over the distinct archs (LitePose, section 4)."""
 
-    space: SearchSpace
-    seed: int
-
     def archs(self, step: int) -> tuple[Arch, ...]:
         """Return the one arch that step `step` trains, the same on every call and machine."""
-        return (self.space.sample(self._rng(step)),)
+        return (self._sample(self._rng(step)),)
 
 
 @dataclass(frozen=True)
@@ -69,19 +83,15 @@ class SandwichSampler(_SeededSampler):
     Source: Yu & Huang, "Universally Slimmable Networks" (2019), section 3.
 
     Attributes:
-        space: whose archs are trained.
-        seed: of what is drawn.
         random: random archs a step.
     """
 
-    space: SearchSpace
-    seed: int
     random: int = 2
 
     def archs(self, step: int) -> tuple[Arch, ...]:
         """Return largest, smallest and random archs, in this order."""
         rng = self._rng(step)
-        resolution = self.space.sample(rng).resolution
+        resolution = self._sample(rng).resolution
         drawn = [self.space.sample(rng) for _ in range(self.random)]
         return tuple(
             self.space.arch({**arch, "resolution": resolution})
@@ -98,13 +108,10 @@ class FairSampler(_SeededSampler):
     Source: Chu et al., "FairNAS" (2021), section 3 (strict fairness).
     """
 
-    space: SearchSpace
-    seed: int
-
     def archs(self, step: int) -> tuple[Arch, ...]:
         """Return the round of step `step`, in which a choice's values take turns."""
         rng = self._rng(step)
-        resolution = self.space.sample(rng).resolution
+        resolution = self._sample(rng).resolution
         choices = [choice for choice in self.space.choices if choice.name != "resolution"]
         rounds = max((len(choice.values) for choice in choices), default=1)
         columns = {}
@@ -136,9 +143,25 @@ class FixedSampler:
 
 
 def make_sampler(
-    name: SamplerName, space: SearchSpace, *, seed: int, sandwich_random: int = 2
+    name: SamplerName,
+    space: SearchSpace,
+    *,
+    seed: int,
+    sandwich_random: int = 2,
+    resolutions: tuple[int, ...] | None = None,
 ) -> ArchSampler:
-    """Return the sampler of that name over a space."""
+    """Return the sampler of that name over a space.
+
+    Raises:
+        RecipeError: the space has no arch of one of the resolutions.
+    """
+    known = next(choice.values for choice in space.choices if choice.name == "resolution")
+    unknown = [side for side in resolutions or () if side not in known]
+    if unknown:
+        raise RecipeError(
+            f"resolutions: space {space.name!r} has no {', '.join(map(str, unknown))}; "
+            f"it has {', '.join(map(str, known))}"
+        )
     if name == "sandwich":
-        return SandwichSampler(space, seed, sandwich_random)
-    return FairSampler(space, seed) if name == "fair" else UniformSampler(space, seed)
+        return SandwichSampler(space, seed, resolutions, sandwich_random)
+    return (FairSampler if name == "fair" else UniformSampler)(space, seed, resolutions)

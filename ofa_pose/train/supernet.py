@@ -67,7 +67,11 @@ def train_supernet(
         model=supernet,
         forward=lambda model, images, arch: model(images, arch),
         sampler=make_sampler(
-            recipe.sampler, supernet.space, seed=seed, sandwich_random=recipe.sandwich_random
+            recipe.sampler,
+            supernet.space,
+            seed=seed,
+            sandwich_random=recipe.sandwich_random,
+            resolutions=recipe.resolutions,
         ),
         skips_layers=_has_elastic_depth(supernet),
         space=supernet.space,

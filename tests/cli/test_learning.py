@@ -121,13 +121,40 @@ def test_from_scratch(command, tiers, tmp_path):
 def test_what_would_be_ignored_is_refused(command, tiers, tmp_path):
     line = ["finetune", tiers["smallest"], *SCENES, "--steps", 1, "--out", tmp_path / "tuned"]
     outcome = command(*line, "--set", "distillation=0.5")
-    assert (outcome.code, "give --teacher" in outcome.err) == (2, True)
+    assert (outcome.code, "finetune --teacher" in outcome.err) == (2, True)
     line = ["train", "--space", "toy", *SCENES, "--steps", 1, "--out", tmp_path / "tuned"]
     outcome = command(*line, "--stage", "finetune")
     assert (outcome.code, "give --arch" in outcome.err) == (2, True)
     outcome = command(*line, "--set", "accumulate=2", "--batch-size", 3)
     assert (outcome.code, "does not divide into 2 parts" in outcome.err) == (2, True)
     assert not (tmp_path / "tuned").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "of_one_network"),
+    [
+        ("sampler=sandwich", True),
+        ("resolutions=[48]", True),
+        ("sandwich_random=1", False),
+        ("distillation=2", False),
+    ],
+)
+def test_settings_that_nothing_uses(command, tmp_path, setting, of_one_network):
+    line = ["train", "--space", "toy", *SCENES, "--steps", 1, "--out", tmp_path / "run"]
+    line += ["--arch", "smallest", "--stage", "finetune"] if of_one_network else []
+    outcome = command(*line, "--set", setting)
+    assert (outcome.code, "would change nothing" in outcome.err) == (2, True)
+    assert not (tmp_path / "run").exists()
+    if not of_one_network:  # these a sandwich uses
+        assert command(*line, "--set", setting, "--set", "sampler=sandwich").code == 0
+
+
+def test_few_resolutions_at_first(command, tmp_path):
+    line = ["train", "--space", "toy", *SCENES, "--steps", 3, "--out", tmp_path / "run"]
+    assert command(*line, "--set", "resolutions=[32]").code == 0
+    assert config(tmp_path / "run")["recipe"]["resolutions"] == [32]
+    outcome = command(*line, "--force", "--set", "resolutions=[33]")
+    assert (outcome.code, "no 33; it has 48, 32" in outcome.err) == (2, True)
 
 
 def test_a_supernet_is_not_compiled(command, tmp_path):

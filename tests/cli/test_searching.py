@@ -4,9 +4,10 @@ import itertools
 
 import pytest
 
-from ofa_pose.cli._searching import painted_scenes, photographed_scenes
+from ofa_pose.cli import _searching
+from ofa_pose.cli._searching import find_workers, painted_scenes, photographed_scenes
 from ofa_pose.cli._sources import Making, Pictures, Use, scored_scenes
-from ofa_pose.data import SyntheticScenes, write_coco
+from ofa_pose.data import HeldScenes, SyntheticScenes, write_coco
 from ofa_pose.errors import UsageError
 from ofa_pose.evaluate import shared_pictures
 from ofa_pose.skeleton import load_skeleton
@@ -67,7 +68,29 @@ def test_other_photographs_serve_as_the_report(photographs, tmp_path):
 
 def test_eval_scores_on_scenes_that_chose_nothing():
     scored = scored_scenes(NONE, MAKING, split="val", synthetic=2, most=None)[0].image
-    parts = parts_of(painted_scenes(MAKING, count=2, calibration=2))
+    parts = parts_of(painted_scenes(MAKING, count=2, calibration=2, memory=0))
     parts["validation"] = MAKING.synthetic(2, Use.VALIDATE)
     same = {name for name, part in parts.items() if (part[0].image == scored).all()}
     assert same == {"report"}
+
+
+def test_painted_scenes_are_kept_while_they_fit():
+    # Two, three and three of 64 x 64 px, 4 bytes each, are 128 KiB.
+    for memory, kept in ((2**17, True), (2**17 - 1, False)):
+        scenes = painted_scenes(MAKING, count=3, calibration=2, memory=memory)
+        parts = (scenes.calibration, scenes.search, scenes.report)
+        assert [isinstance(part, HeldScenes) for part in parts] == [kept] * 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "processors", "found"),
+    [
+        ("auto", "cpu", 3, "3"),
+        ("auto", "cpu", 64, "8"),
+        ("auto", "cuda", 64, "1"),
+        ("5", "cpu", 2, "5"),
+    ],
+)
+def test_workers_follow_the_processors(monkeypatch, asked, device, processors, found):
+    monkeypatch.setattr(_searching, "_processors", lambda: processors)
+    assert find_workers(asked, device=device) == found

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from ofa_pose import load_space
+from ofa_pose.errors import RecipeError
 from ofa_pose.train import (
     ArchSampler,
     FairSampler,
@@ -43,6 +44,23 @@ def test_every_resolution_is_as_likely(name):
     assert set(counts) == {448, 384, 320, 256, 224, 192, 160, 128}
     # Chi-squared with 7 degrees of freedom: mean 7, deviation sqrt(14) = 3.7; four of them.
     assert sum((count - 200) ** 2 / 200 for count in counts.values()) < 7 + 15
+
+
+@pytest.mark.parametrize("name", ["uniform", "sandwich", "fair"])
+def test_only_the_wanted_resolutions(name):
+    sampler = make_sampler(name, LITE0, seed=1, resolutions=(128, 192))
+    counts = Counter(arch.resolution for step in range(400) for arch in sampler.archs(step)[:1])
+    # A binomial of 400 at a half: mean 200, deviation 10.
+    assert set(counts) == {128, 192}
+    assert abs(counts[128] - 200) < 40
+    assert {sampler.resolution(step) for step in range(400)} == {128, 192}
+    everything = make_sampler(name, LITE0, seed=1)
+    assert sum(sampler.archs(s) == everything.archs(s) for s in range(400)) < 200
+
+
+def test_resolutions_that_the_space_lacks_are_named():
+    with pytest.raises(RecipeError, match=r"no 200; it has 448, 384, .*128"):
+        make_sampler("uniform", LITE0, seed=1, resolutions=(128, 200))
 
 
 def test_uniform_over_the_space():

@@ -7,8 +7,10 @@ import numpy as np
 
 from ofa_pose.data.synth.look import any_colour
 from ofa_pose.data.synth.paint import COVER, Canvas
+from ofa_pose.data.synth.places import material, place
 
-_OCTAVES = (3, 7, 17, 41)
+_OCTAVES = (3, 7, 17, 41, 97)
+_PLACES = 0.6  # share of backdrops that are put together like photographs
 
 
 def texture(size: int, rng: np.random.Generator, channels: int = 1) -> np.ndarray:
@@ -23,12 +25,39 @@ def texture(size: int, rng: np.random.Generator, channels: int = 1) -> np.ndarra
     return total.reshape(size, size, channels)
 
 
-def backdrop(size: int, rng: np.random.Generator) -> np.ndarray:
+def backdrop(size: int, roll: float, rng: np.random.Generator) -> np.ndarray:
     """Return a (size, size, 3) uint8 picture without people.
 
-    A wall or sky over a floor, noise, and shapes: some of the colours and forms of limbs and
-    heads, so that those alone do not make a person.
+    A wall or sky over a floor, rows of things or noise, and shapes: some of the colours and forms
+    of limbs and heads, so that those alone do not make a person. Some are out of focus.
+
+    Args:
+        size: side in pixels.
+        roll: degrees that everything is turned by.
+        rng: draws everything.
     """
+    real = rng.random() < _PLACES
+    picture = place(size, rng, texture(size, rng)) if real else _noise(size, rng)
+    for _ in range(int(rng.integers(0, 12) if real else rng.integers(3, 30))):
+        _shape(picture, any_colour(rng) if rng.random() < 0.4 else material("things", rng), rng)
+    if abs(roll) > 1:
+        wider = 1 + 1.42 * abs(np.sin(np.radians(roll)))
+        turn = cv2.getRotationMatrix2D((size / 2, size / 2), -roll, wider)
+        picture = cv2.warpAffine(picture, turn, (size, size), borderMode=cv2.BORDER_REFLECT)
+    if rng.random() < 0.45:
+        return _unfocus(picture, rng.uniform(1.2, 7))
+    return picture
+
+
+def _unfocus(picture: np.ndarray, strength: float) -> np.ndarray:
+    """Blur softly, by way of a picture `strength` times smaller."""
+    size = len(picture)
+    small = [max(8, int(size / strength))] * 2
+    shrunk = cv2.GaussianBlur(cv2.resize(picture, small, interpolation=cv2.INTER_AREA), (3, 3), 0)
+    return cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_CUBIC)
+
+
+def _noise(size: int, rng: np.random.Generator) -> np.ndarray:
     wall, floor = any_colour(rng), any_colour(rng)
     horizon = rng.uniform(-0.2, 1.1) * size
     rows = np.arange(size, dtype=np.float32)[:, None]
@@ -37,12 +66,7 @@ def backdrop(size: int, rng: np.random.Generator) -> np.ndarray:
     image = column[:, None] + texture(size, rng) * np.float32(rng.uniform(5, 70))
     if rng.random() < 0.4:
         image += texture(size, rng, 3) * np.float32(rng.uniform(5, 40))
-    picture = np.clip(image, 0, 255).astype(np.uint8)
-    for _ in range(int(rng.integers(3, 30))):
-        _shape(picture, rng)
-    if rng.random() < 0.5:
-        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.5, max(0.6, size / 90)))
-    return picture
+    return np.clip(image, 0, 255).astype(np.uint8)
 
 
 def cover(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -68,9 +92,9 @@ def cover(canvas: Canvas, rng: np.random.Generator) -> None:
     canvas.fill(middle + (outline - middle) * np.float32(0.9), colour, None)
 
 
-def _shape(picture: np.ndarray, rng: np.random.Generator) -> None:
+def _shape(picture: np.ndarray, rgb: np.ndarray, rng: np.random.Generator) -> None:
     size = picture.shape[0]
-    colour = [float(channel) for channel in any_colour(rng)]
+    colour = [float(channel) for channel in rgb]
     x, y = (int(value) for value in rng.uniform(0, size, 2))
     kind = rng.integers(5)
     if kind == 0:

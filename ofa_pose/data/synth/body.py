@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from ofa_pose.data.synth.camera import Camera
+
 SIDES = ("left", "right")
 _DOWN = np.array([0.0, 1.0, 0.0])
 _UP = -_DOWN
@@ -46,14 +48,14 @@ class Figure:
     head_size: float
 
 
-def random_figure(rng: np.random.Generator) -> Figure:
-    """Draw proportions, a pose within joint limits and a viewing direction."""
+def random_figure(rng: np.random.Generator, camera: Camera | None = None) -> Figure:
+    """Draw proportions, a pose within joint limits and where the figure turns to the camera."""
     plan = body_plan()
     lengths = {name: length * rng.uniform(0.92, 1.08) for name, length in plan["lengths"].items()}
     child = rng.random() < 0.15
     head_size = rng.uniform(1.25, 1.55) if child else rng.uniform(0.95, 1.15)
     angles = _random_angles(plan["poses"], rng)
-    root = _random_view(rng)
+    root = _random_view(camera or Camera(), rng)
     points, head = _place(lengths, angles, root, head_size)
     for name, (left, up, forward) in plan["face"].items():
         half = lengths["head"] * head_size / 2
@@ -119,11 +121,13 @@ def _random_angles(poses: Mapping[str, Any], rng: np.random.Generator) -> dict[s
     return angles
 
 
-def _random_view(rng: np.random.Generator) -> np.ndarray:
-    """Draw the rotation of the whole figure: mostly upright, facing anywhere, camera tilted."""
-    roll = rng.uniform(-180, 180) if rng.random() < _ANYHOW_TURNED else rng.normal(0, 7)
+def _random_view(camera: Camera, rng: np.random.Generator) -> np.ndarray:
+    """Draw how the whole figure is turned to the camera: mostly upright, facing anywhere."""
+    roll = rng.uniform(-180, 180) if rng.random() < _ANYHOW_TURNED else rng.normal(camera.roll, 6)
     yaw = rng.normal(0, 45) if rng.random() < 0.6 else rng.uniform(-180, 180)
-    return _rotation("z", roll) @ _rotation("x", rng.normal(4, 9)) @ _rotation("y", yaw)
+    return (
+        _rotation("z", roll) @ _rotation("x", camera.pitch + rng.normal(0, 5)) @ _rotation("y", yaw)
+    )
 
 
 def _rotation(axis: str, degrees: float) -> np.ndarray:

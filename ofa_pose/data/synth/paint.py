@@ -41,9 +41,8 @@ class Canvas:
 
     def fill(self, outline: np.ndarray, colour: np.ndarray, label: int | None) -> None:
         """Fill a convex (n, 2) outline in continuous coordinates; no label: leave labels alone."""
-        corners = np.round((outline - 0.5) * 2**_SHIFT).astype(np.int32)
-        rgb = np.minimum(colour, 255).tolist()
-        cv2.fillConvexPoly(self.image, corners, rgb, cv2.LINE_AA, _SHIFT)
+        corners = np.rint((outline - 0.5) * 2**_SHIFT).astype(np.int32)
+        cv2.fillConvexPoly(self.image, corners, colour.tolist(), cv2.LINE_AA, _SHIFT)
         if label is not None:
             cv2.fillConvexPoly(self.labels, corners, [label], cv2.LINE_8, _SHIFT)
 
@@ -56,6 +55,7 @@ def paint_figure(
     unit: float,
     number: int,
     look: Look,
+    perspective: float = 0.0,
 ) -> np.ndarray:
     """Paint a figure's parts, the farthest first.
 
@@ -66,11 +66,12 @@ def paint_figure(
         unit: pixels a body height.
         number: the figure's number in the labels.
         look: colours and clothes.
+        perspective: how much larger a part one body height nearer appears.
 
     Returns:
         (4,) float: the bounds x, y, width, height of all outlines, hidden or not.
     """
-    painter = _Painter(canvas, figure, points, unit, number * PARTS_STEP + 1, look)
+    painter = _Painter(canvas, figure, points, unit, number * PARTS_STEP + 1, look, perspective)
     torso = (points["neck"][2] + points["left_hip"][2] + points["right_hip"][2]) / 3
     jobs = [(torso, painter.torso), (points["chin"][2] + 0.01, painter.neck)]
     jobs.append((points["head"][2] - 0.03, painter.head))
@@ -123,10 +124,14 @@ class _Painter:
         unit: float,
         label: int,
         look: Look,
+        perspective: float,
     ) -> None:
         self.canvas = canvas
         self.figure = figure
         self.flat = {name: point[:2] for name, point in points.items()}
+        self.scale = {
+            name: nearness(float(point[2]), perspective) for name, point in points.items()
+        }
         self.unit = unit
         self.label = label
         self.look = look
@@ -135,8 +140,12 @@ class _Painter:
         self.outlines: list[np.ndarray] = []
 
     def limb(self, side: str, part: str) -> None:
-        near, far = (self.flat[f"{side}_{end}"] for end in _LIMBS[part])
-        first, last = (radius * self.thick for radius in self.radii[part])
+        ends = [f"{side}_{end}" for end in _LIMBS[part]]
+        near, far = (self.flat[end] for end in ends)
+        first, last = (
+            radius * self.thick * self.scale[end]
+            for radius, end in zip(self.radii[part], ends, strict=True)
+        )
         look = self.look
         colour = look.shoes if part == "foot" else look.skin
         self._hull([near, far], [first, last], colour, PARTS.index(f"{side}_{part}"))
@@ -155,7 +164,8 @@ class _Painter:
             )
 
     def torso(self) -> None:
-        chest, hips = self.radii["chest"][0] * self.thick, self.radii["pelvis"][0] * self.thick
+        chest = self.radii["chest"][0] * self.thick * self.scale["neck"]
+        hips = self.radii["pelvis"][0] * self.thick * self.scale["pelvis"]
         flat, part = self.flat, PARTS.index("torso")
         waist = [0.6 * flat[f"{side}_hip"] + 0.4 * flat[f"{side}_shoulder"] for side in SIDES]
         self._hull(
@@ -175,7 +185,7 @@ class _Painter:
         )
 
     def neck(self) -> None:
-        first, last = (radius * self.thick for radius in self.radii["neck"])
+        first, last = (radius * self.thick * self.scale["neck"] for radius in self.radii["neck"])
         up = 0.5 * self.flat["chin"] + 0.5 * self.flat["head"]
         self._hull([self.flat["neck"], up], [first, last], self.look.skin, PARTS.index("neck"))
 
@@ -184,7 +194,7 @@ class _Painter:
         head, look, part = self.figure.head, self.look, PARTS.index("head")
         centre = self.flat["head"]
         half = float(np.linalg.norm(self.figure.points["top_head"] - self.figure.points["head"]))
-        half *= self.unit
+        half *= self.unit * self.scale["head"]
         forward, up = -head[:, 2], -head[:, 1]
         if look.long_hair:
             back = centre - (forward[:2] * 0.35 + up[:2] * 0.55) * half
@@ -228,17 +238,17 @@ class _Painter:
     def _hull(
         self, centres: list[np.ndarray], radii: list[float], colour: np.ndarray, part: int
     ) -> None:
-        middles, sizes = np.array(centres), np.array(radii)
-        outline = _hull(middles, sizes)
+        discs = _CIRCLE * np.array(radii)[:, None, None]
+        circles = (np.array(centres)[:, None] + discs).reshape(-1, 2)
+        rim = cv2.convexHull(circles.astype(np.float32), returnPoints=False).ravel().astype(int)
+        outline = circles[rim]
         self.outlines.append(outline)
         self.canvas.fill(outline, colour * 0.8, self.label + part)
-        shift = self.look.light * min(radii) * 0.22
-        for share, light in ((0.78, 0.92), (0.5, 1.02)):  # rounder toward the light
-            core = _hull(middles + shift * (1 - share) * 2.5, sizes * share)
-            self.canvas.fill(core, colour * light, None)
+        inward = self.look.light * (0.55 * min(radii)) - discs.reshape(-1, 2)[rim]
+        for share, light in ((0.22, 0.92), (0.5, 1.02)):  # rounder toward the light
+            self.canvas.fill(outline + inward * share, colour * light, None)
 
 
-def _hull(centres: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """Return the (n, 2) convex outline around circles: (m, 2) centres, (m,) radii."""
-    circles = centres[:, None] + _CIRCLE * radii[:, None, None]
-    return cv2.convexHull(circles.reshape(-1, 2).astype(np.float32))[:, 0]
+def nearness(depth: float, perspective: float) -> float:
+    """Return how much larger than at depth 0 a point at `depth` body heights appears."""
+    return 1 / max(0.25, 1 + perspective * depth)

@@ -9,18 +9,16 @@ import numpy as np
 
 from ofa_pose.data.fingerprint import fingerprint_of
 from ofa_pose.data.scene import Scene, ground_truth_of
-from ofa_pose.data.synth.backdrop import backdrop, cover, texture
-from ofa_pose.data.synth.body import Figure, random_figure
-from ofa_pose.data.synth.joints import label_joints, mixtures_of
-from ofa_pose.data.synth.look import random_look
-from ofa_pose.data.synth.paint import PARTS, PARTS_STEP, Canvas, paint_figure
+from ofa_pose.data.synth.backdrop import backdrop, cover
+from ofa_pose.data.synth.camera import blur_motion, random_camera
+from ofa_pose.data.synth.crowd import PAINTING, label_crowd, paint_crowd, random_crowd
+from ofa_pose.data.synth.joints import mixtures_of
+from ofa_pose.data.synth.paint import Canvas
 from ofa_pose.errors import UsageError
-from ofa_pose.pose import BOX_AREA_FACTOR
 from ofa_pose.skeleton import Skeleton, load_skeleton
 
 _SEED = 301  # first word of the seeds: no other use of a user's seed shares this stream of numbers
-_PERSPECTIVE = 0.10  # how much larger a point one body height nearer appears
-_SEEN_JOINTS = 3  # fewer, and an annotator would not label the person
+_SHAKEN = 0.1  # share of pictures blurred by the camera's motion
 _BYTE_SPREAD = 73.9  # standard deviation of a random signed byte
 
 
@@ -70,130 +68,49 @@ class SyntheticScenes:
     def __getitem__(self, index: int) -> Scene:
         index = range(len(self))[index]
         rng = np.random.default_rng([_SEED, self.seed, index])
-        canvas = Canvas(backdrop(self.size, rng))
-        light = rng.normal(0, 1, 2) + np.array([0.0, -0.8])
-        light /= max(1.0, float(np.linalg.norm(light)))
-        crowd = _random_crowd(self.size, int(rng.integers(self.people[0], self.people[1] + 1)), rng)
-        boxes = [
-            paint_figure(canvas, figure, points, unit=unit, number=number,
-                         look=random_look(rng, light))
-            for number, (figure, points, unit) in enumerate(crowd)
-        ]  # fmt: skip
+        camera = random_camera(rng)
+        canvas = Canvas(backdrop(self.size, camera.roll, rng))
+        people = int(rng.integers(self.people[0], self.people[1] + 1))
+        crowd = random_crowd(self.size, people, camera, rng)
+        bounds = paint_crowd(canvas, crowd, rng)
         if rng.random() < 0.25:
             cover(canvas, rng)
-        return self._label(index, _finish(canvas, len(crowd), rng), canvas.labels, crowd, boxes)
+        known = label_crowd(
+            canvas.labels, crowd, bounds, mixtures=self._mixtures, skeleton=self.skeleton
+        )
+        return Scene(
+            image=_finish(canvas.image, rng),
+            keypoints=known.keypoints,
+            valid=~known.ignored,
+            image_id=index,
+            boxes=known.boxes,
+            areas=known.areas,
+        )
 
     def ground_truth(self) -> dict[str, Any]:
         """Paint every scene and return the COCO JSON of its people."""
         return ground_truth_of((self[index] for index in range(len(self))), self.skeleton)
 
     def fingerprint(self) -> str:
-        """Hash seed, count, size, people and skeleton."""
-        made = [self.seed, len(self), self.size, self.people]
+        """Hash seed, count, size, people, skeleton and the version of what is painted."""
+        made = [PAINTING, self.seed, len(self), self.size, self.people]
         return fingerprint_of("synthetic", (made, self.skeleton.to_dict()))
 
-    def _label(
-        self,
-        index: int,
-        image: np.ndarray,
-        labels: np.ndarray,
-        crowd: list[tuple[Figure, dict[str, np.ndarray], float]],
-        outlines: list[np.ndarray],
-    ) -> Scene:
-        keypoints, boxes, areas = [], [], []
-        valid = np.ones(labels.shape, bool)
-        owner = np.where(labels > 0, (labels - 1) // PARTS_STEP, -1)
-        for number, (_, points, _) in enumerate(crowd):
-            person = label_joints(self._mixtures, points, labels, number)
-            if (person[:, 2] == 2).sum() < min(_SEEN_JOINTS, len(person)):
-                valid &= owner != number
-                continue
-            x, y, w, h = outlines[number]
-            low = np.clip([x, y], 0, self.size)
-            high = np.clip([x + w, y + h], 0, self.size)
-            box = np.concatenate([low, high - low])
-            seen = float((owner == number).sum())
-            keypoints.append(person)
-            boxes.append(box)
-            by_box = self.skeleton.area_rule == "bbox0.53"
-            areas.append(BOX_AREA_FACTOR * box[2] * box[3] if by_box else seen)
-        return Scene(
-            image=image,
-            keypoints=np.array(keypoints, np.float32).reshape(-1, self.skeleton.num_joints, 3),
-            valid=valid,
-            image_id=index,
-            boxes=np.array(boxes, np.float32).reshape(-1, 4),
-            areas=np.array(areas, np.float32),
-        )
 
-
-def _random_crowd(
-    size: int, people: int, rng: np.random.Generator
-) -> list[tuple[Figure, dict[str, np.ndarray], float]]:
-    """Draw figures and where they stand; the smallest, taken for the farthest, come first.
-
-    Returns:
-        For each its figure, its points (x, y in pixels, depth in body heights), its height in px.
-    """
-    tallest = size * rng.uniform(0.45, 1.25) * (1.0 if people < 3 else 0.8)
-    gathered = rng.random() < 0.5
-    middle = rng.uniform(0.3, 0.7) * size
-    crowd = []
-    for unit in sorted(tallest * rng.uniform(0.55, 1.0, people)):
-        figure = random_figure(rng)
-        flat = {
-            name: point[:2] * (1 - _PERSPECTIVE * point[2]) * unit
-            for name, point in figure.points.items()
-        }
-        spots = np.array(list(flat.values()))
-        low, high = spots.min(axis=0), spots.max(axis=0)
-        centre_x = rng.normal(middle, 0.22 * size) if gathered else rng.uniform(0, size)
-        centre_x = float(np.clip(centre_x, 0.08 * size, 0.92 * size))
-        bottom = rng.uniform(0.75, 1.0) * size
-        if unit > 0.9 * size:  # too tall for the picture: mostly head and torso are in it
-            bottom = rng.uniform(0.95, 1.0) * size + rng.uniform(0, 0.8) * (unit - 0.9 * size)
-        elif rng.random() < 0.3:
-            bottom = rng.uniform(min(1.0, (high[1] - low[1]) / size), 1.0) * size
-        shift = np.array([centre_x - (low[0] + high[0]) / 2, bottom - high[1]])
-        points = {
-            name: np.append(spot + shift, figure.points[name][2]) for name, spot in flat.items()
-        }
-        crowd.append((figure, points, float(unit)))
-    return crowd
-
-
-def _finish(canvas: Canvas, people: int, rng: np.random.Generator) -> np.ndarray:
-    """Give clothes a texture and the picture a camera: light, colour cast, blur, grain, JPEG."""
-    size = len(canvas.labels)
-    strength = np.zeros((people + 1) * PARTS_STEP + 2, np.float32)
-    for number in range(people):
-        strength[number * PARTS_STEP + 1 :][:PARTS_STEP] = rng.uniform(4, 40)
-    image = canvas.image.astype(np.float32)
-    image += texture(size, rng) * strength[canvas.labels][:, :, None]
-    for number in range(people):
-        if rng.random() < 0.3:
-            _stripe(image, canvas.labels, number, rng)
-    image *= (rng.uniform(0.6, 1.2) * (1 + rng.normal(0, 0.06, 3))).astype(np.float32)
+def _finish(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Give the picture a camera: light, colour cast, grain, blur, motion, JPEG."""
+    size = len(image)
+    cast = (rng.uniform(0.6, 1.2) * (1 + rng.normal(0, 0.06, 3))).astype(np.float32)
+    light = image * cast
     grain = np.frombuffer(rng.bytes(image.size), np.int8).reshape(image.shape)
-    image = cv2.scaleAdd(grain.astype(np.float32), rng.uniform(0.5, 8) / _BYTE_SPREAD, image)
-    picture = cv2.convertScaleAbs(np.maximum(image, 0, out=image))
-    if rng.random() < 0.5:
+    light = cv2.scaleAdd(grain.astype(np.float32), rng.uniform(0.5, 8) / _BYTE_SPREAD, light)
+    picture = cv2.convertScaleAbs(np.maximum(light, 0, out=light))
+    if rng.random() < _SHAKEN:
+        picture = blur_motion(picture, rng.uniform(1.5, max(2, size / 22)), rng.uniform(0, 180))
+    elif rng.random() < 0.5:
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, max(0.4, size / 250)))
     if rng.random() < 0.3:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 95))]
         encoded = cv2.imencode(".jpg", picture, quality)[1]
         picture = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
     return picture
-
-
-def _stripe(image: np.ndarray, labels: np.ndarray, number: int, rng: np.random.Generator) -> None:
-    """Put stripes on a figure's torso and upper arms, or on its thighs."""
-    wanted = ("torso", "left_upper_arm", "right_upper_arm")
-    if rng.random() < 0.3:
-        wanted = ("left_thigh", "right_thigh")
-    mine = np.isin(labels, [number * PARTS_STEP + 1 + PARTS.index(part) for part in wanted])
-    ys, xs = np.nonzero(mine)
-    angle, period = rng.uniform(0, np.pi), rng.uniform(0.012, 0.06) * len(labels)
-    wave = np.sin((xs * np.cos(angle) + ys * np.sin(angle)) * 2 * np.pi / period)
-    stripe = np.sign(wave) if rng.random() < 0.5 else wave
-    image[ys, xs] += stripe[:, None] * rng.uniform(-60, 60, 3)

@@ -1,0 +1,177 @@
+r"""Train the supernets in the box: on photographs and painted scenes, or on painted scenes alone.
+
+    python benchmarks/starter.py --data lspet --minutes 70 15 \
+        --init runs/lspet-supernet/last.safetensors --out runs/starter
+    python benchmarks/starter.py --minutes 60 10 --out runs/starter-painted
+
+Two stages: small inputs, which are cheap, until most is learnt; then all inputs of the space at a
+lower rate. Painted scenes are written once to `OUT/painted`. Running it again goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch.distributed
+from lspet_sources import search_scenes, train_pictures
+
+import ofa_pose as op
+from ofa_pose.data import CocoScenes, MosaicScenes, SceneSource
+from ofa_pose.data.export_coco import write_coco
+from ofa_pose.data.mixed import MixedScenes
+from ofa_pose.data.synth import SyntheticScenes
+from ofa_pose.evaluate import SubnetEvaluator
+from ofa_pose.evaluate.shard import Shard
+from ofa_pose.supernet import load_supernet
+from ofa_pose.train import (
+    LAST,
+    Cadence,
+    TrainBudget,
+    World,
+    joined,
+    keep_freed_memory,
+    make_recipe,
+    train_supernet,
+    validate_subnets,
+)
+
+SPACE = "litepose-lite0"
+PAINTED, PAINTED_SHARE = 6_000, 0.3
+CANVAS, PEOPLE = 320, (1, 6)
+TRAIN_SEED, CALIBRATE_SEED, SEARCH_SEED = 1, 2, 3
+"""Seeds of painted scenes; `lspet_subnets.py` reports on others."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the training, with what it changes in the space's recipe."""
+
+    name: str
+    lr: float
+    resolutions: tuple[int, ...] | None = None
+
+    def overrides(self) -> dict[str, Any]:
+        """Return what differs from the space's recipe for a supernet."""
+        scale = {"scale": [0.6, 1.3]}
+        return {"lr": self.lr, "resolutions": self.resolutions, "augmentation": scale}
+
+
+STAGES = (
+    Stage("small", 2e-3, (128, 160, 192, 224, 256)),
+    Stage("all", 5e-4),
+)
+
+
+def main() -> None:
+    """Train every stage that is not finished."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    keep_freed_memory()
+    options = parse()
+    with joined("cpu") as (world, _):
+        if world.leads:
+            paint(options.out / "painted")
+        wait(world)
+        weights = options.init
+        for number, stage in enumerate(STAGES):
+            weights = train(stage, number, weights, options, world)
+            wait(world)
+
+
+def wait(world: World) -> None:
+    """Let every process come here before any goes on: they read what the first one writes."""
+    if world.size > 1:
+        torch.distributed.barrier()
+
+
+def paint(folder: Path) -> None:
+    """Write the painted scenes that are trained on, if they are not there."""
+    if not (folder / "annotations" / "train.json").exists():
+        scenes = SyntheticScenes(TRAIN_SEED, PAINTED, size=256, skeleton="crowdpose")
+        write_coco(scenes, folder)
+
+
+def train(
+    stage: Stage, number: int, init: Path | None, options: argparse.Namespace, world: World
+) -> Path:
+    """Run one stage, or what is left of it, and return its weights."""
+    folder = options.out / stage.name
+    if (folder / "finished").exists():
+        return folder / LAST
+    budget = (
+        TrainBudget(steps=options.steps[number])
+        if options.steps
+        else TrainBudget(minutes=options.minutes[number])
+    )
+    space = op.load_space(SPACE)
+    supernet = (
+        load_supernet(init, space=space)
+        if init
+        else op.Supernet(space, seed=0, skeleton="crowdpose")
+    )
+    calibration, scenes = held_out(options.data)
+    evaluate = SubnetEvaluator(
+        supernet,
+        calibration=calibration,
+        scenes=scenes,
+        calibration_images=32,
+        shard=Shard.of_process_group(),
+    )
+    resume = (folder / "checkpoint.pt").exists()
+    config = {"verb": "train", "stage": stage.name, "init": init, **budget.to_dict()}
+    with world.open_run(folder, config=config, resume=resume) as run:
+        result = train_supernet(
+            supernet,
+            training(options.out / "painted", options.data),
+            run=run,
+            recipe=make_recipe(space, "supernet", overrides=stage.overrides()),
+            budget=budget,
+            validate=validate_subnets(supernet, evaluate),
+            cadence=Cadence(log_every=50, validations=4, checkpoint_seconds=120),
+            resume=resume,
+        )
+    if world.leads:
+        (folder / "finished").write_text(f"{result.steps} steps, {result.seconds / 60:.1f} min\n")
+    return folder / LAST
+
+
+def training(painted: Path, data: Path | None) -> SceneSource:
+    """Return the scenes to train on: mosaics of photographs and painted ones, or these alone."""
+    scenes = CocoScenes(
+        painted / "annotations" / "train.json", painted / "images" / "train", skeleton="crowdpose"
+    )
+    if data is None:
+        return scenes
+    mosaics = MosaicScenes(train_pictures(data), seed=1, count=40_000, size=CANVAS, people=PEOPLE)
+    shares = [1 - PAINTED_SHARE, PAINTED_SHARE]
+    return MixedScenes([mosaics, scenes], shares, seed=1, count=60_000)
+
+
+def held_out(data: Path | None) -> tuple[SceneSource, SceneSource]:
+    """Return scenes to calibrate on and scenes to follow the training by."""
+    if data is None:
+        return (
+            SyntheticScenes(CALIBRATE_SEED, 64, size=256, skeleton="crowdpose"),
+            SyntheticScenes(SEARCH_SEED, 40, size=256, skeleton="crowdpose"),
+        )
+    calibration = MosaicScenes(train_pictures(data), seed=2, count=64, size=CANVAS, people=PEOPLE)
+    return calibration, search_scenes(data, count=40)
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, help="folder of the lspet set; none: painted alone")
+    parser.add_argument("--init", type=Path, help="supernet to start from; none: random weights")
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument("--minutes", type=float, nargs=2, help="of the two stages")
+    length.add_argument("--steps", type=int, nargs=2, help="of the two stages")
+    parser.add_argument("--out", type=Path, required=True)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
