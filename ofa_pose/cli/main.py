@@ -15,6 +15,7 @@ from ofa_pose.cli import (
     data,
     doctor,
     eval,  # noqa: A004 - the verb's name
+    export,
     finetune,
     health,
     latency,
@@ -41,7 +42,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"Example: {PROGRAM} search --budget 1.2G",
 )
-for verb in (search, train, finetune, eval, predict, health, macs, doctor):
+for verb in (search, train, finetune, eval, predict, export, health, macs, doctor):
     app.command(verb.__name__.rpartition(".")[2], epilog=verb.EPILOG)(verb.command)
 app.add_typer(spaces.app, name="spaces")
 app.add_typer(data.app, name="data")

@@ -1,0 +1,25 @@
+"""`ofa-pose export`: one file, told in one line; what is there stays."""
+
+import json
+
+import pytest
+
+import ofa_pose as op
+from ofa_pose.export import make_tier, save_tier
+
+pytest.importorskip("onnxruntime")
+
+
+def test_export(tmp_path, command):
+    space = op.load_space("toy")
+    network = op.Supernet(space, skeleton="crowdpose").eval().extract(space.smallest)
+    tier = save_tier(tmp_path, make_tier("mine", space, space.smallest), network)
+    outcome = command("export", tier.path, "--json")
+    assert outcome.code == 0, outcome.err
+    told = json.loads(outcome.out)
+    assert told["file"] == str(tmp_path / "mine.onnx")
+    assert (told["resolution"], told["bytes"]) == (32, (tmp_path / "mine.onnx").stat().st_size)
+    again = command("export", tier.path, "--out", tmp_path)
+    assert (again.code, "--force" in again.err) == (2, True)
+    assert command("export", tier.path, "--out", tmp_path, "--force").code == 0
+    assert command("export", tmp_path / "none.yaml").code != 0
