@@ -7,7 +7,7 @@
 where the joint is hidden, else 1). Only `coco_document` is specific to that form; after it all is
 commands, which are printed as they are run. Without arguments it takes some minutes and shows the
 way, no more: painted people are annotated with the joints of five_joints.yaml, and networks too
-small to find anybody learn from them.
+small to be right learn from them.
 """
 
 import argparse

@@ -23,8 +23,8 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
 import ofa_pose as op
-from ofa_pose.export import check_same_outputs, load_tier, make_tier, save_tier
-from ofa_pose.models import Network, NetworkPlan, Unit, UnitSpec, register_unit
+from ofa_pose.export import check_same_outputs, export_onnx, load_tier, make_tier, save_tier
+from ofa_pose.models import NetworkPlan, Unit, UnitSpec, register_unit
 from ofa_pose.supernet import order_channels
 from ofa_pose.train import ArchSampler, FixedSampler, SandwichSampler
 
@@ -181,27 +181,6 @@ class Judge:
         return {"accuracy": accuracy(self.subnet(arch), self.choose, arch.resolution)}
 
 
-def export(network: Network, resolution: int, out: Path) -> None:
-    """Write a network as ONNX and compare its logits, where the extra `[onnx]` is installed."""
-    if any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime")):
-        print("no ONNX file: pip install 'ofa-pose[onnx]'")
-        return
-    import onnxruntime
-
-    from ofa_pose.latency.to_onnx import network_to_onnx
-
-    units = {unit.name: network.get_submodule(unit.name) for unit in network.plan.units}
-    out.write_bytes(network_to_onnx(network.plan, units))
-    session = onnxruntime.InferenceSession(out.read_bytes(), providers=["CPUExecutionProvider"])
-    image = torch.rand(1, 3, resolution, resolution, generator=torch.Generator().manual_seed(0))
-    (found,) = session.run(None, {"input": image.numpy()})
-    with torch.inference_mode():
-        (expected,) = network(image)
-    print(
-        f"{out}: onnxruntime's logits differ by {abs(found - expected.numpy()).max():.1e} at most"
-    )
-
-
 def main() -> None:
     """Train the largest, order its channels, train the supernet, search, export."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
@@ -235,14 +214,15 @@ def main() -> None:
         saved = save_tier(given.out, make_tier(name, SPACE, arch, scores=scores), network)
         assert saved.path is not None
         loaded = load_tier(saved.path)
-        again = loaded.build()
-        check_same_outputs(again, network, resolution=arch.resolution)
+        check_same_outputs(loaded.build(), network, resolution=arch.resolution)
         print(
             f"{name}: {arch.key}, {loaded.costs.macs['exact']:,} MACs, accuracy "
             f"{scores['search']['accuracy']:.3f} where it was chosen, "
             f"{scores['report']['accuracy']:.3f} on other digits; {saved.path}"
         )
-        export(again, arch.resolution, saved.path.with_suffix(".onnx"))
+        if all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime")):
+            file = export_onnx(loaded, saved.path.with_suffix(".onnx"), force=True)
+            print(f"{file.path}: onnxruntime's outputs differ by {file.difference:.1e} at most")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ PAGES = [
     *sorted((ROOT / "benchmarks").glob("*.md")),
     *sorted((ROOT / "search_spaces" / "weights").glob("*.md")),
 ]
+VERBS = typer.main.get_command(app)
 TORCHRUN = "torchrun --nproc-per-node 8 -m ofa_pose "
 RUNS = ("tiers.md", "families.md")  # whose Python runs as it stands
 
@@ -40,7 +41,7 @@ def commands_of(page: Path) -> list[list[str]]:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_commands_parse(page: Path) -> None:
     for words in commands_of(page):
-        command = typer.main.get_command(app)
+        command = VERBS
         while isinstance(command, TyperGroup):
             name = words.pop(0)
             assert name in command.commands, words

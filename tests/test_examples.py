@@ -95,7 +95,7 @@ def test_own_data_ends_in_a_tier_and_a_prediction(reduced):
 def test_the_classifiers_tier_is_written(reduced):
     printed, folder = reduced("your_own_family.py")
     assert load_tier(folder / "out" / "200k.yaml").skeleton is None
-    for difference in re.findall(r"logits differ by (\S+) at most", printed):
+    for difference in re.findall(r"outputs differ by (\S+) at most", printed):
         assert float(difference) < 1e-4
 
 

@@ -322,5 +322,5 @@ def _alike(archive: Archive, objective: str) -> tuple[str, ...]:
         return ()
     return (
         f"all archs score alike ({objective} {worst:.3f} to {best:.3f}), so the winners mean "
-        "nothing: are the weights trained, and the joints those of the data?",
+        "nothing: are the weights trained, and on data like these?",
     )
