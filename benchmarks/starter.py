@@ -43,7 +43,7 @@ SPACE = "litepose-lite0"
 PAINTED, PAINTED_SHARE = 6_000, 0.3
 CANVAS, PEOPLE = 320, (1, 6)
 TRAIN_SEED, CALIBRATE_SEED, SEARCH_SEED = 1, 2, 3
-"""Seeds of painted scenes; `lspet_subnets.py` reports on others."""
+"""Seeds of painted scenes; `starter_figures.py` reports on others."""
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,6 @@ def write_page(
     baseline: Sequence[Evaluation],
     rivals: Mapping[str, Evaluation],
     finals: Mapping[str, Sequence[Finalist]],
-    seed: int,
 ) -> None:
     """Write `report.html`."""
     from ofa_pose.cost import spell_budgets
@@ -153,7 +152,7 @@ def write_page(
             result=result,
             axes=axes,
             budgets={name: spell_budgets(bounds) for name, bounds in target.budgets.items()},
-            origin=Origin(run.config["commands"], _facts(run, target, scenes, seed=seed)),
+            origin=Origin(run.config["commands"], _facts(run, target, scenes)),
             reported=reported.scores,
             gains={
                 name: reported.gain(result.tiers[name].arch, row.arch)
@@ -167,10 +166,10 @@ def write_page(
     )
 
 
-def _facts(run: RunFolder, target: Target, scenes: SearchScenes, *, seed: int) -> dict[str, str]:
+def _facts(run: RunFolder, target: Target, scenes: SearchScenes) -> dict[str, str]:
     config: Mapping[str, Any] = run.config
     return {
-        "seed": str(seed),
+        "seed": str(config["seed"]),
         "space": target.space.name,
         "space hash": target.space.hash,
         "skeleton": target.skeleton.name,

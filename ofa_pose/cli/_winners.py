@@ -31,7 +31,6 @@ def save_winners(
     *,
     evaluator: SubnetEvaluator,
     reported: ReportScores,
-    seed: int,
 ) -> list[Tier]:
     """Write every winner's tier, with what it reaches on scenes that chose nothing.
 
@@ -57,7 +56,7 @@ def save_winners(
             budget=spell_budgets(budgets[name]),
             latency_ms=latencies_of(winner.costs),
             scores={"search": winner.scores, "report": reported.scores[winner.arch]},
-            seed=seed,
+            seed=run.config["seed"],
             created_by="ofa-pose search",
         )
         tiers.append(save_tier(run.path, tier, network))

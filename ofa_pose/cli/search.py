@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,23 +32,9 @@ from ofa_pose.cli._options import (
     SupernetOption,
     SupernetSpaceOption,
 )
-from ofa_pose.cli._progress import Meter
-from ofa_pose.cli._racing import (
-    reporting_workers,
-    scoring_workers,
-    searching_workers,
-    tell_race,
-)
-from ofa_pose.cli._reporting import (
-    ReportScores,
-    cost_axes,
-    final_comparison,
-    finalists_of,
-    report_scores,
-    write_page,
-)
+from ofa_pose.cli._reporting import cost_axes, final_comparison, finalists_of, write_page
+from ofa_pose.cli._search_steps import load_evaluator, report, score_uniform, search_archs
 from ofa_pose.cli._searching import (
-    SearchScenes,
     Target,
     check_strategy,
     default_folder,
@@ -57,16 +43,12 @@ from ofa_pose.cli._searching import (
     tell_defaults,
 )
 from ofa_pose.cli._sources import CANVAS, Making, Pictures, described
-from ofa_pose.cli._watching import Watch
 from ofa_pose.cli._weights import check_device
 from ofa_pose.cli._winners import save_winners, tell_search, write_front
 from ofa_pose.files import sha256_file
 
 if TYPE_CHECKING:
-    from ofa_pose.evaluate import SubnetEvaluator
     from ofa_pose.runs import RunFolder
-    from ofa_pose.search import Evaluation, SearchResult
-    from ofa_pose.space import Arch
 
 EPILOG = (
     "Example: ofa-pose search --budget 1.2G\n\n"
@@ -230,9 +212,36 @@ def _run(context: typer.Context, earlier: Mapping[str, Any]) -> None:
     from ofa_pose.search import best_uniform
     from ofa_pose.train import keep_freed_memory
 
-    options = context.params
-    options["evaluations"] = options["evaluations"] or EVALUATIONS
-    target = Target.resolve(
+    context.params["evaluations"] = context.params["evaluations"] or EVALUATIONS
+    target = _target(context.params)
+    over = target.axis(context.params["axis"])
+    options = _checked(context.params)
+    keep_freed_memory()
+    making = Making(target.skeleton, options["seed"], options["mosaic"], options["canvas"])
+    pictures = Pictures(*(options[key] for key in _PICTURES))
+    people = search_scenes(pictures, making, options=options)
+    evaluator = load_evaluator(target, people, options=options)
+    with _open_run(target, context, earlier) as run:
+        tell_defaults(target, people)
+        result = search_archs(target, evaluator, run, options=options)
+        uniform = score_uniform(target, evaluator, run, result, options=options)
+        axes = cost_axes(target, over)
+        write_front(run, result, axes, baseline=uniform)
+        rivals = best_uniform(result, uniform)
+        rest = finalists_of(result, options["finalists"])
+        rows = [*result.tiers.values(), *rivals.values(), *itertools.chain(*rest.values())]
+        reported = report(
+            target, evaluator.on(people.report), [row.arch for row in rows], options=options
+        )
+        tiers = save_winners(run, result, target.budgets, evaluator=evaluator, reported=reported)
+        finals = final_comparison(result, rest, reported=reported)
+        found = {"scenes": people, "reported": reported, "rivals": rivals, "finals": finals}
+        write_page(run, result, target=target, axes=axes, baseline=uniform, **found)
+    tell_search(run, result, tiers, as_json=options["as_json"], **found)
+
+
+def _target(options: Mapping[str, Any]) -> Target:
+    return Target.resolve(
         options["budget"] or [],
         supernet=options["supernet"],
         space=options["space"],
@@ -242,74 +251,13 @@ def _run(context: typer.Context, earlier: Mapping[str, Any]) -> None:
         out=options["out"],
         resume=options["resume"],
     )
-    over = target.axis(options["axis"])
+
+
+def _checked(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the options with `--workers auto` resolved, before anything is loaded."""
     check_device(options["device"])
     check_strategy(options["strategy"])
-    options = {
-        **options, "workers": find_workers(options["workers"], device=options["device"])
-    }  # fmt: skip
-    keep_freed_memory()
-    seed = options["seed"]
-    making = Making(target.skeleton, seed, options["mosaic"], options["canvas"])
-    pictures = Pictures(*(options[key] for key in _PICTURES))
-    people = search_scenes(pictures, making, options=options)
-    evaluator = _evaluator(target, people, options=options)
-    run = _open_run(target, context, earlier)
-    with run:
-        tell_defaults(target, people)
-        result = _search(target, evaluator, run, options=options)
-        uniform = _baseline(target, evaluator, run, result, options=options)
-        axes = cost_axes(target, over)
-        write_front(run, result, axes, baseline=uniform)
-        rivals = best_uniform(result, uniform)
-        rest = finalists_of(result, options["finalists"])
-        rows = [*result.tiers.values(), *rivals.values(), *itertools.chain(*rest.values())]
-        reported = _report(
-            target, evaluator.on(people.report), [row.arch for row in rows], options=options
-        )
-        tiers = save_winners(
-            run, result, target.budgets, evaluator=evaluator, reported=reported, seed=seed
-        )
-        finals = final_comparison(result, rest, reported=reported)
-        write_page(
-            run,
-            result,
-            target=target,
-            axes=axes,
-            scenes=people,
-            reported=reported,
-            baseline=uniform,
-            rivals=rivals,
-            finals=finals,
-            seed=seed,
-        )
-    tell_search(
-        run,
-        result,
-        tiers,
-        rivals=rivals,
-        finals=finals,
-        reported=reported,
-        scenes=people,
-        as_json=options["as_json"],
-    )
-
-
-def _evaluator(
-    target: Target, people: SearchScenes, *, options: Mapping[str, Any]
-) -> SubnetEvaluator:
-    from ofa_pose.evaluate import SubnetEvaluator
-    from ofa_pose.supernet import load_supernet
-
-    supernet = load_supernet(target.weights, space=target.space, skeleton=target.skeleton)
-    return SubnetEvaluator(
-        supernet.to(options["device"]),
-        calibration=people.calibration,
-        scenes=people.search,
-        calibration_images=options["calibration_scenes"],
-        batch_size=options["batch_size"],
-        cache_bytes=round(options["cache"] * 2**30),
-    )
+    return {**options, "workers": find_workers(options["workers"], device=options["device"])}
 
 
 def _open_run(target: Target, context: typer.Context, earlier: Mapping[str, Any]) -> RunFolder:
@@ -339,76 +287,3 @@ def _open_run(target: Target, context: typer.Context, earlier: Mapping[str, Any]
         free=_FREE,
         inputs=[target.weights, *files],
     )
-
-
-def _search(
-    target: Target, evaluator: SubnetEvaluator, run: RunFolder, *, options: Mapping[str, Any]
-) -> SearchResult:
-    from ofa_pose.api import search
-
-    with Meter("search") as meter, searching_workers(target, evaluator, options) as workers:
-        watch = Watch(meter, options["evaluations"])
-        evaluator.progress = watch.pictured  # other processes leave it behind
-        result = search(
-            target.space,
-            evaluator,
-            budgets=target.budgets,
-            costs=target.table,
-            front_costs=[f"latency:{name}" for name in target.table.latencies],
-            seed=options["seed"],
-            evaluations=options["evaluations"],
-            strategy=options["strategy"],
-            predictor=options["predictor"],
-            population=options["population"],
-            archive_path=run.file("archive.csv"),
-            resume=run.resumed,
-            progress=watch.evaluated,
-            workers=workers,
-        )
-        tell_race(workers)
-    evaluator.progress = None
-    return result
-
-
-def _baseline(
-    target: Target,
-    evaluator: SubnetEvaluator,
-    run: RunFolder,
-    result: SearchResult,
-    *,
-    options: Mapping[str, Any],
-) -> Sequence[Evaluation]:
-    """Return the uniformly scaled archs, scored like the search's, unless they are not wanted."""
-    if not options["baseline"]:
-        return ()
-    from ofa_pose.api import all_costs, limits_of
-    from ofa_pose.search import uniform_baseline
-
-    with Meter("uniform scaling") as meter:
-        return tuple(
-            uniform_baseline(
-                result,
-                lambda: scoring_workers(target, evaluator, options),
-                costs=all_costs(target.table, limits_of(target.budgets)),
-                path=run.file("baseline.csv"),
-                progress=meter.show,
-            )
-        )
-
-
-def _report(
-    target: Target,
-    evaluator: SubnetEvaluator,
-    archs: Sequence[Arch],
-    *,
-    options: Mapping[str, Any],
-) -> ReportScores:
-    """Score archs on the evaluator's scenes."""
-    with Meter("report") as meter, reporting_workers(target, evaluator, options) as workers:
-        return report_scores(
-            workers,
-            target.space,
-            archs,
-            scenes=len(evaluator.scenes),
-            progress=meter.show,
-        )

@@ -1,0 +1,115 @@
+"""The steps of a search that score archs: with what, the search, what it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ofa_pose.cli._progress import Meter
+from ofa_pose.cli._racing import (
+    reporting_workers,
+    scoring_workers,
+    searching_workers,
+    tell_race,
+)
+from ofa_pose.cli._reporting import ReportScores, report_scores
+from ofa_pose.cli._watching import Watch
+
+if TYPE_CHECKING:
+    from ofa_pose.cli._searching import SearchScenes, Target
+    from ofa_pose.evaluate import SubnetEvaluator
+    from ofa_pose.runs import RunFolder
+    from ofa_pose.search import Evaluation, SearchResult
+    from ofa_pose.space import Arch
+
+
+def load_evaluator(
+    target: Target, people: SearchScenes, *, options: Mapping[str, Any]
+) -> SubnetEvaluator:
+    """Return what scores archs on the scenes that choose, on the device that was asked for."""
+    from ofa_pose.evaluate import SubnetEvaluator
+    from ofa_pose.supernet import load_supernet
+
+    supernet = load_supernet(target.weights, space=target.space, skeleton=target.skeleton)
+    return SubnetEvaluator(
+        supernet.to(options["device"]),
+        calibration=people.calibration,
+        scenes=people.search,
+        calibration_images=options["calibration_scenes"],
+        batch_size=options["batch_size"],
+        cache_bytes=round(options["cache"] * 2**30),
+    )
+
+
+def search_archs(
+    target: Target, evaluator: SubnetEvaluator, run: RunFolder, *, options: Mapping[str, Any]
+) -> SearchResult:
+    """Search, or go on with the search whose archive is in the run's folder."""
+    from ofa_pose.api import search
+
+    with Meter("search") as meter, searching_workers(target, evaluator, options) as workers:
+        watch = Watch(meter, options["evaluations"])
+        evaluator.progress = watch.pictured  # other processes leave it behind
+        result = search(
+            target.space,
+            evaluator,
+            budgets=target.budgets,
+            costs=target.table,
+            front_costs=[f"latency:{name}" for name in target.table.latencies],
+            seed=options["seed"],
+            evaluations=options["evaluations"],
+            strategy=options["strategy"],
+            predictor=options["predictor"],
+            population=options["population"],
+            archive_path=run.file("archive.csv"),
+            resume=run.resumed,
+            progress=watch.evaluated,
+            workers=workers,
+        )
+        tell_race(workers)
+    evaluator.progress = None
+    return result
+
+
+def score_uniform(
+    target: Target,
+    evaluator: SubnetEvaluator,
+    run: RunFolder,
+    result: SearchResult,
+    *,
+    options: Mapping[str, Any],
+) -> Sequence[Evaluation]:
+    """Return the uniformly scaled archs, scored like the search's, unless they are not wanted."""
+    if not options["baseline"]:
+        return ()
+    from ofa_pose.api import all_costs, limits_of
+    from ofa_pose.search import uniform_baseline
+
+    with Meter("uniform scaling") as meter:
+        return tuple(
+            uniform_baseline(
+                result,
+                lambda: scoring_workers(target, evaluator, options),
+                costs=all_costs(target.table, limits_of(target.budgets)),
+                path=run.file("baseline.csv"),
+                progress=meter.show,
+            )
+        )
+
+
+def report(
+    target: Target,
+    evaluator: SubnetEvaluator,
+    archs: Sequence[Arch],
+    *,
+    options: Mapping[str, Any],
+) -> ReportScores:
+    """Score archs on the evaluator's scenes, which chose nothing."""
+    with Meter("report") as meter, reporting_workers(target, evaluator, options) as workers:
+        return report_scores(
+            workers,
+            target.space,
+            archs,
+            scenes=len(evaluator.scenes),
+            progress=meter.show,
+        )
