@@ -39,7 +39,21 @@ def check_same_outputs(
     parameter = next(network.parameters(), torch.empty(0))
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(2, 3, resolution, resolution, generator=generator).to(parameter.device)
-    ours, theirs = network(images), reference(images)
+    return compare_outputs(network(images), reference(images), tolerance=tolerance)
+
+
+def compare_outputs(ours: Sequence[Tensor], theirs: Sequence[Tensor], *, tolerance: float) -> float:
+    """Return the largest difference of two networks' outputs for the same pictures.
+
+    Args:
+        ours: one tensor an output.
+        theirs: the reference's.
+        tolerance: largest difference allowed, as a fraction of the reference's largest output
+            (of 1 if that is smaller); what is returned is in that unit.
+
+    Raises:
+        WeightsError: they differ by more, in the number of outputs, or in an output's shape.
+    """
     shapes = [[tuple(output.shape) for output in outputs] for outputs in (ours, theirs)]
     if shapes[0] != shapes[1]:
         raise WeightsError(f"outputs have the shapes {shapes[0]}, the reference's {shapes[1]}")

@@ -9,18 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ofa_pose.data import normalize
 from ofa_pose.errors import MissingExtraError, RunFolderError, WeightsError
+from ofa_pose.export.check import compare_outputs
 from ofa_pose.export.tier import Tier
 from ofa_pose.files import atomic_write
 from ofa_pose.models import fold_batch_norms
 
 if TYPE_CHECKING:
     import onnx
+    import onnxruntime
 
 INPUT = "images"
 OPSET = 17
@@ -135,22 +136,17 @@ def _describe(model: onnx.ModelProto, tier: Tier) -> None:
 
 
 @torch.no_grad()
-def _difference(module: nn.Module, session, *, resolution: int) -> float:
+def _difference(
+    module: nn.Module, session: onnxruntime.InferenceSession, *, resolution: int
+) -> float:
     """Compare at the tier's resolution, and where a side is longer and there are two pictures."""
     generator = torch.Generator().manual_seed(0)
     worst = 0.0
     for batch, width in ((1, resolution), (2, resolution + _SIDE_STEP)):
         images = 255 * torch.rand(batch, 3, resolution, width, generator=generator)
-        found = session.run(None, {INPUT: images.numpy()})
-        for own, other in zip(found, module(images), strict=True):
-            expected = other.numpy()
-            unit = max(1.0, float(np.abs(expected).max(initial=0.0)))
-            same = own.shape == expected.shape
-            difference = float(np.abs(own - expected).max(initial=0.0)) / unit if same else np.inf
-            if not difference <= TOLERANCE:  # so that NaN is refused too
-                raise WeightsError(
-                    f"onnxruntime's outputs differ from PyTorch's by {difference:.2g} of their "
-                    f"range, more than {TOLERANCE:g}; nothing was written"
-                )
-            worst = max(worst, difference)
+        found = [torch.from_numpy(map_) for map_ in session.run(None, {INPUT: images.numpy()})]
+        try:
+            worst = max(worst, compare_outputs(found, module(images), tolerance=TOLERANCE))
+        except WeightsError as error:
+            raise WeightsError(f"onnxruntime against PyTorch: {error}; nothing written") from None
     return worst

@@ -68,7 +68,7 @@ def test_another_network_is_not_let_out(tier, tmp_path, monkeypatch):
         return made
 
     monkeypatch.setattr(module, "_exported", other)
-    with pytest.raises(WeightsError, match="differ from PyTorch's"):
+    with pytest.raises(WeightsError, match="onnxruntime against PyTorch: output 0 differs"):
         export_onnx(tier, tmp_path / "mine.onnx")
     assert not (tmp_path / "mine.onnx").exists()
 
