@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.process import BaseProcess
@@ -41,7 +41,8 @@ class ProcessWorker:
     def __init__(self, function: Callable[[Any], Any], device: str | None = None) -> None:
         self._executor = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
         # The function goes as a task, not as an initializer, whose errors would be lost.
-        self._started = self._executor.submit(_begin, function, device)
+        with _interrupts_held_back():
+            self._started = self._executor.submit(_begin, function, device)
         self._pid: int | None = None
         self._process: BaseProcess | None = None
 
@@ -81,6 +82,22 @@ class ProcessWorker:
         if code is None:
             return ""
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+
+
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach; here it arrives at the end of the block.
+
+    A process inherits the signals that are blocked, and so is deaf to it while it imports, too.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _FUNCTION: list[Callable[[Any], Any]] = []

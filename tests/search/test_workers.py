@@ -6,6 +6,8 @@ import importlib.util
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -292,6 +294,29 @@ def test_processes_take_the_gpus_in_turn():
     places = Counter(dict(pool.evaluate([1, 2, 3])).values())
     pool.close()
     assert places == {"cuda:0": 2, "cuda:1": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="no signal masks here")
+def test_ctrl_c_while_workers_start_is_for_the_search_alone(tmp_path):
+    script = tmp_path / "starting.py"
+    script.write_text(
+        "import os, signal, time\n"
+        "from ofa_pose.search.processes import process_pool\n"
+        "if __name__ == '__main__':\n"
+        "    pool = process_pool(abs, 2)\n"
+        "    try:\n"
+        "        os.killpg(0, signal.SIGINT)\n"
+        "        time.sleep(60)\n"
+        "    except KeyboardInterrupt:\n"
+        "        print(dict(pool.evaluate([-1, 2])))\n"
+        "    pool.close()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=120,
+        start_new_session=True, check=False,
+    )  # fmt: skip
+    assert (done.stdout.strip(), done.stderr, done.returncode) == ("{-1: 1, 2: 2}", "", 0)
 
 
 def test_what_cannot_be_pickled_is_refused():
