@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-from ofa_pose.data import PastedScenes, Scene, SceneSource, SyntheticScenes
+from ofa_pose.data import HeldScenes, PastedScenes, SceneSource, SyntheticScenes
 
 
 def main() -> None:
@@ -38,7 +37,7 @@ def main() -> None:
     sources: dict[str, SceneSource] = dict(kinds)
     first = next(iter(kinds.values()))
     sources["pasted, 256 px, 1 to 3 people"] = PastedScenes(
-        Kept([first[index] for index in range(options.scenes)], first), seed=options.seed, share=1
+        HeldScenes(first), seed=options.seed, share=1
     )
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in sources}
     for _ in range(options.rounds):
@@ -49,22 +48,6 @@ def main() -> None:
     for name, found in times.items():
         busy, clock = (options.scenes / np.median(each) for each in zip(*found, strict=True))
         print(f"{name:{width}}  {busy:28.1f}  {clock:13.1f}")
-
-
-class Kept:
-    """Scenes in memory, of a source whose skeleton and names they have."""
-
-    def __init__(self, scenes: Sequence[Scene], source: SceneSource) -> None:
-        self.skeleton = source.skeleton
-        self.ground_truth = source.ground_truth
-        self.fingerprint = source.fingerprint
-        self._scenes = scenes
-
-    def __len__(self) -> int:
-        return len(self._scenes)
-
-    def __getitem__(self, index: int) -> Scene:
-        return self._scenes[index]
 
 
 def timed(source: SceneSource) -> tuple[float, float]:

@@ -11,7 +11,9 @@ import typer
 
 _HIDDEN = ("force", "as_json")
 _OF_THIS_CALL = ("budget", "out", "resume", "force", "as_json")
-_NOT_GIVEN = ("DEFAULT", "DEFAULT_MAP", "ENVIRONMENT")  # how a value came about, in click's words
+# How a value came about, in click's words.
+_DEFAULTS = ("DEFAULT", "DEFAULT_MAP")
+_NOT_GIVEN = (*_DEFAULTS, "ENVIRONMENT")  # is no part of the command line
 _PATHS = ("supernet", "data", "annotations", "images", "calibration", "report")
 
 
@@ -58,7 +60,7 @@ def recall(context: typer.Context, earlier: Mapping[str, Any]) -> None:
         source = context.get_parameter_source(name)
         if name in _OF_THIS_CALL or name not in known or source is None:
             continue
-        if source.name in _NOT_GIVEN:
+        if source.name in _DEFAULTS:
             value = known[name]
             if value is not None and name in _PATHS:
                 value = Path(value)

@@ -1,4 +1,4 @@
-"""Who scores the archs of a search, and whether they race."""
+"""Who scores the archs of a search and where: processes, GPUs, Ray; and whether archs race."""
 
 from __future__ import annotations
 
@@ -37,29 +37,26 @@ def searching_workers(
         UsageError: `--workers` is nothing that is known.
         MissingExtraError: Ray is not installed.
     """
+    if not options["racing"]:
+        with scoring_workers(target, evaluator, options) as workers:
+            yield workers
+        return
     from ofa_pose.api import all_costs, limits_of
     from ofa_pose.evaluate import PartsEvaluator, growing_parts
-    from ofa_pose.search import Race, RaceSettings, WorkersSpec, open_workers, resolve_budgets
-    from ofa_pose.search.workers import OfArch
+    from ofa_pose.search import Race, RaceSettings, resolve_budgets
 
-    spec, devices = WorkersSpec.parse(options["workers"]), gpus(options["device"])
-    if not options["racing"]:
-        workers = open_workers(OfArch(target.space, evaluator), spec, devices=devices)
-    else:
-        ends = growing_parts(len(evaluator.scenes))
-        parts = PartsEvaluator(evaluator, ends=ends, seed=options["seed"])
-        limits = limits_of(target.budgets)
-        sets, _ = resolve_budgets(target.space, limits, costs=all_costs(target.table))
-        workers = Race(
-            open_workers(parts, spec, devices=devices),
+    ends = growing_parts(len(evaluator.scenes))
+    parts = PartsEvaluator(evaluator, ends=ends, seed=options["seed"])
+    sets, _ = resolve_budgets(
+        target.space, limits_of(target.budgets), costs=all_costs(target.table)
+    )
+    _LOG.info("archs race over %s scenes", ", ".join(map(str, ends)))
+    with _opened(parts, options) as workers:
+        yield Race(
+            workers,
             {feasible.tier: feasible.mask for feasible in sets},
             RaceSettings(parts=len(ends), seed=options["seed"]),
         )
-        _LOG.info("archs race over %s scenes", ", ".join(map(str, ends)))
-    try:
-        yield workers
-    finally:
-        workers.close()
 
 
 @contextmanager
@@ -88,8 +85,8 @@ def reporting_workers(
 
 @contextmanager
 def _opened(
-    function: Callable[[int], Any], options: Mapping[str, Any]
-) -> Iterator[Workers[int, Any]]:
+    function: Callable[[Any], Any], options: Mapping[str, Any]
+) -> Iterator[Workers[Any, Any]]:
     from ofa_pose.search import WorkersSpec, open_workers
 
     opened = open_workers(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,7 +146,8 @@ def find_workers(text: str, *, device: str) -> str:
     from ofa_pose.search import WorkersSpec
 
     if text == "auto":
-        return str(min(_processors(), _MOST_WORKERS) if device == "cpu" else len(gpus(device)))
+        most = min(_processors(), _MOST_WORKERS) if device == "cpu" else len(gpus(device))
+        return str(max(1, most))
     if WorkersSpec.parse(text).ray and importlib.util.find_spec("ray") is None:
         raise MissingExtraError("--workers ray needs the extra ray: pip install 'ofa-pose[ray]'")
     return text
@@ -195,24 +196,40 @@ class SearchScenes:
     synthetic: bool
 
 
-def painted_scenes(making: Making, *, count: int, calibration: int, memory: float) -> SearchScenes:
-    """Return synthetic scenes that no training has seen.
+def painted_scenes(making: Making, *, count: int, calibration: int) -> SearchScenes:
+    """Return synthetic scenes that no training has seen."""
+    return SearchScenes(
+        making.synthetic(calibration, Use.CALIBRATE),
+        making.synthetic(count, Use.SEARCH),
+        making.synthetic(count, Use.REPORT),
+        synthetic=True,
+    )
+
+
+def hold_painted(
+    scenes: SearchScenes, *, side: int, memory: float, progress: Callable[[int, int], None]
+) -> SearchScenes:
+    """Paint synthetic scenes once, here, if they fit into memory; leave others as they are.
 
     Args:
-        making: how they are made.
-        count: scenes to compete on, and as many others to report on.
-        calibration: scenes for batch norms.
-        memory: bytes they may take; if they need no more, each is painted once.
+        scenes: of a search.
+        side: of the painted pictures, pixels.
+        memory: bytes they may take; every worker process has its own copy.
+        progress: called with how many scenes are painted, and of how many.
     """
-    wanted = {Use.CALIBRATE: calibration, Use.SEARCH: count, Use.REPORT: count}
-    painted = {use: making.synthetic(number, use) for use, number in wanted.items()}
-    if sum(wanted.values()) * making.canvas**2 * _BYTES_A_PIXEL <= memory:
-        from ofa_pose.data import HeldScenes
+    sources = (scenes.calibration, scenes.search, scenes.report)
+    total = sum(map(len, sources))
+    if not scenes.synthetic or total * side**2 * _BYTES_A_PIXEL > memory:
+        return scenes
+    from ofa_pose.data import HeldScenes
 
-        painted = {use: HeldScenes(scenes) for use, scenes in painted.items()}
-    return SearchScenes(
-        painted[Use.CALIBRATE], painted[Use.SEARCH], painted[Use.REPORT], synthetic=True
-    )
+    held: list[SceneSource] = []
+    for source in sources:
+        before = sum(map(len, held))
+        held.append(
+            HeldScenes(source, progress=lambda done, _, start=before: progress(start + done, total))
+        )
+    return SearchScenes(*held, synthetic=True)
 
 
 def photographed_scenes(
@@ -281,10 +298,7 @@ def search_scenes(
             if options[key] is not None:
                 raise UsageError(f"--{key} goes with --data; synthetic scenes serve every purpose")
         return painted_scenes(
-            making,
-            count=options["scenes"],
-            calibration=options["calibration_scenes"],
-            memory=options["cache"] * 2**30,
+            making, count=options["scenes"], calibration=options["calibration_scenes"]
         )
     calibration, report = (
         Pictures(path, skeleton=None if path is None else pictures.skeleton)

@@ -49,7 +49,7 @@ def read_settings(pairs: Sequence[str], *, stage: str) -> dict[str, Any]:
 def refuse_unused(
     overrides: Mapping[str, Any], recipe: Recipe, *, supernet: bool, teacher: bool
 ) -> None:
-    """Refuse changes to the recipe that the training would record and not follow.
+    """Refuse a sampler's or a teacher's setting that the training would record and not follow.
 
     Args:
         overrides: what was changed.

@@ -129,9 +129,7 @@ def command(
     recipe = make_recipe(target.space, "finetune", overrides=warmup)
     making = Making(target.skeleton, seed, mosaic, canvas)
     pictures = Pictures(data, annotations, images, data_skeleton)
-    people = search_scenes(
-        pictures, making, options={**context.params, "report": None, "cache": 1.0}
-    )
+    people = search_scenes(pictures, making, options={**context.params, "report": None})
     training = _training_scenes(pictures, making, wanted=tuned > 0)
     run = _open_run(target, recipe, options=context.params)
     with run:

@@ -32,6 +32,7 @@ from ofa_pose.cli._options import (
     SupernetOption,
     SupernetSpaceOption,
 )
+from ofa_pose.cli._progress import Meter
 from ofa_pose.cli._reporting import cost_axes, final_comparison, finalists_of, write_page
 from ofa_pose.cli._search_steps import load_evaluator, report, score_uniform, search_archs
 from ofa_pose.cli._searching import (
@@ -39,6 +40,7 @@ from ofa_pose.cli._searching import (
     check_strategy,
     default_folder,
     find_workers,
+    hold_painted,
     search_scenes,
     tell_defaults,
 )
@@ -223,6 +225,14 @@ def _run(context: typer.Context, earlier: Mapping[str, Any]) -> None:
     evaluator = load_evaluator(target, people, options=options)
     with _open_run(target, context, earlier) as run:
         tell_defaults(target, people)
+        with Meter("painting") as meter:
+            people = hold_painted(
+                people,
+                side=options["canvas"],
+                memory=options["cache"] * 2**30,
+                progress=meter.show,
+            )
+        evaluator = evaluator.on(people.search, calibration=people.calibration)
         result = search_archs(target, evaluator, run, options=options)
         uniform = score_uniform(target, evaluator, run, result, options=options)
         axes = cost_axes(target, over)

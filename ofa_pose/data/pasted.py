@@ -24,7 +24,7 @@ from ofa_pose.data.synth.paint import Canvas
 from ofa_pose.errors import UsageError
 
 _SEED = 501  # first word of the seeds: no other use of a user's seed shares this stream of numbers
-_VERSION = 1  # of what this file makes of (seed, index)
+_VERSION = 2  # of what this file makes of (seed, index)
 _BESIDE = 0.6  # share of painted people who rather stand where nobody is
 _MEAN_LEVEL = 110  # of the bytes of a photograph in good light
 
@@ -81,7 +81,11 @@ class PastedScenes:
         painted = label_crowd(
             canvas.labels, crowd, bounds, mixtures=self._mixtures, skeleton=self.skeleton
         )
-        return add_painted(replace(scene, image=_blend(canvas, rng)), canvas.labels > 0, painted)
+        return add_painted(
+            replace(scene, image=_blend(canvas, _light(scene.image), rng)),
+            canvas.labels > 0,
+            painted,
+        )
 
     def ground_truth(self) -> dict[str, Any]:
         """Paint every scene and return the COCO JSON of its people."""
@@ -168,13 +172,17 @@ def _freest(spots: np.ndarray, boxes: np.ndarray) -> float:
     return float(spots[np.argmax(away)])
 
 
-def _blend(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
+def _light(photograph: np.ndarray) -> float:
+    """Return how bright a picture is beside one in good light."""
+    return float(np.clip(np.sqrt(photograph[::4, ::4].mean() / _MEAN_LEVEL), 0.55, 1.1))
+
+
+def _blend(canvas: Canvas, light: float, rng: np.random.Generator) -> np.ndarray:
     """Return the picture with its painted people as sharp, bright and grainy as a camera might.
 
-    What is not painted stays as it is, but for a pixel or two at the outlines.
+    What is not painted stays as it is, but near the outlines, as far as they are blurred.
     """
     side = min(canvas.labels.shape)
-    light = np.clip(np.sqrt(canvas.image[::4, ::4].mean() / _MEAN_LEVEL), 0.55, 1.1)
     cast = (light * rng.uniform(0.75, 1.15) * (1 + rng.normal(0, 0.05, 3))).astype(np.float32)
     softness = rng.uniform(0.3, max(0.6, side / 250))
     noise = np.float32(rng.uniform(0, 7))

@@ -153,10 +153,16 @@ class SubnetEvaluator:
         self.supernet.to(device)
         return self
 
-    def on(self, scenes: SceneSource) -> SubnetEvaluator:
-        """Return an evaluator of the same supernet, calibration and settings on other scenes."""
+    def on(self, scenes: SceneSource, *, calibration: SceneSource | None = None) -> SubnetEvaluator:
+        """Return an evaluator of the same supernet and settings on other scenes.
+
+        Args:
+            scenes: that the AP is measured on.
+            calibration: as many as before, to measure batch norms on; None: the same.
+        """
         other = copy.copy(self)
         other.scenes = scenes
+        other.calibration = self.calibration if calibration is None else calibration
         other._cache = PictureCache(self._cache.max_bytes)
         other._ground_truth = other._people = None
         return other

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ofa_pose.data import normalize
-from ofa_pose.errors import MissingExtraError, RunFolderError, WeightsError
+from ofa_pose.errors import MissingExtraError, RunFolderError, UsageError, WeightsError
 from ofa_pose.export.check import compare_outputs
 from ofa_pose.export.tier import Tier
 from ofa_pose.files import atomic_write
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 INPUT = "images"
 OPSET = 17
 TOLERANCE = 1e-4
-"""Largest difference to PyTorch's outputs that is let pass, as a fraction of their largest."""
+"""Largest difference to PyTorch's outputs that is let pass, in the unit of `compare_outputs`."""
 _SIDE_STEP = 64  # longer sides are a multiple of it
 
 
@@ -63,9 +63,14 @@ def export_onnx(tier: Tier, path: str | Path, *, force: bool = False) -> OnnxExp
     Raises:
         MissingExtraError: onnx or onnxruntime is not installed (extra `onnx`).
         RunFolderError: the file exists and `force` is not set.
+        UsageError: it is one of the tier's own files.
         WeightsError: the weights cannot be used, or onnxruntime gives something else.
     """
     path = Path(path)
+    if any(
+        own is not None and path.resolve() == own.resolve() for own in (tier.path, tier.weights)
+    ):
+        raise UsageError(f"{path} is the tier's own file; write the ONNX file elsewhere")
     if path.exists() and not force:
         raise RunFolderError(f"{path} exists; use --force to overwrite it")
     try:
@@ -84,7 +89,6 @@ def export_onnx(tier: Tier, path: str | Path, *, force: bool = False) -> OnnxExp
     content = model.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     difference = _difference(raw, session, resolution=tier.resolution)
-    path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(path, content)
     return OnnxExport(path, outputs, difference)
 

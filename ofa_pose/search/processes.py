@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ofa_pose.errors import OfaPoseError
-from ofa_pose.search.workers import Pool, attempt, moved, unpacked
+from ofa_pose.search.workers import RETRIES, Pool, attempt, moved, unpacked
 
 
 def process_pool(
@@ -39,12 +39,16 @@ class ProcessWorker:
     lost: tuple[type[Exception], ...] = (BrokenProcessPool,)
 
     def __init__(self, function: Callable[[Any], Any], device: str | None = None) -> None:
+        self._begun_with = function, device
+        self._start()
+        self._pid: int | None = None
+        self._process: BaseProcess | None = None
+
+    def _start(self) -> None:
         self._executor = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
         # The function goes as a task, not as an initializer, whose errors would be lost.
         with _interrupts_held_back():
-            self._started = self._executor.submit(_begin, function, device)
-        self._pid: int | None = None
-        self._process: BaseProcess | None = None
+            self._started = self._executor.submit(_begin, *self._begun_with)
 
     @property
     def name(self) -> str:
@@ -54,18 +58,28 @@ class ProcessWorker:
     def submit(self, task: Any) -> Future[Any]:
         """Start on a task, after the function has arrived."""
         if self._pid is None:
+            self._pid = self._arrived()
+            self._process = _child(self._pid)
+        return unpacked(self._executor.submit(_work, task))
+
+    def _arrived(self) -> int:
+        """Wait until the process has the function; one that dies before is started anew."""
+        died: BaseException | None = None
+        for _ in range(1 + RETRIES):
             try:
-                self._pid = self._started.result()
-                self._process = _child(self._pid)
+                return self._started.result()
             except BrokenProcessPool as error:
-                raise OfaPoseError(
-                    "a worker process died before it began; is there enough memory for so many?"
-                ) from error
+                died = error
+                self._executor.shutdown(wait=False)
+                self._start()
             except Exception as error:
                 raise OfaPoseError(
                     f"what archs are scored with cannot go to a worker process: {error}"
                 ) from error
-        return unpacked(self._executor.submit(_work, task))
+        raise OfaPoseError(
+            f"a worker process died {1 + RETRIES} times before it began; is there enough memory "
+            "for so many --workers? What was scored is kept: --resume goes on"
+        ) from died
 
     def stop(self) -> None:
         """Kill the process; the executor clears up after it."""

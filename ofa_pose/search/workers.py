@@ -275,7 +275,8 @@ class WorkersSpec:
         counts = [group for group in found.group(1, 2, 4) if group] if found else []
         if found is None or "0" in {count.lstrip("0") or "0" for count in counts}:
             raise UsageError(
-                f"workers are a number above 0, 'ray', 'ray:4' or 'ray://host:port', not {text!r}"
+                f"workers are a number above 0, 'ray', 'ray:4' or 'ray://host:port', or 'auto' on "
+                f"the command line, not {text!r}"
             )
         count = int(counts[0]) if counts else None
         address = f"ray{found.group(3)}" if found.group(3) else ""

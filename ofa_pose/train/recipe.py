@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from ofa_pose.errors import RecipeError, suggest
 from ofa_pose.space import SearchSpace
-from ofa_pose.train.sampler import SamplerName
+from ofa_pose.train.sampler import SamplerName, check_resolutions
 from ofa_pose.train.schedule import TrainBudget
 
 STAGES = ("pretrain", "supernet", "finetune")
@@ -211,6 +211,7 @@ def make_recipe(
         faults.extend(_explain(error))
     else:
         if not faults:
+            check_resolutions(space, recipe.resolutions)
             return recipe.lasting(budget) if budget else recipe
     raise RecipeError(f"recipe {stage!r} of space {space.name!r}: {'; '.join(faults)}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
@@ -45,7 +45,7 @@ class _SeededSampler(ABC):
 
     space: SearchSpace
     seed: int
-    resolutions: tuple[int, ...] | None = None
+    resolutions: tuple[int, ...] | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def archs(self, step: int) -> tuple[Arch, ...]:
@@ -155,6 +155,19 @@ def make_sampler(
     Raises:
         RecipeError: the space has no arch of one of the resolutions.
     """
+    check_resolutions(space, resolutions)
+    if name == "sandwich":
+        return SandwichSampler(space, seed, sandwich_random, resolutions=resolutions)
+    kind = FairSampler if name == "fair" else UniformSampler
+    return kind(space, seed, resolutions=resolutions)
+
+
+def check_resolutions(space: SearchSpace, resolutions: tuple[int, ...] | None) -> None:
+    """Refuse input sides that a space does not have.
+
+    Raises:
+        RecipeError: they are named.
+    """
     known = next(choice.values for choice in space.choices if choice.name == "resolution")
     unknown = [side for side in resolutions or () if side not in known]
     if unknown:
@@ -162,6 +175,3 @@ def make_sampler(
             f"resolutions: space {space.name!r} has no {', '.join(map(str, unknown))}; "
             f"it has {', '.join(map(str, known))}"
         )
-    if name == "sandwich":
-        return SandwichSampler(space, seed, resolutions, sandwich_random)
-    return (FairSampler if name == "fair" else UniformSampler)(space, seed, resolutions)

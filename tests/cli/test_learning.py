@@ -151,10 +151,11 @@ def test_settings_that_nothing_uses(command, tmp_path, setting, of_one_network):
 
 def test_few_resolutions_at_first(command, tmp_path):
     line = ["train", "--space", "toy", *SCENES, "--steps", 3, "--out", tmp_path / "run"]
+    outcome = command(*line, "--set", "resolutions=[33]")
+    assert (outcome.code, "no 33; it has 48, 32" in outcome.err) == (2, True)
+    assert not (tmp_path / "run").exists()
     assert command(*line, "--set", "resolutions=[32]").code == 0
     assert config(tmp_path / "run")["recipe"]["resolutions"] == [32]
-    outcome = command(*line, "--force", "--set", "resolutions=[33]")
-    assert (outcome.code, "no 33; it has 48, 32" in outcome.err) == (2, True)
 
 
 def test_a_supernet_is_not_compiled(command, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from ofa_pose.cli import _searching
 from ofa_pose.cli._racing import gpus
-from ofa_pose.cli._searching import find_workers, painted_scenes, photographed_scenes
+from ofa_pose.cli._searching import find_workers, hold_painted, painted_scenes, photographed_scenes
 from ofa_pose.cli._sources import Making, Pictures, Use, scored_scenes
 from ofa_pose.data import HeldScenes, SyntheticScenes, write_coco
 from ofa_pose.errors import UsageError
@@ -69,7 +69,7 @@ def test_other_photographs_serve_as_the_report(photographs, tmp_path):
 
 def test_eval_scores_on_scenes_that_chose_nothing():
     scored = scored_scenes(NONE, MAKING, split="val", synthetic=2, most=None)[0].image
-    parts = parts_of(painted_scenes(MAKING, count=2, calibration=2, memory=0))
+    parts = parts_of(painted_scenes(MAKING, count=2, calibration=2))
     parts["validation"] = MAKING.synthetic(2, Use.VALIDATE)
     same = {name for name, part in parts.items() if (part[0].image == scored).all()}
     assert same == {"report"}
@@ -77,10 +77,18 @@ def test_eval_scores_on_scenes_that_chose_nothing():
 
 def test_painted_scenes_are_kept_while_they_fit():
     # Two, three and three of 64 x 64 px, 4 bytes each, are 128 KiB.
+    scenes = painted_scenes(MAKING, count=3, calibration=2)
     for memory, kept in ((2**17, True), (2**17 - 1, False)):
-        scenes = painted_scenes(MAKING, count=3, calibration=2, memory=memory)
-        parts = (scenes.calibration, scenes.search, scenes.report)
-        assert [isinstance(part, HeldScenes) for part in parts] == [kept] * 3
+        told: list[tuple[int, int]] = []
+        held = hold_painted(
+            scenes, side=64, memory=memory, progress=lambda *done, told=told: told.append(done)
+        )
+        parts = parts_of(held)
+        assert [isinstance(part, HeldScenes) for part in parts.values()] == [kept] * 3
+        assert told == ([(done, 8) for done in range(1, 9)] if kept else [])
+        same = parts_of(scenes)
+        for name, part in parts.items():
+            assert (part[1].image == same[name][1].image).all()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import ofa_pose as op
-from ofa_pose.errors import MissingExtraError, RunFolderError, WeightsError
+from ofa_pose.errors import MissingExtraError, RunFolderError, UsageError, WeightsError
 from ofa_pose.export import export_onnx, load_tier, make_tier, save_tier
 from ofa_pose.export import onnx as module
 
@@ -54,6 +54,14 @@ def test_nothing_is_overwritten_unasked(tier, tmp_path):
         export_onnx(tier, path)
     assert path.read_text() == "precious"
     assert export_onnx(tier, path, force=True).difference < 1e-4
+
+
+def test_a_tiers_own_files_are_not_overwritten(tier):
+    for own in (tier.path, tier.weights):
+        before = own.read_bytes()
+        with pytest.raises(UsageError, match="the tier's own file"):
+            export_onnx(tier, own, force=True)
+        assert own.read_bytes() == before
 
 
 def test_another_network_is_not_let_out(tier, tmp_path, monkeypatch):
