@@ -14,6 +14,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ofa_pose.errors import OfaPoseError
+from ofa_pose.memory import keep_freed_memory
 from ofa_pose.search.workers import RETRIES, Pool, attempt, moved, unpacked
 
 
@@ -121,6 +122,7 @@ _FUNCTION: list[Callable[[Any], Any]] = []
 def _begin(function: Callable[[Any], Any], device: str | None) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that has the results
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    keep_freed_memory()
     _FUNCTION[:] = [moved(function, device)]
     return os.getpid()
 

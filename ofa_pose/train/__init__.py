@@ -1,12 +1,12 @@
 """How weights are learnt: recipes, the training loop, supernet and single-network training."""
 
+from ofa_pose.memory import keep_freed_memory
 from ofa_pose.train.checkpoint import load_checkpoint
 from ofa_pose.train.distributed import World, joined
 from ofa_pose.train.ema import Average
 from ofa_pose.train.finetune import finetune, network_metadata
 from ofa_pose.train.job import Cadence, Progress, Teach, TrainResult, Validate
 from ofa_pose.train.loop import BEST, CHECKPOINT, LAST, METRICS
-from ofa_pose.train.memory import keep_freed_memory
 from ofa_pose.train.recipe import AugmentationRecipe, Recipe, make_recipe
 from ofa_pose.train.sampler import (
     ArchSampler,
