@@ -1,4 +1,4 @@
-r"""Train the supernets in the box: on photographs and painted scenes, or on painted scenes alone.
+r"""Train a starter further, on photographs and painted scenes, or one on painted scenes alone.
 
     python benchmarks/starter.py --data lspet --minutes 70 15 \
         --init runs/lspet-supernet/last.safetensors --out runs/starter

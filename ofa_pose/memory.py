@@ -1,4 +1,4 @@
-"""Keeps the memory that a step or a scored arch frees, so that the next need not ask for it again."""
+"""Keeps the memory that one step frees, so that the next step need not ask for it again."""
 
 from __future__ import annotations
 
