@@ -14,7 +14,7 @@ import yaml
 
 from ofa_pose.supernet import load_weights
 
-SCENES = ["--synthetic", 4, "--batch-size", 2, "--workers", 0]
+SCENES = ["--synthetic", 4, "--batch-size", 2, "--workers", 0, "--val-scenes", 2]
 
 
 @pytest.fixture
