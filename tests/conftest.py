@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("OFA_POSE_WORKERS", "1")  # processes take seconds to start
+# A job in the background of a shell is deaf to Ctrl-C, for which some tests would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
