@@ -22,9 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import ofa_pose as op
+from ofa_pose.memory import keep_freed_memory
 from ofa_pose.models import _depthwise_kernel as compiled
 from ofa_pose.models.depthwise import fast_depthwise
-from ofa_pose.train import keep_freed_memory
 
 # Channels, side of the map, kernel, stride: what depthwise layers meet at 128 px (24 and 6: 96 px).
 LAYERS = {

@@ -53,9 +53,9 @@ from ofa_pose.data import (
     write_coco,
 )
 from ofa_pose.evaluate import SubnetEvaluator
+from ofa_pose.memory import keep_freed_memory
 from ofa_pose.pose import evaluate_predictions, person_to_result
 from ofa_pose.supernet import Supernet, load_supernet
-from ofa_pose.train import keep_freed_memory
 
 STARTER = Path(__file__).parents[1] / "search_spaces/weights/litepose-lite0-starter.safetensors"
 BATCH = 8

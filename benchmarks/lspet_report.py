@@ -20,10 +20,11 @@ from lspet_sources import calibration_scenes, report_scenes, search_scenes, trai
 import ofa_pose as op
 from ofa_pose.evaluate import SubnetEvaluator, evaluate_network
 from ofa_pose.files import atomic_write, sha256_file
+from ofa_pose.memory import keep_freed_memory
 from ofa_pose.runs import RunFolder
 from ofa_pose.space import make_divisible
 from ofa_pose.supernet import load_state, load_supernet, load_weights
-from ofa_pose.train import LAST, Cadence, TrainBudget, finetune, keep_freed_memory, make_recipe
+from ofa_pose.train import LAST, Cadence, TrainBudget, finetune, make_recipe
 
 BUDGETS = {"XS": "150M", "S": "300M", "M": "600M"}
 OVERRIDES = {"augmentation": {"scale": [0.6, 1.2]}}

@@ -14,9 +14,10 @@ from lspet_sources import photographs, train_pictures
 
 import ofa_pose as op
 from ofa_pose.evaluate import evaluate_network
+from ofa_pose.memory import keep_freed_memory
 from ofa_pose.models.imported import load_efficientnet_lite0
 from ofa_pose.runs import RunFolder
-from ofa_pose.train import Cadence, TrainBudget, finetune, keep_freed_memory, make_recipe
+from ofa_pose.train import Cadence, TrainBudget, finetune, make_recipe
 
 OVERRIDES = {"lr": 2e-3, "augmentation": {"rotation": 25, "scale": [0.75, 1.1]}}
 

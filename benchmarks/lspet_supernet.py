@@ -18,12 +18,12 @@ from lspet_sources import calibration_scenes, search_scenes, train_scenes
 
 import ofa_pose as op
 from ofa_pose.evaluate import SubnetEvaluator
+from ofa_pose.memory import keep_freed_memory
 from ofa_pose.runs import RunFolder
 from ofa_pose.supernet import load_state, load_weights, order_channels
 from ofa_pose.train import (
     Cadence,
     TrainBudget,
-    keep_freed_memory,
     make_recipe,
     train_supernet,
     validate_subnets,

@@ -24,6 +24,7 @@ from lspet_sources import photographs, train_pictures
 import ofa_pose as op
 from ofa_pose.data import Augmentation, SceneSource, TrainBatches, normalize
 from ofa_pose.evaluate import SubnetEvaluator, SubsetScenes
+from ofa_pose.memory import keep_freed_memory
 from ofa_pose.models import Network
 from ofa_pose.models.imported import load_efficientnet_lite0
 from ofa_pose.pose import pose_loss
@@ -41,7 +42,6 @@ from ofa_pose.train import (
     Cadence,
     TrainBudget,
     finetune,
-    keep_freed_memory,
     make_recipe,
 )
 

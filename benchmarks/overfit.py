@@ -19,9 +19,10 @@ from matplotlib.figure import Figure
 import ofa_pose as op
 from ofa_pose.data import CocoScenes
 from ofa_pose.evaluate import SubsetScenes, evaluate_network
+from ofa_pose.memory import keep_freed_memory
 from ofa_pose.models.imported import load_efficientnet_lite0
 from ofa_pose.runs import RunFolder
-from ofa_pose.train import Cadence, Recipe, finetune, keep_freed_memory
+from ofa_pose.train import Cadence, Recipe, finetune
 
 PICTURES = 16
 

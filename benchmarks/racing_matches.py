@@ -19,10 +19,10 @@ from lspet_sources import CANVAS, calibration_scenes, report_scenes
 import ofa_pose as op
 from ofa_pose.data import SyntheticScenes
 from ofa_pose.evaluate import SubnetEvaluator
+from ofa_pose.memory import keep_freed_memory
 from ofa_pose.pose.matches import Matches
 from ofa_pose.space import Choice
 from ofa_pose.supernet import load_supernet
-from ofa_pose.train import keep_freed_memory
 
 STARTER = Path(__file__).parents[1] / "search_spaces/weights/litepose-lite0-starter.safetensors"
 VARIED = {

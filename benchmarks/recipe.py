@@ -27,6 +27,7 @@ import ofa_pose as op
 from ofa_pose.catalog import space_names
 from ofa_pose.evaluate import SubnetEvaluator, SubsetScenes, evaluate_network
 from ofa_pose.files import atomic_write
+from ofa_pose.memory import keep_freed_memory
 from ofa_pose.models import Network
 from ofa_pose.models.imported import load_efficientnet_lite0
 from ofa_pose.runs import RunFolder
@@ -37,7 +38,6 @@ from ofa_pose.train import (
     Teach,
     TrainBudget,
     finetune,
-    keep_freed_memory,
     make_recipe,
     make_sampler,
     train_supernet,

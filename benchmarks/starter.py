@@ -26,6 +26,7 @@ from ofa_pose.data.mixed import MixedScenes
 from ofa_pose.data.synth import SyntheticScenes
 from ofa_pose.evaluate import SubnetEvaluator
 from ofa_pose.evaluate.shard import Shard
+from ofa_pose.memory import keep_freed_memory
 from ofa_pose.supernet import load_supernet
 from ofa_pose.train import (
     LAST,
@@ -33,7 +34,6 @@ from ofa_pose.train import (
     TrainBudget,
     World,
     joined,
-    keep_freed_memory,
     make_recipe,
     train_supernet,
     validate_subnets,

@@ -35,9 +35,10 @@ from lspet_sources import train_pictures
 import ofa_pose as op
 from ofa_pose.data import Batch, SceneSource
 from ofa_pose.data.synth import SyntheticScenes
+from ofa_pose.memory import keep_freed_memory
 from ofa_pose.models.depthwise import available, fast_depthwise
 from ofa_pose.runs import RunFolder
-from ofa_pose.train import Recipe, TrainBudget, World, finetune, keep_freed_memory
+from ofa_pose.train import Recipe, TrainBudget, World, finetune
 from ofa_pose.train.job import Job
 from ofa_pose.train.sampler import FixedSampler
 from ofa_pose.train.step import Learner, batches_of

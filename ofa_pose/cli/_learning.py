@@ -133,7 +133,8 @@ class Learning:
             UsageError: no scenes are given, or the device is not here.
             MissingExtraError: TensorBoard is asked for and not installed.
         """
-        from ofa_pose.train import keep_freed_memory, make_recipe
+        from ofa_pose.memory import keep_freed_memory
+        from ofa_pose.train import make_recipe
         from ofa_pose.train.events import require_tensorboard
 
         overrides = options.overrides(stage)

@@ -110,7 +110,8 @@ def command(
     scenes, a few of them fine-tuned briefly; Kendall's tau says how far the orders agree. Without
     --data the scenes are synthetic.
     """
-    from ofa_pose.train import keep_freed_memory, make_recipe
+    from ofa_pose.memory import keep_freed_memory
+    from ofa_pose.train import make_recipe
 
     target = Target.resolve(
         [budget] if budget else [],

@@ -211,8 +211,8 @@ def command(
 
 
 def _run(context: typer.Context, earlier: Mapping[str, Any]) -> None:
+    from ofa_pose.memory import keep_freed_memory
     from ofa_pose.search import best_uniform
-    from ofa_pose.train import keep_freed_memory
 
     context.params["evaluations"] = context.params["evaluations"] or EVALUATIONS
     target = _target(context.params)

@@ -65,22 +65,23 @@ class ProcessWorker:
 
     def _arrived(self) -> int:
         """Wait until the process has the function; one that dies before is started anew."""
-        died: BaseException | None = None
-        for _ in range(1 + RETRIES):
+        deaths = 0
+        while True:
             try:
                 return self._started.result()
             except BrokenProcessPool as error:
-                died = error
+                deaths += 1
                 self._executor.shutdown(wait=False)
-                self._start()
+                if deaths > RETRIES:
+                    raise OfaPoseError(
+                        f"a worker process died {deaths} times before it began; is there enough "
+                        "memory for so many? What was scored is kept"
+                    ) from error
             except Exception as error:
                 raise OfaPoseError(
                     f"what archs are scored with cannot go to a worker process: {error}"
                 ) from error
-        raise OfaPoseError(
-            f"a worker process died {1 + RETRIES} times before it began; is there enough memory "
-            "for so many --workers? What was scored is kept: --resume goes on"
-        ) from died
+            self._start()
 
     def stop(self) -> None:
         """Kill the process; the executor clears up after it."""

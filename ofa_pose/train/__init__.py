@@ -1,6 +1,5 @@
 """How weights are learnt: recipes, the training loop, supernet and single-network training."""
 
-from ofa_pose.memory import keep_freed_memory
 from ofa_pose.train.checkpoint import load_checkpoint
 from ofa_pose.train.distributed import World, joined
 from ofa_pose.train.ema import Average
@@ -44,7 +43,6 @@ __all__ = [
     "corner_archs",
     "finetune",
     "joined",
-    "keep_freed_memory",
     "learning_rate",
     "load_checkpoint",
     "make_recipe",

@@ -288,6 +288,35 @@ class OnDevice:
         return self.device
 
 
+class DeadOnArrival:
+    """Kills the process that it is sent to, the first few times."""
+
+    def __init__(self, deaths: Path, times: int) -> None:
+        self.deaths, self.times = deaths, times
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        past = len(self.deaths.read_text()) if self.deaths.exists() else 0
+        if past < self.times:
+            self.deaths.write_text("x" * (past + 1))
+            os._exit(1)
+
+    def __call__(self, task: int) -> int:
+        return task * task
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_before_it_began_is_started_anew(tmp_path):
+    pool = process_pool(DeadOnArrival(tmp_path / "twice", 2), 1)
+    assert dict(pool.evaluate([3, 4])) == {3: 9, 4: 16}
+    pool.close()
+    pool = process_pool(DeadOnArrival(tmp_path / "always", 9), 1)
+    with pytest.raises(OfaPoseError, match="died 3 times before it began"):
+        dict(pool.evaluate([3]))
+    pool.close()
+    assert (tmp_path / "always").read_text() == "xxx"
+
+
 @pytest.mark.slow
 def test_processes_take_the_gpus_in_turn():
     pool = process_pool(OnDevice(), 3, devices=["cuda:0", "cuda:1"])
