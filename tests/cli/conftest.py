@@ -32,3 +32,23 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
         return Outcome(code, printed.out, printed.err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A folder that tests do not change, with the run of a supernet of `toy` after two steps."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    line = ["train", "--space", "toy", "--synthetic", 8, "--batch-size", 2, "--workers", 0]
+    line += ["--val-scenes", 2, "--validations", 1, "--steps", 2, "--out", folder]
+    assert run([str(word) for word in line]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def searched(trained):
+    """A folder that tests do not change, with a search over that supernet at two budgets."""
+    folder = trained.parent / "search"
+    line = ["search", "--evaluations", 6, "--scenes", 2, "--calibration-scenes", 2]
+    line += ["--supernet", trained, "--budget", "0.25M", "--budget", "9k params", "--out", folder]
+    assert run([str(word) for word in line]) == 0
+    return folder

@@ -3,21 +3,16 @@
 import csv
 import html
 import json
-import os
 import re
-import signal
-import subprocess
 import sys
-import time
 
 import pytest
 import yaml
 
 from ofa_pose import load_space
-from ofa_pose.cli.main import run
 from ofa_pose.export import load_tier
 from ofa_pose.space import uniform_archs
-from ofa_pose.supernet import load_weights, save_weights
+from ofa_pose.supernet import load_weights
 
 TRAIN = ["train", "--space", "toy", "--synthetic", 8, "--batch-size", 2, "--workers", 0]
 QUICK_VALIDATION = ["--val-scenes", 2, "--validations", 1]
@@ -42,24 +37,6 @@ SMALLEST_MACS = sum(
 
 def text(arguments):
     return [str(argument) for argument in arguments]
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A folder with the run of a supernet of `toy` after two steps."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    line = [*TRAIN, *QUICK_VALIDATION, "--steps", 2, "--out", folder]
-    assert run(text(line)) == 0
-    return folder
-
-
-@pytest.fixture(scope="module")
-def searched(trained):
-    """A folder with a search over that supernet at two budgets."""
-    folder = trained.parent / "search"
-    budgets = ["--budget", "0.25M", "--budget", "9k params"]
-    assert run(text([*SEARCH, "--supernet", trained, *budgets, "--out", folder])) == 0
-    return folder
 
 
 def rows(path):
@@ -370,192 +347,3 @@ def test_data_synth_is_what_data_takes(command, tmp_path):
     outcome = command(*line, "--workers", 0, "--steps", 1, "--out", tmp_path / "run", "--json")
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out)["best_AP"] is not None  # validated on split val by itself
-
-
-REFUSED = [
-    ([*TRAIN, "--steps", 1, "--epochs", 1], 2, "one length"),
-    ([*TRAIN, "--steps", 1, "--set", "lr"], 2, "KEY=VALUE"),
-    ([*TRAIN, "--steps", 1, "--set", "lrr=1"], 2, "did you mean 'lr'"),
-    ([*TRAIN, "--steps", 1, "--set", "augmentation.rotaton=1"], 2, "rotation"),
-    ([*TRAIN, "--steps", 1, "--set", "lr="], 2, "no value"),
-    ([*TRAIN, "--steps", 1, "--set", "batch_size=4"], 2, "by --set and by --batch-size"),
-    ([*TRAIN, "--steps", 1, "--set", "train.lrr=1"], 2, "unknown key 'lrr'; did you mean 'lr'"),
-    ([*TRAIN, "--steps", 1, "--set", "trian.lr=1"], 2, "'trian'; did you mean 'train'"),
-    ([*TRAIN, "--steps", 1, "--set", "finetune.lr=1"], 2, "of the stage 'supernet', not 'finet"),
-    ([*TRAIN, "--steps", 1, "--set", "lr=1", "--set", "train.lr=2"], 2, "lr was given before"),
-    ([*TRAIN, "--steps", 1, "--set", "train=1"], 2, "unknown key 'train'"),
-    ([*TRAIN, "--steps", 1, "--set", "precision=float16"], 2, "on a CPU take bfloat16"),
-    ([*TRAIN, "--steps", 1, "--images", "photos"], 2, "need annotations"),
-    ([*TRAIN, "--steps", 1, "--canvas", 10**6], 2, "--canvas"),
-    ([*TRAIN, "--steps", 1, "--seed", 2**64], 2, "--seed"),
-    ([*TRAIN, "--steps", 1, "--device", "meta"], 2, "--device meta"),
-    ([*TRAIN, "--steps", 1, "--stage", "supernets"], 2, "did you mean 'supernet'"),
-    ([*TRAIN, "--steps", 1, "--device", "warp"], 2, "--device warp"),
-    ([*TRAIN, "--steps", 1, "--init", "absent.safetensors"], 1, "absent.safetensors"),
-    ([*TRAIN, "--steps", 1, "--init", "imagenet"], 1, "shapes"),
-    (["train", "--space", "toy", "--steps", 1], 2, "--data"),
-    (["train", "--space", "toy", "--data", "absent", "--steps", 1], 1, "absent"),
-    (["search", "--supernet", "absent.safetensors"], 1, "absent.safetensors"),
-    (["search", "--space", "toy"], 2, "no weights for space 'toy'"),
-    (["search", "--space", "toy", "--budget", "1 mile"], 2, "1 mile"),
-    (["search", "--space", "toy", "--budget", "1G:papr"], 2, "did you mean 'paper'"),
-    (["eval", "absent.yaml", "--synthetic", 2], 2, "absent.yaml"),
-    (["finetune", "absent.yaml", "--synthetic", 2, "--steps", 1], 2, "absent.yaml"),
-    (["data", "synth", "people", "--split", "../up"], 2, "no name for a split"),
-]
-
-
-@pytest.mark.parametrize(
-    ("line", "code", "expected"), REFUSED, ids=[" ".join(text(line))[-50:] for line, *_ in REFUSED]
-)
-def test_refused_in_one_line(command, monkeypatch, tmp_path, line, code, expected):
-    monkeypatch.chdir(tmp_path)
-    outcome = command(*line)
-    assert (outcome.code, outcome.err.count("\n")) == (code, 1), outcome.err
-    assert outcome.err.startswith("ofa-pose: error: ")
-    assert expected in outcome.err
-    assert list(tmp_path.iterdir()) == []
-
-
-def damage(path, change):
-    document = json.loads(path.read_text())
-    change(document)
-    path.write_text(json.dumps(document))
-
-
-DAMAGE = [
-    (lambda path: path.write_bytes(path.read_bytes()[:-40]), "broken JSON"),
-    (lambda path: damage(path, lambda d: [a.pop("keypoints") for a in d["annotations"]]),
-     "no annotation has `keypoints`"),
-    (lambda path: damage(path, lambda d: d["annotations"][0]["keypoints"].extend([0, 0, 0])),
-     "15 joints"),
-    (lambda path: damage(path, lambda d: d["images"][1].update(file_name="gone.jpg")), "gone.jpg"),
-    (lambda path: damage(path, lambda d: d.update(images=[], annotations=[])), "empty set"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("change", "expected"), DAMAGE, ids=[text for _, text in DAMAGE])
-def test_damaged_annotations(command, tmp_path, change, expected):
-    folder = tmp_path / "people"
-    assert command("data", "synth", folder, "--count", 3, "--size", 64).code == 0
-    change(folder / "annotations" / "train.json")
-    line = ["train", "--space", "toy", "--data", folder, "--steps", 1, "--out", tmp_path / "run"]
-    outcome = command(*line)
-    assert (outcome.code, outcome.err.count("\n")) == (1, 1), outcome.err
-    assert expected in outcome.err
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_damaged_picture_is_named_and_skipped(command, tmp_path):
-    folder = tmp_path / "people"
-    assert command("data", "synth", folder, "--count", 4, "--size", 64).code == 0
-    picture = folder / "images" / "train" / "000002.jpg"
-    picture.write_bytes(picture.read_bytes()[:-200])
-    line = ["train", "--space", "toy", "--data", folder, "--batch-size", 2, "--workers", 0]
-    outcome = command(*line, "--steps", 1, "--out", tmp_path / "run")
-    assert outcome.code == 0, outcome.err
-    assert "000002.jpg" in outcome.err
-
-
-def test_eval_scores_on_at_most_so_many(command, searched):
-    line = ["eval", searched / "S.yaml", "--synthetic", 5, "--scenes", 2, "--json"]
-    assert json.loads(command(*line).out)["scenes"] == 2
-
-
-def test_sets_for_photographs_need_photographs(command, trained):
-    outcome = command(*SEARCH, "--supernet", trained, "--report", "photos")
-    assert outcome.code == 2
-    assert "--report goes with --data" in outcome.err
-
-
-def test_eval_needs_one_kind_of_scenes(command, searched):
-    for extra in ([], ["--synthetic", 2, "--data", "photos"]):
-        outcome = command("eval", searched / "S.yaml", *extra)
-        assert outcome.code == 2
-        assert "either --data FOLDER, or --synthetic N" in outcome.err
-
-
-def test_damaged_and_foreign_weights(command, trained, searched, tmp_path):
-    whole = trained / "best.safetensors"
-    cut, foreign = tmp_path / "cut.safetensors", tmp_path / "foreign.safetensors"
-    cut.write_bytes(whole.read_bytes()[:-100])
-    state, metadata = load_weights(whole)
-    save_weights(foreign, state, metadata={**metadata, "space_hash": "0" * 16})
-    line = [*SEARCH, "--out", tmp_path / "run", "--supernet"]
-    for path, expected in (
-        (cut, "not a whole safetensors file"),
-        (foreign, "was trained on space 'toy' (0000000000000000)"),
-        (searched / "S.safetensors", "not a supernet"),
-        (tmp_path, "neither best.safetensors nor last.safetensors"),
-    ):
-        outcome = command(*line, path)
-        assert (outcome.code, outcome.err.count("\n")) == (1, 1), outcome.err
-        assert expected in outcome.err
-    other = command(*line, whole, "--skeleton", "coco")
-    assert other.code == 1
-    assert "skeleton" in other.err
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_folder_that_cannot_be_written(command, tmp_path):
-    (tmp_path / "file").write_text("")
-    outcome = command(*TRAIN, "--steps", 1, "--out", tmp_path / "file")
-    assert outcome.code == 2
-    assert "is a file" in outcome.err
-
-
-def start(line, **options):
-    return subprocess.Popen(
-        [sys.executable, "-m", "ofa_pose", *text(line)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **options,
-    )  # fmt: skip
-
-
-def wait_for(ready, process):
-    limit = time.monotonic() + 120
-    while not ready():
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < limit
-        time.sleep(0.02)
-
-
-def lines_of(path):
-    return path.read_text().count("\n") if path.exists() else 0
-
-
-@pytest.mark.slow
-def test_killed_search_resumes_to_the_same_archive(trained, tmp_path):
-    line = [
-        "search", "--supernet", trained, "--budget", "0.5M", "--evaluations", 20,
-        "--scenes", 16, "--calibration-scenes", 16,
-    ]  # fmt: skip
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert run(text([*line, "--out", whole])) == 0
-    process = start([*line, "--out", killed])
-    wait_for(lambda: lines_of(killed / "archive.csv") > 4, process)
-    process.kill()
-    process.communicate()
-    assert lines_of(killed / "archive.csv") < 21
-    assert run(text([*line, "--out", killed, "--resume"])) == 0
-    for name in ("archive.csv", "front.csv"):
-        assert (killed / name).read_bytes() == (whole / name).read_bytes()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill", "Ctrl-C"])
-def test_stopped_training_resumes_to_the_same_curve(tmp_path, number):
-    line = [*TRAIN, "--steps", 120, "--val-scenes", 4, "--validations", 12]
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    assert run(text([*line, "--out", whole])) == 0
-    process = start([*line, "--out", stopped])
-    wait_for(lambda: lines_of(stopped / "metrics.csv") > 2, process)
-    os.kill(process.pid, number)
-    _, told = process.communicate()
-    if number == signal.SIGINT:
-        assert process.returncode == 130
-        assert told.splitlines()[-1].startswith("ofa-pose: error: interrupted")
-    assert run(text([*line, "--out", stopped, "--resume"])) == 0
-    assert (stopped / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
-    for name in ("best.safetensors", "last.safetensors"):
-        ours, theirs = load_weights(stopped / name)[0], load_weights(whole / name)[0]
-        assert all(bool((ours[key] == theirs[key]).all()) for key in theirs)

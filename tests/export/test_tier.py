@@ -15,7 +15,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 import ofa_pose
-from ofa_pose import Supernet, build, load_skeleton, load_space
+from ofa_pose import build, load_skeleton, load_space
 from ofa_pose.catalog import space_names
 from ofa_pose.errors import (
     ArchError,
@@ -26,37 +26,7 @@ from ofa_pose.errors import (
     WeightsError,
 )
 from ofa_pose.export import Tier, load_tier, make_tier, save_tier
-from ofa_pose.export import tier as tier_module
 from ofa_pose.files import sha256_file
-
-
-@pytest.fixture(scope="module")
-def space():
-    return load_space("toy")
-
-
-@pytest.fixture(scope="module")
-def supernet(space):
-    return Supernet(space, seed=1).eval()
-
-
-@pytest.fixture
-def arch(space):
-    return space.arch("48-2-8-8-16-8-8-4-4")
-
-
-@pytest.fixture
-def saved(space, supernet, arch, tmp_path) -> Tier:
-    tier = make_tier(
-        "S",
-        space,
-        arch,
-        budget="0.25M",
-        scores={"search": {"AP": 0.25, "AP50": 0.5}},
-        seed=7,
-        created_by="ofa-pose search",
-    )
-    return save_tier(tmp_path / "run", tier, supernet.extract(arch))
 
 
 def path_of(tier: Tier) -> Path:
@@ -425,70 +395,6 @@ def test_weights_that_change_after_loading_are_refused(saved):
         tier.build()
 
 
-# ---- what is not written
-
-
-def test_an_arch_of_another_space_is_refused(space):
-    with pytest.raises(ArchError, match="'litepose'"):
-        make_tier("S", space, load_space("litepose").largest)
-
-
-def test_another_archs_network_is_not_written(space, supernet, arch, tmp_path):
-    with pytest.raises(WeightsError, match="network given for tier 'S'"):
-        save_tier(tmp_path, make_tier("S", space, arch), supernet.extract(space.largest))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_network_with_nan_is_not_written(space, supernet, arch, tmp_path):
-    network = supernet.extract(arch)
-    with torch.no_grad():
-        next(network.parameters()).view(-1)[0] = torch.nan
-    with pytest.raises(WeightsError, match="NaN"):
-        save_tier(tmp_path, make_tier("S", space, arch), network)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_score_that_is_nan_is_not_written(space, supernet, arch, tmp_path):
-    tier = make_tier("S", space, arch).with_scores("search", {"AP": float("nan")})
-    with pytest.raises(UsageError, match=r"scores\.search\.AP"):
-        save_tier(tmp_path, tier, supernet.extract(arch))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_that_is_a_file_is_refused(space, supernet, arch, tmp_path):
-    (tmp_path / "run").write_text("")
-    with pytest.raises(OfaPoseError, match="cannot write"):
-        save_tier(tmp_path / "run", make_tier("S", space, arch), supernet.extract(arch))
-
-
-def test_no_yaml_without_its_weights(space, supernet, arch, tmp_path, monkeypatch):
-    """Killed between the two writes, the weights are there and no YAML names them."""
-
-    def killed(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(tier_module, "atomic_write", killed)
-    with pytest.raises(KeyboardInterrupt):
-        save_tier(tmp_path, make_tier("S", space, arch), supernet.extract(arch))
-    assert [file.name for file in tmp_path.iterdir()] == ["S.safetensors"]
-
-
-def test_an_overwritten_tier_is_never_a_mixture(saved, supernet, arch, monkeypatch):
-    network = supernet.extract(arch)
-    with torch.no_grad():
-        next(network.parameters()).add_(1.0)
-    with monkeypatch.context() as patch:
-        patch.setattr(tier_module, "atomic_write", lambda *_: None)
-        save_tier(path_of(saved).parent, saved, network)
-    refused(saved, WeightsError, "not those the tier was written with")
-    assert load_tier(path_of(save_tier(path_of(saved).parent, saved, network))).build() is not None
-
-
-def test_an_unsaved_tier_cannot_be_built(space, arch):
-    with pytest.raises(UsageError, match="save it first"):
-        make_tier("S", space, arch).build()
-
-
 def test_a_family_that_is_not_installed_is_named(saved, folder, tmp_path):
     """A space of a third-party family, read where that family is absent."""
     text = space_names()["toy"].read_text().replace("name: toy", "name: mine")
@@ -503,12 +409,3 @@ def test_a_family_that_is_not_installed_is_named(saved, folder, tmp_path):
     tensors = load_file(weights_of(saved))
     rewrite_weights(saved, tensors, space="mine", space_hash=own.hash)
     refused(saved, UnknownNameError, "unknown family 'squeeze'")
-
-
-def test_latencies_are_costs_with_their_table_s_name(space, supernet, arch, tmp_path):
-    tier = make_tier("S", space, arch, latency_ms={"x86-ncnn": 12.5})
-    saved = save_tier(tmp_path, tier, supernet.extract(arch))
-    assert yaml.safe_load((tmp_path / "S.yaml").read_text())["costs"]["latency_ms"] == {
-        "x86-ncnn": 12.5
-    }
-    assert load_tier(tmp_path / "S.yaml").costs == saved.costs

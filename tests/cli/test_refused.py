@@ -1,0 +1,146 @@
+"""What cannot be done is refused in one line: wrong calls, damaged data, foreign weights."""
+
+import json
+
+import pytest
+
+from ofa_pose.supernet import load_weights, save_weights
+
+TRAIN = ["train", "--space", "toy", "--synthetic", 8, "--batch-size", 2, "--workers", 0]
+SEARCH = ["search", "--evaluations", 6, "--scenes", 2, "--calibration-scenes", 2]
+
+
+def text(arguments):
+    return [str(argument) for argument in arguments]
+
+
+REFUSED = [
+    ([*TRAIN, "--steps", 1, "--epochs", 1], 2, "one length"),
+    ([*TRAIN, "--steps", 1, "--set", "lr"], 2, "KEY=VALUE"),
+    ([*TRAIN, "--steps", 1, "--set", "lrr=1"], 2, "did you mean 'lr'"),
+    ([*TRAIN, "--steps", 1, "--set", "augmentation.rotaton=1"], 2, "rotation"),
+    ([*TRAIN, "--steps", 1, "--set", "lr="], 2, "no value"),
+    ([*TRAIN, "--steps", 1, "--set", "batch_size=4"], 2, "by --set and by --batch-size"),
+    ([*TRAIN, "--steps", 1, "--set", "train.lrr=1"], 2, "unknown key 'lrr'; did you mean 'lr'"),
+    ([*TRAIN, "--steps", 1, "--set", "trian.lr=1"], 2, "'trian'; did you mean 'train'"),
+    ([*TRAIN, "--steps", 1, "--set", "finetune.lr=1"], 2, "of the stage 'supernet', not 'finet"),
+    ([*TRAIN, "--steps", 1, "--set", "lr=1", "--set", "train.lr=2"], 2, "lr was given before"),
+    ([*TRAIN, "--steps", 1, "--set", "train=1"], 2, "unknown key 'train'"),
+    ([*TRAIN, "--steps", 1, "--set", "precision=float16"], 2, "on a CPU take bfloat16"),
+    ([*TRAIN, "--steps", 1, "--images", "photos"], 2, "need annotations"),
+    ([*TRAIN, "--steps", 1, "--canvas", 10**6], 2, "--canvas"),
+    ([*TRAIN, "--steps", 1, "--seed", 2**64], 2, "--seed"),
+    ([*TRAIN, "--steps", 1, "--device", "meta"], 2, "--device meta"),
+    ([*TRAIN, "--steps", 1, "--stage", "supernets"], 2, "did you mean 'supernet'"),
+    ([*TRAIN, "--steps", 1, "--device", "warp"], 2, "--device warp"),
+    ([*TRAIN, "--steps", 1, "--init", "absent.safetensors"], 1, "absent.safetensors"),
+    ([*TRAIN, "--steps", 1, "--init", "imagenet"], 1, "shapes"),
+    (["train", "--space", "toy", "--steps", 1], 2, "--data"),
+    (["train", "--space", "toy", "--data", "absent", "--steps", 1], 1, "absent"),
+    (["search", "--supernet", "absent.safetensors"], 1, "absent.safetensors"),
+    (["search", "--space", "toy"], 2, "no weights for space 'toy'"),
+    (["search", "--space", "toy", "--budget", "1 mile"], 2, "1 mile"),
+    (["search", "--space", "toy", "--budget", "1G:papr"], 2, "did you mean 'paper'"),
+    (["eval", "absent.yaml", "--synthetic", 2], 2, "absent.yaml"),
+    (["finetune", "absent.yaml", "--synthetic", 2, "--steps", 1], 2, "absent.yaml"),
+    (["data", "synth", "people", "--split", "../up"], 2, "no name for a split"),
+]
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "expected"), REFUSED, ids=[" ".join(text(line))[-50:] for line, *_ in REFUSED]
+)
+def test_refused_in_one_line(command, monkeypatch, tmp_path, line, code, expected):
+    monkeypatch.chdir(tmp_path)
+    outcome = command(*line)
+    assert (outcome.code, outcome.err.count("\n")) == (code, 1), outcome.err
+    assert outcome.err.startswith("ofa-pose: error: ")
+    assert expected in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def damage(path, change):
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+DAMAGE = [
+    (lambda path: path.write_bytes(path.read_bytes()[:-40]), "broken JSON"),
+    (lambda path: damage(path, lambda d: [a.pop("keypoints") for a in d["annotations"]]),
+     "no annotation has `keypoints`"),
+    (lambda path: damage(path, lambda d: d["annotations"][0]["keypoints"].extend([0, 0, 0])),
+     "15 joints"),
+    (lambda path: damage(path, lambda d: d["images"][1].update(file_name="gone.jpg")), "gone.jpg"),
+    (lambda path: damage(path, lambda d: d.update(images=[], annotations=[])), "empty set"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "expected"), DAMAGE, ids=[text for _, text in DAMAGE])
+def test_damaged_annotations(command, tmp_path, change, expected):
+    folder = tmp_path / "people"
+    assert command("data", "synth", folder, "--count", 3, "--size", 64).code == 0
+    change(folder / "annotations" / "train.json")
+    line = ["train", "--space", "toy", "--data", folder, "--steps", 1, "--out", tmp_path / "run"]
+    outcome = command(*line)
+    assert (outcome.code, outcome.err.count("\n")) == (1, 1), outcome.err
+    assert expected in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_picture_is_named_and_skipped(command, tmp_path):
+    folder = tmp_path / "people"
+    assert command("data", "synth", folder, "--count", 4, "--size", 64).code == 0
+    picture = folder / "images" / "train" / "000002.jpg"
+    picture.write_bytes(picture.read_bytes()[:-200])
+    line = ["train", "--space", "toy", "--data", folder, "--batch-size", 2, "--workers", 0]
+    outcome = command(*line, "--steps", 1, "--out", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    assert "000002.jpg" in outcome.err
+
+
+def test_eval_scores_on_at_most_so_many(command, searched):
+    line = ["eval", searched / "S.yaml", "--synthetic", 5, "--scenes", 2, "--json"]
+    assert json.loads(command(*line).out)["scenes"] == 2
+
+
+def test_sets_for_photographs_need_photographs(command, trained):
+    outcome = command(*SEARCH, "--supernet", trained, "--report", "photos")
+    assert outcome.code == 2
+    assert "--report goes with --data" in outcome.err
+
+
+def test_eval_needs_one_kind_of_scenes(command, searched):
+    for extra in ([], ["--synthetic", 2, "--data", "photos"]):
+        outcome = command("eval", searched / "S.yaml", *extra)
+        assert outcome.code == 2
+        assert "either --data FOLDER, or --synthetic N" in outcome.err
+
+
+def test_damaged_and_foreign_weights(command, trained, searched, tmp_path):
+    whole = trained / "best.safetensors"
+    cut, foreign = tmp_path / "cut.safetensors", tmp_path / "foreign.safetensors"
+    cut.write_bytes(whole.read_bytes()[:-100])
+    state, metadata = load_weights(whole)
+    save_weights(foreign, state, metadata={**metadata, "space_hash": "0" * 16})
+    line = [*SEARCH, "--out", tmp_path / "run", "--supernet"]
+    for path, expected in (
+        (cut, "not a whole safetensors file"),
+        (foreign, "was trained on space 'toy' (0000000000000000)"),
+        (searched / "S.safetensors", "not a supernet"),
+        (tmp_path, "neither best.safetensors nor last.safetensors"),
+    ):
+        outcome = command(*line, path)
+        assert (outcome.code, outcome.err.count("\n")) == (1, 1), outcome.err
+        assert expected in outcome.err
+    other = command(*line, whole, "--skeleton", "coco")
+    assert other.code == 1
+    assert "skeleton" in other.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_written(command, tmp_path):
+    (tmp_path / "file").write_text("")
+    outcome = command(*TRAIN, "--steps", 1, "--out", tmp_path / "file")
+    assert outcome.code == 2
+    assert "is a file" in outcome.err
