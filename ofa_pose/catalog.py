@@ -59,6 +59,18 @@ def space_names() -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def weights_names() -> dict[str, Path]:
+    """Return every supernet's weights that can be loaded by name; sorted by name.
+
+    They lie in the folder `weights` of each of `search_folders`.
+    """
+    found: dict[str, Path] = {}
+    for folder in search_folders("search_spaces"):
+        for path in sorted((folder / "weights").glob("*.safetensors")):
+            found.setdefault(path.stem, path)
+    return dict(sorted(found.items()))
+
+
 def latency_table_names() -> dict[str, Path]:
     """Return every latency table that can be loaded by name, with its YAML; sorted by name.
 

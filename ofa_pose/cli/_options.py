@@ -29,8 +29,9 @@ SupernetOption = Annotated[
     Path | None,
     typer.Option(
         "--supernet",
-        metavar="FILE|FOLDER",
-        help="Weights that ofa-pose train made; default: the starter in the box.",
+        metavar="FILE|FOLDER|NAME",
+        help="Weights that ofa-pose train made, or some in the box by name, such as "
+        "litepose-lite0-painted; default: litepose-lite0-starter.",
     ),
 ]
 SupernetSpaceOption = Annotated[

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ofa_pose.catalog import search_folders
+from ofa_pose.catalog import weights_names
 from ofa_pose.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 INIT_HELP = (
     "Start from: imagenet (litepose-lite0; needs the extra 'pretrained'), an earlier training's "
-    "weights file or folder, a tier's YAML, or a checkpoint published with LitePose (.pth); "
-    "of weights for other joints all but the heads is taken; default: random."
+    "weights file or folder, weights in the box by name, a tier's YAML, or a checkpoint published "
+    "with LitePose (.pth); of weights for other joints all but the heads is taken; default: random."
 )
 IMAGENET = "imagenet"
 _LOG = logging.getLogger(__name__)
@@ -58,18 +58,17 @@ def starter_path(space: str) -> Path:
     Raises:
         UsageError: none are shipped for it.
     """
-    for folder in search_folders("search_spaces"):
-        path = folder / "weights" / f"{space}-starter.safetensors"
-        if path.is_file():
-            return path
-    raise UsageError(
-        f"no weights for space {space!r} are in the box; give --supernet FILE, "
-        "which ofa-pose train makes"
-    )
+    path = weights_names().get(f"{space}-starter")
+    if path is None:
+        raise UsageError(
+            f"no weights for space {space!r} are in the box; give --supernet FILE, "
+            "which ofa-pose train makes"
+        )
+    return path
 
 
 def init_path(init: str | None) -> Path | None:
-    """Return the file that `--init` names; of a run's folder the best weights.
+    """Return the file that `--init` names, as `supernet_path` does.
 
     Raises:
         WeightsError: it is not there.
@@ -78,16 +77,18 @@ def init_path(init: str | None) -> Path | None:
         return None
     path = supernet_path(Path(init).expanduser())
     if not path.is_file():
-        raise WeightsError(f"no weights at {init}")
+        raise _missing(path)
     return path
 
 
 def supernet_path(path: Path) -> Path:
-    """Return the weights that a path names: a file, or the best of a run's folder.
+    """Return the weights that a path names: a file, the best of a run's folder, or some in the box.
 
     Raises:
-        WeightsError: there are none.
+        WeightsError: the folder holds none.
     """
+    if not path.exists():
+        return weights_names().get(str(path), path)
     if not path.is_dir():
         return path
     for name in ("best.safetensors", "last.safetensors"):
@@ -107,7 +108,7 @@ def origin_of(path: Path) -> dict[str, Any]:
     from ofa_pose.supernet.metadata import read_options
 
     if not path.is_file():
-        raise WeightsError(f"no weights at {path}")
+        raise _missing(path)
     metadata = _metadata(path)
     if metadata.get("kind") != "supernet" or "space" not in metadata:
         found = metadata.get("kind", "unlabelled weights")
@@ -303,6 +304,10 @@ def _metadata(path: Path) -> dict[str, str]:
         with safe_open(path, framework="np") as stream:
             return stream.metadata() or {}
     except FileNotFoundError as error:
-        raise WeightsError(f"no weights at {path}") from error
+        raise _missing(path) from error
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is not a whole safetensors file ({error})") from None
+
+
+def _missing(path: Path) -> WeightsError:
+    return WeightsError(f"no weights at {path}; in the box are {', '.join(weights_names())}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from ofa_pose.errors import MissingExtraError, UnknownNameError
 from ofa_pose.latency.measuring.runner import Prepare
@@ -80,6 +81,7 @@ def _ncnn() -> Export:
     return NcnnExporter()
 
 
+@cache  # a unit is converted in seconds: a validation takes over what the build converted
 def _litert() -> Export:
     from ofa_pose.latency.to_litert import LiteRtExporter
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ofa_pose.cli._weights import supernet_path
 from ofa_pose.cli.main import run
 from ofa_pose.supernet import load_weights, save_weights
 
@@ -204,3 +205,32 @@ def test_force_does_not_delete_the_supernet_that_is_searched(command, folder):
     outcome = command(*SEARCH, "--supernet", folder, "--budget", "1M", "--out", folder, "--force")
     assert (outcome.code, "--force would delete" in outcome.err) == (2, True)
     assert contents(folder) == before
+
+
+def test_weights_in_the_box_have_names(command, tmp_path):
+    out = tmp_path / "run"
+    line = ["train", "--space", "litepose-lite0", "--synthetic", 2, "--batch-size", 1, "--steps", 1]
+    line += ["--workers", 0, "--val-scenes", 2, "--validations", 1, "--set", "resolutions=[128]"]
+    outcome = command(*line, "--init", "litepose-lite0-starter", "--out", out)
+    assert outcome.code == 0, outcome.err
+
+
+def test_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    inside = supernet_path(Path("litepose-lite0-starter"))
+    assert inside.suffix == ".safetensors"
+    Path("litepose-lite0-starter").write_bytes(b"mine")
+    assert supernet_path(Path("litepose-lite0-starter")) == Path("litepose-lite0-starter")
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [["train", "--synthetic", "2", "--steps", "1", "--init"], ["search", "--supernet"]],
+    ids=["init", "supernet"],
+)
+def test_a_wrong_name_is_told_the_right_ones(command, verb, tmp_path):
+    space = ["--space", "litepose-lite0"]
+    outcome = command(*verb, "litepose-lite0-stater", *space, "--out", tmp_path / "run")
+    assert outcome.code in (1, 2)
+    assert "litepose-lite0-stater" in outcome.err
+    assert "litepose-lite0-starter" in outcome.err

@@ -18,7 +18,7 @@ _WARM_UP = 2
 _LOST = 0.03  # share of a run's time without the processor above which the run does not count
 _MOST = 2  # runs of a network in a round are at most so many times the runs wanted
 _LEAST_MS = 20.0  # a network is run for at least so long in a round, so that short ones run often
-_BLOCK_MS = 8.0  # the reference is run again after so long, or after one run that takes longer
+_BLOCK_MS = 8.0  # the reference is run again after so long, but not before as long as it takes
 _MOST_SHORT = 10  # but at most so many times the runs wanted
 
 
@@ -35,7 +35,8 @@ def measure(
     Machines have slow moments: other programs, other guests of the same host, heat. Rounds
     interleave the networks, so that no network has all of a slow minute; and before and after
     every few milliseconds of any network one and the same reference network is run, by whose time
-    the network's is divided. What stands in `results` is not measured again.
+    the network's is divided; on slow devices after as long as the reference takes itself. What
+    stands in `results` is not measured again.
 
     Args:
         kit: what to measure.
@@ -54,11 +55,11 @@ def measure(
     last = max(task.rounds for task in kit.tasks)
     steps = [(turn, task) for turn in range(last) for task in kit.tasks if turn < task.rounds]
     (reference,) = (task for task in kit.tasks if task.role == REFERENCE)
-    with pinned(threads):
-        pace = prepare(kit.model(reference), reference, threads)
+    with pinned(threads), kit.models() as models:
+        pace = prepare(models.read(reference.name), reference, threads)
         for done, (turn, task) in enumerate(steps):
             if (task.name, turn) not in journal.done:
-                runner = prepare(kit.model(task), task, threads)
+                runner = prepare(models.read(task.name), task, threads)
                 runs = kit.document["runs"]
                 journal.add(task, turn, *_times(runner, pace, task, runs=runs, threads=threads))
                 del runner
@@ -85,8 +86,8 @@ def _times(
     paces = [_run(pace, threads)]
     blocks: list[int] = []  # of every run, the number of the pace before it
     while _wants_more(walls, lost, runs=runs):
-        spent = 0.0
-        while spent < _BLOCK_MS and len(walls) < _MOST_SHORT * runs:
+        spent, block = 0.0, max(_BLOCK_MS, paces[-1][0])
+        while spent < block and len(walls) < _MOST_SHORT * runs:
             wall, share = _run(runner, threads)
             walls.append(wall)
             lost.append(share)
