@@ -51,7 +51,7 @@ def command(
         typer.Option(
             "--min-score", min=0.0, max=1.0, help="Leave out people of a lower score; 0: keep all."
         ),
-    ] = 0.1,
+    ] = 0.2,
     overlays: Annotated[
         bool, typer.Option("--overlays/--no-overlays", help="Draw what was found.")
     ] = True,

@@ -35,7 +35,7 @@ def draw_people(
     skeleton: Skeleton,
     *,
     ids: Sequence[int] | None = None,
-    min_joint: float = 0.1,
+    min_joint: float = 0.2,
 ) -> np.ndarray:
     """Return a copy of a picture with the people drawn in.
 

@@ -25,7 +25,9 @@ from ofa_pose.pose import DecodeSettings, Person
 from ofa_pose.predict.draw import draw_people
 from ofa_pose.skeleton import Skeleton
 
-MIN_SCORE = 0.1
+MIN_SCORE = 0.2
+"""A person's joints reach this on average; below it is mostly what a poor network imagines."""
+
 _DEFAULT = DecodeSettings()
 _WRITTEN = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 _QUALITY = 92  # of JPEG and WebP, out of 100

@@ -1,5 +1,6 @@
 """`ofa-pose predict` as a user types it."""
 
+import inspect
 import json
 import os
 import signal
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 
 from ofa_pose.catalog import load_space
+from ofa_pose.cli import predict as verb
 from ofa_pose.cli.main import run
 from ofa_pose.data import SyntheticScenes
 from ofa_pose.export import make_tier, save_tier
 from ofa_pose.models import build
-from ofa_pose.predict import Film, film_writer, read_picture, write_picture
+from ofa_pose.predict import Film, PosePredictor, film_writer, read_picture, write_picture
 
 
 @pytest.fixture(scope="module")
@@ -204,3 +206,8 @@ def test_mistakes_are_one_line(tier, here, capfd, code, arguments, expected):
     assert expected in lines[-1]
     assert all(line.startswith("ofa-pose: ") for line in lines)
     assert not any((here / "runs").glob("*/results.json"))
+
+
+def test_command_and_library_leave_out_the_same_people():
+    shared = inspect.signature(verb.command).parameters["min_score"].default
+    assert shared == inspect.signature(PosePredictor).parameters["min_score"].default
