@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,11 +63,31 @@ def earlier_budgets(folder: Path) -> dict[str, tuple[Budget, ...]]:
     """
     from ofa_pose.cost import parse_budgets
 
+    config = earlier_config(folder)
     try:
-        budgets = earlier_config(folder)["budgets"]
-        return {str(name): parse_budgets(text) for name, text in budgets.items()}
+        tables = (config.get("given") or {}).get("tables") or {}
+        return {
+            str(name): tuple(_found(budget, tables) for budget in parse_budgets(text))
+            for name, text in config["budgets"].items()
+        }
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def _found(budget: Budget, tables: Mapping[str, str]) -> Budget:
+    """Return the budget with the path its table had, if that is still there."""
+    path = tables.get(budget.device, "")
+    return replace(budget, table=path) if path and Path(path).exists() else budget
+
+
+def table_paths(budgets: Mapping[str, Sequence[Budget]]) -> dict[str, str]:
+    """Return where the latency tables lie that budgets name by their paths, by name."""
+    return {
+        budget.device: str(Path(budget.table).expanduser().resolve())
+        for bounds in budgets.values()
+        for budget in bounds
+        if budget.table
+    }
 
 
 def costs_document(costs: Mapping[str, float]) -> dict[str, Any]:

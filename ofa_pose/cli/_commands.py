@@ -69,11 +69,15 @@ def recall(context: typer.Context, earlier: Mapping[str, Any]) -> None:
 
 def as_given(options: Mapping[str, Any]) -> dict[str, str | None]:
     """Return what a configuration holds in another form, or not at all, as `recall` needs it."""
-    given = {name: options[name] for name in ("supernet", "space", "skeleton")}
-    return {
-        name: str(value.expanduser().resolve()) if isinstance(value, Path) else value
-        for name, value in given.items()
-    }
+    return {name: _lasting(options[name]) for name in ("supernet", "space", "skeleton")}
+
+
+def _lasting(value: Path | str | None) -> str | None:
+    """Return what means the same in every folder: a path in full, anything's name as it is."""
+    if not isinstance(value, Path):
+        return value
+    path = value.expanduser()
+    return str(path.resolve() if path.exists() else value)
 
 
 def earlier_config(folder: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ofa_pose.cli._budgets import table_paths
 from ofa_pose.cli._commands import all_commands, as_given, earlier_config, recall
 from ofa_pose.cli._options import (
     AnnotationsOption,
@@ -285,7 +286,7 @@ def _open_run(target: Target, context: typer.Context, earlier: Mapping[str, Any]
         "budgets": {name: spell_budgets(bounds) for name, bounds in target.budgets.items()},
     }
     given = {key: value for key, value in options.items() if key not in _HIDDEN}
-    identity["given"] = as_given(options)
+    identity["given"] = {**as_given(options), "tables": table_paths(target.budgets)}
     identity["commands"] = all_commands(context, earlier, {**given, **identity})
     keys = ("space", "skeleton", "data_skeleton")
     files = [Path(options[key]) for key in keys if options[key]]

@@ -347,3 +347,25 @@ def test_data_synth_is_what_data_takes(command, tmp_path):
     outcome = command(*line, "--workers", 0, "--steps", 1, "--out", tmp_path / "run", "--json")
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out)["best_AP"] is not None  # validated on split val by itself
+
+
+def test_a_resumed_search_finds_what_it_was_given_by_path(
+    command, trained, tmp_path, latency_table, monkeypatch
+):
+    table = latency_table(load_space("toy"), lambda spec: spec.in_shapes[0][1] / 20, name="phone")
+    table.save(tmp_path / "tables")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    line = [*SEARCH, "--supernet", trained, "--budget", "6ms@../tables/phone.csv"]
+    assert command(*line, "--out", tmp_path / "run").code == 0
+    monkeypatch.chdir(tmp_path)
+    outcome = command("search", "--resume", "--out", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+
+
+def test_a_search_with_weights_in_the_box_is_resumed(command, tmp_path):
+    line = ["search", "--supernet", "litepose-lite0-starter", "--budget", "60M", "--no-baseline"]
+    line += ["--scenes", 2, "--calibration-scenes", 2, "--evaluations", 1, "--finalists", 0]
+    assert command(*line, "--out", tmp_path / "run").code == 0
+    outcome = command("search", "--resume", "--out", tmp_path / "run", "--evaluations", 2)
+    assert outcome.code == 0, outcome.err
