@@ -212,7 +212,11 @@ def _document(tier: Tier, scored: Scored, *, scenes: int, results: Path | None) 
 
 def _tag_figures(diagnostics: TagDiagnostics) -> dict[str, float | int | None]:
     """Return the figures by name; None where there was nothing to measure."""
-    figures = {**vars(diagnostics), "lost_ap": diagnostics.lost_ap}
+    figures = {
+        **vars(diagnostics),
+        "lost_to_peaks": diagnostics.lost_to_peaks,
+        "lost_to_tags": diagnostics.lost_to_tags,
+    }
     return {name: None if value != value else value for name, value in figures.items()}  # NaN
 
 
@@ -224,8 +228,10 @@ def _tell_tags(diagnostics: TagDiagnostics) -> None:
         ("to the nearest other", figures["nearest"], ""),
         ("pairs taken for one", figures["confused"], "share of the pairs"),
         ("AP", figures["ap"], ""),
+        ("AP without false and double peaks", figures["peaks_ap"], ""),
         ("AP, grouped by the labels", figures["oracle_ap"], ""),
-        ("AP that tags lose", figures["lost_ap"], ""),
+        ("AP that false peaks lose", figures["lost_to_peaks"], ""),
+        ("AP that tags lose besides", figures["lost_to_tags"], ""),
     ]
     _console.line()
     _console.table(("tag distance", "value", "of"), rows)

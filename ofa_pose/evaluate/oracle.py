@@ -1,4 +1,4 @@
-"""Grouping by the truth: who owns a candidate is read from the labels, not from tags."""
+"""Decoding with help from the labels: which candidates are true, and whose they are."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from scipy.optimize import linear_sum_assignment
 
 from ofa_pose.pose import DecodeSettings, Person
 from ofa_pose.pose.candidates import Candidates, find_candidates
+from ofa_pose.pose.decode import people_of
 from ofa_pose.pose.refine import positions
 from ofa_pose.pose.zoom import Zoomed
+from ofa_pose.skeleton import Skeleton
 
 _REACH = 2.0
 """A candidate this many OKS deviations from a joint is not its (its OKS there is e^-2 = 0.14)."""
@@ -51,13 +53,7 @@ def people_by_truth(
         truth: the labelled people.
         settings: constants of decoding.
     """
-    candidates = find_candidates(
-        heatmaps,
-        tags,
-        window=settings.window,
-        count=settings.max_people,
-        threshold=settings.threshold,
-    )
+    candidates = _candidates(heatmaps, tags, settings)
     cells, scores, person_scores = group_by_truth(candidates, heatmaps.whole(), truth)
     keypoints = np.zeros((*scores.shape, 3))
     people, joints = np.nonzero(scores > 0)
@@ -67,6 +63,45 @@ def people_by_truth(
         Person(keypoints=keypoints[person], score=float(score))
         for person, score in enumerate(person_scores)
     ]
+
+
+def people_of_true_peaks(
+    heatmaps: Zoomed,
+    tags: Sequence[Zoomed],
+    truth: Truth,
+    *,
+    skeleton: Skeleton,
+    settings: DecodeSettings,
+) -> list[Person]:
+    """Return the people of one picture if only candidates of labelled joints are left.
+
+    Of each joint a labelled person keeps the candidate that `group_by_truth` gives them; the
+    others, false ones and doubles, are taken away. What is left is grouped by the tags.
+
+    Args:
+        heatmaps: K maps.
+        tags: T stacks of K maps.
+        truth: the labelled people.
+        skeleton: K joints.
+        settings: constants of decoding.
+    """
+    true = []
+    for joint, found in enumerate(_candidates(heatmaps, tags, settings)):
+        owned = _owners(truth.nearness(joint, found.cells + 0.5)) >= 0
+        true.append(Candidates(found.cells[owned], found.scores[owned], found.tags[owned]))
+    return people_of(true, heatmaps, tags, skeleton, settings)
+
+
+def _candidates(
+    heatmaps: Zoomed, tags: Sequence[Zoomed], settings: DecodeSettings
+) -> list[Candidates]:
+    return find_candidates(
+        heatmaps,
+        tags,
+        window=settings.window,
+        count=settings.max_people,
+        threshold=settings.threshold,
+    )
 
 
 def group_by_truth(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ofa_pose.data import Scene, SceneSource
 from ofa_pose.evaluate.detections import Detections, results_of
-from ofa_pose.evaluate.oracle import Truth, people_by_truth
+from ofa_pose.evaluate.oracle import Truth, people_by_truth, people_of_true_peaks
 from ofa_pose.evaluate.pictures import PictureBatch, picture_batches
 from ofa_pose.evaluate.predict import (
     Progress,
@@ -51,7 +51,9 @@ class TagDiagnostics:
         people: how many people `within` is the mean of.
         pairs: how many pairs `between` is the mean of.
         ap: OKS-AP of the network as it is, a fraction.
-        oracle_ap: OKS-AP if the same candidates are grouped by the labels instead of the tags.
+        peaks_ap: OKS-AP if the candidates that are no labelled joint, or a second one of the same,
+            are taken away and the others grouped by the tags.
+        oracle_ap: OKS-AP if the candidates are grouped by the labels instead of the tags.
     """
 
     within: float
@@ -61,12 +63,18 @@ class TagDiagnostics:
     people: int
     pairs: int
     ap: float
+    peaks_ap: float
     oracle_ap: float
 
     @property
-    def lost_ap(self) -> float:
-        """How much AP the tags lose: what the labels' grouping gains."""
-        return self.oracle_ap - self.ap
+    def lost_to_peaks(self) -> float:
+        """How much AP false and double peaks lose."""
+        return self.peaks_ap - self.ap
+
+    @property
+    def lost_to_tags(self) -> float:
+        """How much AP the tags lose besides: what grouping by the labels gains on true peaks."""
+        return self.oracle_ap - self.peaks_ap
 
 
 def tag_diagnostics(
@@ -82,7 +90,7 @@ def tag_diagnostics(
     settings: DecodeSettings = SCORED,
     progress: Progress | None = None,
 ) -> TagDiagnostics:
-    """Return tag distances and the AP with oracle grouping of a network over labelled scenes.
+    """Return tag distances, and the AP with help from the labels, over labelled scenes.
 
     Distances are those of the network's plain pass, one tag a joint, read at the cell of the tag
     map that the label lies in, as the tag loss does. One process measures all scenes.
@@ -92,8 +100,8 @@ def tag_diagnostics(
         source: labelled scenes.
         resolution: pixels, usually the arch's.
         space: its pixel mean and deviation are used.
-        flip: both APs with the flip test.
-        scales: both APs with the multi-scale test; as in `predict_scenes`.
+        flip: the APs with the flip test.
+        scales: the APs with the multi-scale test; as in `predict_scenes`.
         batch_size: most pictures a batch.
         fit: as in `predict_scenes`.
         settings: constants of decoding.
@@ -107,6 +115,7 @@ def tag_diagnostics(
     scenes = _Remembered(source)
     spread = _Spread(settings.tag_distance)
     found: list[Detections] = []
+    true: list[Detections] = []
     grouped: list[Detections] = []
     with in_eval_mode(network), torch.inference_mode():
         for batch in picture_batches(
@@ -138,19 +147,31 @@ def tag_diagnostics(
                 spread.add(maps, truth, size=size)
             found += _detections(batch, people)
             zoomed = zoomed_maps(passes, source.skeleton, size=size)
-            oracle = [
-                people_by_truth(heatmaps, tags, truth, settings)
-                for (heatmaps, tags), truth in zip(zoomed, truths, strict=True)
-            ]
-            grouped += _detections(batch, oracle)
+            helped = list(zip(zoomed, truths, strict=True))
+            true += _detections(
+                batch,
+                [
+                    people_of_true_peaks(
+                        heatmaps, tags, truth, skeleton=source.skeleton, settings=settings
+                    )
+                    for (heatmaps, tags), truth in helped
+                ],
+            )
+            grouped += _detections(
+                batch,
+                [
+                    people_by_truth(heatmaps, tags, truth, settings)
+                    for (heatmaps, tags), truth in helped
+                ],
+            )
             if progress is not None:
                 progress(len(found))
     truth = labelled(source)
-    ap, oracle_ap = (
+    ap, peaks_ap, oracle_ap = (
         evaluate_predictions(truth, results_of(people), source.skeleton)["AP"]
-        for people in (found, grouped)
+        for people in (found, true, grouped)
     )
-    return spread.diagnostics(ap=ap, oracle_ap=oracle_ap)
+    return spread.diagnostics(ap=ap, peaks_ap=peaks_ap, oracle_ap=oracle_ap)
 
 
 class _Remembered:
@@ -207,8 +228,8 @@ class _Spread:
             np.fill_diagonal(apart, np.inf)
             self.nearest += apart.min(axis=1).tolist()
 
-    def diagnostics(self, *, ap: float, oracle_ap: float) -> TagDiagnostics:
-        """Return the means, beside the two APs."""
+    def diagnostics(self, *, ap: float, peaks_ap: float, oracle_ap: float) -> TagDiagnostics:
+        """Return the means, beside the three APs."""
         return TagDiagnostics(
             within=_mean(self.within),
             between=_mean(self.between),
@@ -217,6 +238,7 @@ class _Spread:
             people=len(self.within),
             pairs=len(self.between),
             ap=ap,
+            peaks_ap=peaks_ap,
             oracle_ap=oracle_ap,
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from ofa_pose.errors import UsageError, WeightsError
-from ofa_pose.pose.candidates import find_candidates
+from ofa_pose.pose.candidates import Candidates, find_candidates
 from ofa_pose.pose.fuse import Pass, fuse_scales, zoomed_maps
 from ofa_pose.pose.grouping import best_groups, group
 from ofa_pose.pose.reference import decode_reference
@@ -124,6 +124,25 @@ def _fast(
         count=settings.max_people,
         threshold=settings.threshold,
     )
+    return people_of(candidates, heatmaps, tags, skeleton, settings)
+
+
+def people_of(
+    candidates: Sequence[Candidates],
+    heatmaps: Zoomed,
+    tags: Sequence[Zoomed],
+    skeleton: Skeleton,
+    settings: DecodeSettings,
+) -> list[Person]:
+    """Return the people that candidates make: grouped by their tags, what is missed looked for.
+
+    Args:
+        candidates: one of each joint.
+        heatmaps: K maps that they were found in.
+        tags: T stacks of K maps.
+        skeleton: K joints.
+        settings: constants of decoding.
+    """
     groups = group(
         candidates,
         skeleton.matching_order,

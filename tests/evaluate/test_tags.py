@@ -105,7 +105,7 @@ def test_distances_are_those_at_the_labelled_joints() -> None:
     assert found.nearest == pytest.approx(3.8)
     assert found.confused == 0
     assert (found.people, found.pairs) == (3, 1)
-    assert found.ap == found.oracle_ap == pytest.approx(1.0)
+    assert found.ap == found.peaks_ap == found.oracle_ap == pytest.approx(1.0)
 
 
 def test_tags_that_tell_nobody_apart_lose_ap_that_the_labels_give_back() -> None:
@@ -116,7 +116,23 @@ def test_tags_that_tell_nobody_apart_lose_ap_that_the_labels_give_back() -> None
     assert found.confused == 1
     assert found.oracle_ap == pytest.approx(1.0)
     assert found.ap < 0.5
-    assert found.lost_ap == pytest.approx(found.oracle_ap - found.ap)
+    assert found.peaks_ap == pytest.approx(found.ap)  # both peaks are true
+    assert found.lost_to_peaks == pytest.approx(0)
+    assert found.lost_to_tags == pytest.approx(1.0 - found.ap)
+
+
+def test_a_false_peak_loses_ap_that_true_peaks_alone_do_not() -> None:
+    # A second, false left joint of the same tag is first in reading order and gets the right one.
+    source = Labelled([TWO[0]])
+    network = Recorded(source, [[[1.0, 1.0]]])
+    low, high = network.outputs[0]
+    for maps, cells in ((low[0, 0], (-2, 7)), (low[0, 2], (-2, 7)), (high[0, 0], (-4, 14))):
+        maps.copy_(torch.maximum(maps, torch.roll(maps, cells, dims=(0, 1))))
+    found = tag_diagnostics(network, source, resolution=SIDE, space=SPACE, batch_size=1)
+    assert found.within == 0
+    assert found.ap < 0.75
+    assert found.peaks_ap == found.oracle_ap == pytest.approx(1.0)
+    assert found.lost_to_peaks == pytest.approx(1.0 - found.ap)
 
 
 def test_people_alone_have_no_distance_between_them() -> None:
