@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,14 +15,17 @@ from ofa_pose.catalog import latency_table_names, load_space
 from ofa_pose.cli import _console
 from ofa_pose.cli._latency_tables import summary
 from ofa_pose.cli._progress import Meter
-from ofa_pose.errors import UsageError
+from ofa_pose.errors import LatencyError, RunFolderError, UsageError, listing
 
 if TYPE_CHECKING:
     from ofa_pose.cost import CostTable, LatencyTable
-    from ofa_pose.cost.latency_schema import ErrorFigures
+    from ofa_pose.cost.latency_schema import ErrorFigures, TableInfo
     from ofa_pose.latency import Validation
     from ofa_pose.latency.measuring.machine import Machine
+    from ofa_pose.latency.results import Results
     from ofa_pose.space import SearchSpace
+
+_LOG = logging.getLogger(__name__)
 
 
 class Meters:
@@ -51,7 +55,20 @@ def _all_costs(spaces: Sequence[SearchSpace], skeleton: str | None) -> list[Cost
     from ofa_pose.skeleton import load_skeleton
 
     options: dict[str, Any] = {} if skeleton is None else {"skeleton": load_skeleton(skeleton)}
-    return [CostTable(space, **options) for space in spaces]
+    return [CostTable(space, **options) for space in _distinct(spaces)]
+
+
+def _distinct(spaces: Sequence[SearchSpace]) -> list[SearchSpace]:
+    """Each space once.
+
+    Raises:
+        UsageError: two of one name differ; networks are told apart by their space's name.
+    """
+    found: dict[str, SearchSpace] = {}
+    for space in spaces:
+        if found.setdefault(space.name, space).hash != space.hash:
+            raise UsageError(f"two different spaces called {space.name!r} were given; rename one")
+    return list(found.values())
 
 
 @dataclass(frozen=True)
@@ -78,16 +95,21 @@ class Measurement:
     ) -> None:
         """Measure, make the table, validate it on `networks` networks (0: do not), write it."""
         from ofa_pose.latency import Effort, build_table
+        from ofa_pose.latency.build import describe
+        from ofa_pose.latency.measuring.kit import RESULTS
         from ofa_pose.latency.measuring.machine import this_machine
+        from ofa_pose.latency.results import read_results
         from ofa_pose.latency.runtimes import get_runtime
 
         check_name(self.name)
         get_runtime(self.runtime).require(running=True)
         table_name = f"{self.name}-{self.runtime}"
         here = this_machine(self.runtime, threads=self.threads)
-        refuse_taken(table_name, self.out, here, force=force)
-        work = self.work or Path("runs") / f"latency-{table_name}"
         costs = _all_costs(self.spaces, self.skeleton)
+        covered = [describe(one) for one in costs]
+        refuse_taken(table_name, self.out, here, covered, force=force)
+        _check_writable(self.out)
+        work = self.work or Path("runs") / f"latency-{table_name}"
         with Meters() as progress:
             table = build_table(
                 costs,
@@ -95,14 +117,16 @@ class Measurement:
                 name=self.name,
                 work=work,
                 threads=self.threads,
-                device=device,
+                device=device or _described(table_name, self.out, here),
                 effort=Effort(rounds=rounds),
                 force=force,
                 progress=progress,
             )
+        fit = Fit.of(table, read_results(work / RESULTS), costs)
         if not networks:
-            _tell_table(table, table.save(self.out), as_json=as_json)
+            _tell_table(table, table.save(self.out), fit, as_json=as_json)
             return
+        fit.warn(table.name)
         if not (self.out / f"{table_name}.yaml").exists():
             table.save(self.out)  # there even if the validation is stopped
         table, validation = _validated(
@@ -131,7 +155,7 @@ def validate_table(
 
     table = LatencyTable.load(name)
     known = {space.name: space.skeleton for space in table.info.spaces}
-    chosen = spaces or [load_space(space) for space in known]
+    chosen = _distinct(spaces) or [load_space(space) for space in known]
     costs = [
         costs
         for space in chosen
@@ -190,12 +214,18 @@ def import_table(
 ) -> None:
     """Make the table of a results file and tell where it lies."""
     from ofa_pose.latency import import_results
-    from ofa_pose.latency.results import read_results
+    from ofa_pose.latency.bundle import read_measured
 
     check_name(name)
+    measured, costs = read_measured(results, spaces)
+    machine = measured.machine
+    table_name = f"{name}-{machine.runtime}"
+    covered = [space.model_dump() for space in measured.spaces]
+    refuse_taken(table_name, out, machine, covered, force=force)
+    device = device or _described(table_name, out, machine)
     table = import_results(results, name=name, device=device, spaces=spaces)
-    refuse_taken(table.name, out, read_results(results).machine, force=force)
-    _tell_table(table, table.save(out), as_json=as_json)
+    fit = Fit.of(table, measured, costs)
+    _tell_table(table, table.save(out), fit, as_json=as_json)
 
 
 def check_name(name: str) -> None:
@@ -213,8 +243,22 @@ def check_name(name: str) -> None:
         )
 
 
-def refuse_taken(name: str, folder: Path, machine: Machine, *, force: bool) -> None:
+def refuse_taken(
+    name: str,
+    folder: Path,
+    machine: Machine,
+    spaces: Sequence[Mapping[str, Any]],
+    *,
+    force: bool,
+) -> None:
     """Refuse to give a table the name of one that was measured elsewhere or otherwise.
+
+    Args:
+        name: of the new table.
+        folder: of its files.
+        machine: where it is measured.
+        spaces: name, hash and skeleton of those that it covers.
+        force: refuse nothing.
 
     Raises:
         UsageError: the name is taken, in `folder` or among the tables that are known by name.
@@ -224,18 +268,61 @@ def refuse_taken(name: str, folder: Path, machine: Machine, *, force: bool) -> N
 
     if force:
         return
-    new = (machine.processor, machine.version, machine.threads)
+    wanted = {_identity(space) for space in spaces}
     for path in dict.fromkeys((folder / f"{name}.yaml", latency_table_names().get(name))):
         if path is None or not path.is_file():
             continue
         info = read_info(path)
-        if info.adapted is not None or (info.processor, info.runtime.version, info.threads) != new:
+        if not _is_of(info, machine):
             raise UsageError(
                 f"{path} is of {info.device} ({info.processor}, {info.runtime.name} "
                 f"{info.runtime.version}, threads {info.threads}), the new table of "
                 f"{machine.processor}, {machine.runtime} {machine.version}, threads "
                 f"{machine.threads}; give another --name, or --force to take this one"
             )
+        found = [_identity(space.model_dump()) for space in info.spaces]
+        if set(found) != wanted:
+            raise UsageError(
+                f"{path} covers {listing(map(' '.join, found))}, the new table "
+                f"{listing(map(' '.join, sorted(wanted)))}; give another --name, or --force to "
+                "replace this one"
+            )
+
+
+def _is_of(info: TableInfo, machine: Machine) -> bool:
+    """Whether a table was measured on such a machine with this runtime."""
+    known = info.processor, info.runtime.version, info.threads
+    new = machine.processor, machine.version, machine.threads
+    return info.adapted is None and known == new
+
+
+def _identity(space: Mapping[str, Any]) -> tuple[str, str, str]:
+    return space["name"], space["hash"], space["skeleton"]
+
+
+def _described(name: str, folder: Path, machine: Machine) -> str | None:
+    """How an earlier table of this name and machine describes the device."""
+    from ofa_pose.cost.latency_files import read_info
+
+    try:
+        info = read_info(folder / f"{name}.yaml")
+    except LatencyError:
+        return None
+    return info.device if _is_of(info, machine) else None
+
+
+def _check_writable(folder: Path) -> None:
+    """Make the folder and try to write into it, before minutes are spent on measuring.
+
+    Raises:
+        RunFolderError: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise RunFolderError(f"cannot write --out {folder}: {error.strerror or error}") from error
 
 
 def _validated(
@@ -262,11 +349,62 @@ def _validated(
     return replace(table, info=table.info.model_copy(update=changes)), validation
 
 
-def _tell_table(table: LatencyTable, path: Path, *, as_json: bool) -> None:
+@dataclass(frozen=True)
+class Fit:
+    """How far a table is from the whole networks that it was fitted to.
+
+    Attributes:
+        networks: how many there were.
+        error: on them; None where there were none.
+        held: scales, by kind, that stand at the bound of what the fit allows.
+    """
+
+    networks: int
+    error: ErrorFigures | None
+    held: Mapping[str, float]
+
+    @classmethod
+    def of(cls, table: LatencyTable, results: Results, costs: Sequence[CostTable]) -> Fit:
+        """The fit of a table that was made of these results."""
+        from ofa_pose.latency.fit import held_at_bounds
+        from ofa_pose.latency.tables import fit_error
+
+        networks, error = fit_error(table, results, costs) or (0, None)
+        return cls(networks, error, held_at_bounds(table.info.model))
+
+    def warn(self, name: str) -> None:
+        """Warn of scales that stand at a bound."""
+        if self.held:
+            _LOG.warning(
+                "latency table %s: the scale of %s stands at the bound of what the fit allows: "
+                "units do not add up to the whole networks; do not trust it before `ofa-pose "
+                "latency validate` on that device",
+                *(name, listing(f"{kind} ({scale:g})" for kind, scale in self.held.items())),
+            )
+
+    def document(self) -> dict[str, Any]:
+        """For JSON."""
+        figures = {} if self.error is None else self.error.model_dump(exclude_none=True)
+        return {"networks": self.networks, **figures, "scales_at_bound": dict(self.held)}
+
+    def told(self) -> str:
+        """In a line."""
+        if self.error is None:
+            return "it was fitted to no whole networks"
+        return (
+            f"error on {self.networks} whole networks: {self.error.mape:.1%} on average, "
+            f"{self.error.largest or 0:.1%} at most; these are the networks that it was fitted "
+            "to, on others it may be more"
+        )
+
+
+def _tell_table(table: LatencyTable, path: Path, fit: Fit, *, as_json: bool) -> None:
+    fit.warn(table.name)
     if as_json:
-        _console.emit_json({**summary(table), "file": path})
+        _console.emit_json({**summary(table), "file": path, "fit": fit.document()})
         return
     _console.line(f"wrote {path}: {len(table.rows):,} units of {table.info.device}")
+    _console.line(fit.told())
 
 
 def tell_validation(

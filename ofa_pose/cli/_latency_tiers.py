@@ -23,14 +23,17 @@ def validate_tiers(name: str, paths: Sequence[Path], *, work: Path | None, as_js
     Raises:
         LatencyError: the table is of another machine or runtime, or misses units.
     """
-    from ofa_pose.cost import CostTable, LatencyTable
+    from ofa_pose.cost import LatencyTable
     from ofa_pose.export import load_tier
     from ofa_pose.latency import time_networks
+    from ofa_pose.latency.bundle import costs_with
 
     table = LatencyTable.load(name)
     tiers = [load_tier(path, check_weights=False) for path in paths]
     networks = [(_costs_of(tier), tier.arch) for tier in tiers]
-    table_costs = [CostTable(load_space(space.name)) for space in table.info.spaces]
+    table_costs = [
+        costs_with(load_space(space.name), space.skeleton) for space in table.info.spaces
+    ]
     with tempfile.TemporaryDirectory() as folder, Meters() as progress:
         timed = time_networks(
             table, networks, table_costs, work=work or Path(folder), progress=progress

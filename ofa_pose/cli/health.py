@@ -323,7 +323,7 @@ def _sentences(health: Health, *, budget: str | None) -> list[str]:
             told.append(
                 f"{count} fine-tuned archs do not show that inherited weights order archs"
                 + (f"; even {count} in the same order come up by chance {best} times, so "
-                   "fine-tune more (--tuned)" if count < 6 else "")
+                   "another check should fine-tune more (--tuned)" if count < 6 else "")
             )  # fmt: skip
     if budget is None:
         told.append(

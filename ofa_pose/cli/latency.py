@@ -170,6 +170,9 @@ RuntimeOption = Annotated[
     str,
     typer.Option("--runtime", metavar="NAME", help="onnxruntime, ncnn, openvino, litert or torch."),
 ]
+BundleRuntimeOption = Annotated[
+    str, typer.Option("--runtime", metavar="NAME", help="onnxruntime, ncnn or litert.")
+]
 DescribeOption = Annotated[
     str | None, typer.Option("--describe", metavar="TEXT", help="The device in words.")
 ]
@@ -308,7 +311,7 @@ def validate(
 )
 def bundle(
     space: SpacesOption,
-    runtime: RuntimeOption,
+    runtime: BundleRuntimeOption,
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="A new folder.")],
     skeleton: SkeletonOption = None,
     rounds: RoundsOption = 3,

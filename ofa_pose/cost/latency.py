@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ofa_pose.cost.table import CostTable
 
 _SHOWN = 3
+_TOO_LOW = "its model (intercept_ms, each_ms) cannot be right"
 _LOG = logging.getLogger(__name__)
 
 
@@ -154,13 +155,18 @@ class LatencyTable:
             options: the family's own, such as `skeleton="coco"`.
 
         Raises:
-            LatencyError: the table misses units; the message names some.
+            LatencyError: the table misses units (the message names some), or predicts no time.
         """
         specs = [unit.spec for unit in plan(space, arch, **options).units]
         table = self._ready(specs, interpolate=interpolate)
         total = table.info.model.intercept_ms
         for spec in specs:
             total += table.contribution(spec)
+        if not total > 0:
+            raise LatencyError(
+                f"latency table {self.name!r} predicts {total:g} ms for arch {arch.key} of space "
+                f"{space.name!r}; {_TOO_LOW}"
+            )
         return total
 
     def predict_all(self, costs: CostTable, *, interpolate: bool = False) -> np.ndarray:
@@ -174,10 +180,18 @@ class LatencyTable:
             float64 array `(len(space),)`, in ms.
 
         Raises:
-            LatencyError: the table misses units; the message names some.
+            LatencyError: the table misses units (the message names some), or predicts archs to
+                take no time.
         """
         table = self._ready(costs.specs_of_all, interpolate=interpolate)
-        return costs.total(table.contribution, start=table.info.model.intercept_ms)
+        times = costs.total(table.contribution, start=table.info.model.intercept_ms)
+        impossible = len(times) - np.count_nonzero(times > 0)
+        if impossible:
+            raise LatencyError(
+                f"latency table {self.name!r} predicts 0 ms or less for {impossible:,} of "
+                f"{len(times):,} archs of space {costs.space.name!r}; {_TOO_LOW}"
+            )
+        return times
 
     def _ready(self, specs: Iterable[UnitSpec], *, interpolate: bool) -> LatencyTable:
         if interpolate:

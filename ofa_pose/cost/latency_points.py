@@ -50,7 +50,7 @@ def read_points(
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets write such a mark
     except OSError as error:
         raise LatencyError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ofa_pose.cost import CostTable, LatencyTable, count_plan
 from ofa_pose.errors import LatencyError, RunFolderError
+from ofa_pose.files import atomic_write
 from ofa_pose.latency.kit import (
     Entry,
     alone_entries,
@@ -201,7 +202,7 @@ def _taken_up(work: Path, wanted: dict[str, Any], *, force: bool) -> bool:
             (work / name).unlink(missing_ok=True)
         shutil.rmtree(work / "validation", ignore_errors=True)
     if note.is_file():
-        found = json.loads(note.read_text())
+        found = _noted(note)
         different = [f"{key} {found.get(key)}, not {value}" for key, value in wanted.items()
                      if found.get(key) != value]  # fmt: skip
         if different:
@@ -209,12 +210,28 @@ def _taken_up(work: Path, wanted: dict[str, Any], *, force: bool) -> bool:
                 f"{work} holds another measurement ({'; '.join(different)}); "
                 "give another --work, or --force to delete it"
             )
-    elif work.is_dir() and any(work.iterdir()):
+    elif work.is_dir() and not all(file.name.startswith(".run~") for file in work.iterdir()):
         raise RunFolderError(f"{work} is not empty and no measurement; give another --work")
     else:
-        work.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps(wanted, indent=1) + "\n")
+        atomic_write(note, json.dumps(wanted, indent=1) + "\n")
     return (work / KIT).is_file() and (work / MODELS).is_file()
+
+
+def _noted(note: Path) -> dict[str, Any]:
+    """What `run.json` says that the folder is of.
+
+    Raises:
+        RunFolderError: it is damaged.
+    """
+    try:
+        found = json.loads(note.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise RunFolderError(
+            f"{note} is damaged; give --force to delete the measurement, or another --work"
+        )
+    return found
 
 
 def _part(progress: Progress | None, title: str) -> Callable[[int, int], None] | None:

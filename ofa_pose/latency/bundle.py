@@ -9,12 +9,13 @@ from pathlib import Path
 
 from ofa_pose.catalog import load_space
 from ofa_pose.cost import CostTable, LatencyTable
+from ofa_pose.cost.latency_schema import CoveredSpace
 from ofa_pose.errors import LatencyError, RunFolderError, UsageError
 from ofa_pose.files import atomic_write
 from ofa_pose.latency import measuring
 from ofa_pose.latency.build import Effort, Progress, build_entries, make_kit
 from ofa_pose.latency.measuring.machine import package_of
-from ofa_pose.latency.results import read_results
+from ofa_pose.latency.results import Results, read_results
 from ofa_pose.latency.runtimes import RUNTIMES, get_runtime
 from ofa_pose.latency.tables import table_of
 from ofa_pose.skeleton import load_skeleton
@@ -137,19 +138,40 @@ def import_results(
     Raises:
         LatencyError: the file is damaged, not finished, from two machines or of another space.
     """
+    results, all_costs = read_measured(path, spaces)
+    try:
+        return table_of(results, all_costs, name=name, device=device)
+    except LatencyError as error:
+        raise LatencyError(f"{path}: {error}") from None
+
+
+def read_measured(
+    path: Path, spaces: Sequence[SearchSpace] = ()
+) -> tuple[Results, list[CostTable]]:
+    """Read a results file and load the spaces that it is of; `spaces` go before names.
+
+    Raises:
+        LatencyError: the file is damaged or of another space.
+    """
     results = read_results(path)
-    all_costs = [_measured_space(about, spaces, path) for about in results.head["spaces"]]
-    return table_of(results, all_costs, name=name, device=device)
+    if not results.spaces:
+        raise LatencyError(f"{path}, line 1: damaged: it names no space")
+    return results, [_measured_space(about, spaces, path) for about in results.spaces]
 
 
-def _measured_space(about: dict[str, str], given: Sequence[SearchSpace], path: Path) -> CostTable:
+def _measured_space(about: CoveredSpace, given: Sequence[SearchSpace], path: Path) -> CostTable:
     named = {space.name: space for space in given}
-    space = named.get(about["name"]) or load_space(about["name"])
-    if space.hash != about["hash"]:
+    space = named.get(about.name) or load_space(about.name)
+    if space.hash != about.hash:
         raise LatencyError(
-            f"{path} is of the space {about['name']!r} with hash {about['hash']}, but here "
-            f"{about['name']!r} has {space.hash}; give the measured one with --space"
+            f"{path} is of the space {about.name!r} with hash {about.hash}, but here "
+            f"{about.name!r} has {space.hash}; give the measured one with --space"
         )
-    if about["skeleton"] == space.skeleton:
+    return costs_with(space, about.skeleton)
+
+
+def costs_with(space: SearchSpace, skeleton: str) -> CostTable:
+    """The space's costs with the skeleton of this name, which a table or results name."""
+    if skeleton == space.skeleton:
         return CostTable(space)
-    return CostTable(space, skeleton=load_skeleton(about["skeleton"]))
+    return CostTable(space, skeleton=load_skeleton(skeleton))

@@ -13,6 +13,7 @@ from ofa_pose.models import NetworkPlan
 
 _BOUNDS = (0.2, 5.0)
 _PRIOR = 0.03
+_AT = 0.01  # a scale within this fraction of a bound was held by it
 
 
 def fit_model(
@@ -56,3 +57,9 @@ def fit_model(
         for kind, scale in zip(kinds, solution[:-1], strict=True)
     }
     return ModelSection(intercept_ms=round(float(solution[-1]), 5), kinds=scales)
+
+
+def held_at_bounds(model: ModelSection) -> dict[str, float]:
+    """The scales, by kind, that the fit would have moved further than it may."""
+    low, high = _BOUNDS[0] * (1 + _AT), _BOUNDS[1] * (1 - _AT)
+    return {name: kind.scale for name, kind in model.kinds.items() if not low < kind.scale < high}

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from ofa_pose.cost import UnitLatency
-from ofa_pose.errors import LatencyError
+from ofa_pose.cost.latency_schema import CoveredSpace
+from ofa_pose.errors import LatencyError, OfaPoseError
 from ofa_pose.latency.measuring.errors import MeasureError
 from ofa_pose.latency.measuring.journal import COLUMNS, WHOLE, read_head
 from ofa_pose.latency.measuring.machine import Machine
+from ofa_pose.models import UnitSpec
 
 _UNDISTURBED = 0.1
 
@@ -44,6 +46,11 @@ class Row:
         """Why its network was measured: `cover`, `alone`, `fit` or `check`."""
         return self.network.rpartition("-")[0]
 
+    @property
+    def of_unit(self) -> bool:
+        """Whether its key is a unit's, not a whole network's."""
+        return self.unit != WHOLE or self.role == "alone"
+
 
 @dataclass(frozen=True)
 class Results:
@@ -52,6 +59,7 @@ class Results:
     Attributes:
         head: its first line.
         machine: where it was measured.
+        spaces: whose networks were measured.
         rows: its lines.
         known_reference_ms: what the reference network takes, where an earlier measurement has
             told; default: what it took in this one.
@@ -59,6 +67,7 @@ class Results:
 
     head: dict[str, Any]
     machine: Machine
+    spaces: tuple[CoveredSpace, ...]
     rows: tuple[Row, ...]
     known_reference_ms: float | None = None
 
@@ -67,13 +76,20 @@ class Results:
         """How many there were."""
         return 1 + max((row.round for row in self.rows), default=-1)
 
+    @property
+    def steps_done(self) -> int:
+        """How many turns of networks it holds."""
+        return len({(row.network, row.round) for row in self.rows})
+
     def check_finished(self) -> None:
         """Check that every network had all its turns.
 
         Raises:
-            LatencyError: the measurement was stopped before that.
+            LatencyError: the measurement was stopped before that, or had more.
         """
-        done, steps = len({(row.network, row.round) for row in self.rows}), self.head["steps"]
+        done, steps = self.steps_done, self.head["steps"]
+        if done > steps:
+            raise LatencyError(f"the measurement is damaged: {done:,} of {steps:,} steps are done")
         if done < steps:
             raise LatencyError(
                 f"the measurement is not finished: {done:,} of {steps:,} steps are done; "
@@ -137,23 +153,27 @@ def read_results(path: str | Path) -> Results:
     """Read a results file.
 
     Raises:
-        LatencyError: it is missing, cut off or not finished, of another format, from two
-            machines, or holds a time that is not a positive finite number.
+        LatencyError: it is missing, cut off, of another format, from two machines, or its first
+            line or a row cannot be used; the message names the line.
     """
     path = Path(path)
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8-sig")
         head = read_head(text, source=path)
     except OSError as error:
         raise LatencyError(f"cannot read {path}: {error.strerror or error}") from error
     except (MeasureError, UnicodeDecodeError) as error:
         raise LatencyError(f"{path} is not a results file of measure.py: {error}") from None
     machine = Machine(**head["machine"])
-    rows = []
-    lines = csv.reader(io.StringIO(text, newline=""))
-    next(lines)
-    for cells in lines:
-        where = f"{path}, line {lines.line_num}"
+    spaces = _spaces(head, machine, path)
+    rows: dict[tuple[str, int, str], Row] = {}
+    places: dict[tuple[str, int, str], str] = {}
+    for number, line in enumerate(text.splitlines()[1:], 2):
+        where = f"{path}, line {number}"
+        try:
+            cells = next(csv.reader([line]), [])
+        except csv.Error as error:
+            raise LatencyError(f"{where}: {error}") from None
         if tuple(cells) == COLUMNS:
             continue
         if cells and cells[0].startswith("#"):
@@ -163,10 +183,46 @@ def read_results(path: str | Path) -> Results:
         if cells[0] != machine.id:
             raise _two_machines(where)
         try:
-            rows.append(_row(cells))
-        except ValueError as error:
+            row = _row(cells)
+        except (OfaPoseError, ValueError) as error:
             raise LatencyError(f"{where}: {error}") from None
-    return Results(head, machine, tuple(rows))
+        place = row.network, row.round, row.unit
+        if place in rows:
+            raise LatencyError(f"{where}: {row.unit} of {row.network} stands twice in one round")
+        rows[place], places[place] = row, where
+    results = Results(head, machine, spaces, tuple(rows.values()))
+    if results.steps_done >= head["steps"]:
+        _check_rounds(places)
+    return results
+
+
+def _spaces(head: Mapping[str, Any], machine: Machine, path: Path) -> tuple[CoveredSpace, ...]:
+    """The spaces of the first line, once it and the machine hold what a table needs."""
+    texts = {name: fact for name, fact in vars(machine).items() if name != "threads"}
+    wholes = {"threads": machine.threads, "steps": head["steps"], "runs": head["runs"]}
+    wrong = [name for name, fact in texts.items() if not (isinstance(fact, str) and fact)]
+    wrong += [name for name, fact in wholes.items() if not (isinstance(fact, int) and fact > 0)]
+    if wrong:
+        raise LatencyError(f"{path}, line 1: damaged: {', '.join(wrong)} cannot be used")
+    try:
+        return tuple(CoveredSpace(**space) for space in head["spaces"])
+    except (TypeError, ValidationError):
+        raise LatencyError(
+            f"{path}, line 1: damaged: spaces is a list of mappings with name, hash and skeleton"
+        ) from None
+
+
+def _check_rounds(places: Mapping[tuple[str, int, str], str]) -> None:
+    """Refuse a round of a network where one before it is missing though all steps are done."""
+    rounds: dict[str, set[int]] = {}
+    for network, round_, _ in places:
+        rounds.setdefault(network, set()).add(round_)
+    for (network, round_, _), where in places.items():
+        if round_ >= len(rounds[network]):
+            raise LatencyError(
+                f"{where}: round {round_} of {network}, which has {len(rounds[network])} rounds, "
+                "counted from 0"
+            )
 
 
 def _two_machines(where: str) -> LatencyError:
@@ -185,4 +241,11 @@ def _row(cells: list[str]) -> Row:
     for name, value in times.items():
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name} is a positive number, not {value!r}")
-    return Row(network, int(round_), unit, key, int(runs), median, shortest, spread, reference_ms)
+    row = Row(network, int(round_), unit, key, int(runs), median, shortest, spread, reference_ms)
+    if row.round < 0:
+        raise ValueError(f"round is 0 or more, not {row.round}")
+    if row.runs < 1:
+        raise ValueError(f"runs is 1 or more, not {row.runs}")
+    if row.of_unit:
+        UnitSpec.parse(key)
+    return row

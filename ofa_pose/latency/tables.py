@@ -6,8 +6,9 @@ import datetime
 from collections.abc import Iterable, Sequence
 
 from ofa_pose.cost import CostTable, LatencyTable, TableInfo
-from ofa_pose.cost.latency_schema import CoveredSpace, RuntimeSection
-from ofa_pose.errors import LatencyError, listing
+from ofa_pose.cost.latency_errors import error_figures
+from ofa_pose.cost.latency_schema import ErrorFigures, RuntimeSection
+from ofa_pose.errors import ArchError, LatencyError, listing
 from ofa_pose.latency.fit import fit_model
 from ofa_pose.latency.kit import plan_of
 from ofa_pose.latency.results import Results
@@ -24,11 +25,21 @@ _METHOD = (
 
 
 def arch_of_name(all_costs: Iterable[CostTable], name: str) -> tuple[CostTable, Arch]:
-    """Return the network that a kit calls `<space>/<arch>`."""
+    """Return the network that a kit calls `<space>/<arch>`.
+
+    Raises:
+        LatencyError: these spaces have no such network.
+    """
     space_name, _, key = name.rpartition("/")
-    costs = next(costs for costs in all_costs if costs.space.name == space_name)
+    costs = next((costs for costs in all_costs if costs.space.name == space_name), None)
+    if costs is None:
+        known = listing(costs.space.name for costs in all_costs)
+        raise LatencyError(f"{name!r} is no network of the measured spaces: {known}")
     names = (choice.name for choice in costs.space.choices)
-    return costs, costs.space.arch(dict(zip(names, map(int, key.split("-")), strict=True)))
+    try:
+        return costs, costs.space.arch(dict(zip(names, map(int, key.split("-")), strict=True)))
+    except (ArchError, ValueError):
+        raise LatencyError(f"{name!r} is no network: {space_name!r} has no such arch") from None
 
 
 def table_of(
@@ -43,7 +54,8 @@ def table_of(
         device: the device in words; default: what it told of itself.
 
     Raises:
-        LatencyError: the measurement is not finished, or not of all units.
+        LatencyError: the measurement is not finished, not of all units, or of networks that
+            these spaces do not have.
     """
     results.check_finished()
     head, machine = results.head, results.machine
@@ -68,10 +80,25 @@ def table_of(
         runtime=RuntimeSection(name=machine.runtime, version=machine.version),
         threads=machine.threads,
         layout=runtime.layout,
-        date=datetime.date.fromisoformat(head["date"]),
+        date=datetime.datetime.strptime(head["date"], "%Y-%m-%d").date(),
         method=method,
         reference_ms=float(f"{results.reference_ms:.6g}"),
-        spaces=tuple(CoveredSpace(**space) for space in head["spaces"]),
+        spaces=results.spaces,
         model=fit_model(times, plans, list(whole.values())),
     )
     return LatencyTable.of(info, rows)
+
+
+def fit_error(
+    table: LatencyTable, results: Results, all_costs: Sequence[CostTable]
+) -> tuple[int, ErrorFigures] | None:
+    """How many whole networks the table was fitted to, and how far it is from these very ones.
+
+    It is the least that can be hoped for on others; None where there were none.
+    """
+    whole = results.networks("fit")
+    if not whole:
+        return None
+    chosen = [arch_of_name(all_costs, network) for network in whole]
+    predicted = [table.predict(costs.space, arch, **costs.options) for costs, arch in chosen]
+    return len(whole), error_figures(predicted, list(whole.values()))

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from ofa_pose.catalog import load_space
+from ofa_pose.catalog import catalog_folder, load_space
 from ofa_pose.cost import LatencyTable
 from ofa_pose.export import make_tier, save_tier
+from ofa_pose.latency import Timed
+from ofa_pose.latency.build import describe
 from ofa_pose.models import build
+from ofa_pose.skeleton import load_skeleton
 
 BUILD = ("latency", "build", "--space", "toy", "--runtime", "torch", "--name", "here")
 
@@ -175,3 +178,137 @@ def test_a_name_is_refused_before_anything_is_measured(command, verb):
     assert refused.code == 2
     assert "such as my-laptop" in refused.err
     assert not Path("runs").exists()
+
+
+RESULTS = Path("runs/latency-here-torch/results.csv")
+
+
+def rewrite(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_a_table_of_other_spaces_keeps_its_name(command, built):
+    known = Path("predictors/latency/here-torch.yaml")
+    rewrite(known, load_space("toy").hash, "f" * 16)
+    imported = ("latency", "import", RESULTS, "--name", "here")
+    for line in (imported, (*BUILD, "--rounds", "1", "--no-validate")):
+        refused = command(*line)
+        assert refused.code == 2
+        assert f"covers toy {'f' * 16}" in refused.err
+        assert "--force to replace" in refused.err
+    assert command(*imported, "--force").code == 0
+    assert load_space("toy").hash in known.read_text()
+
+
+def test_a_description_is_kept(command, built):
+    imported = ("latency", "import", RESULTS, "--name", "there")
+    assert command(*imported, "--describe", "a board").code == 0
+    assert command(*imported).code == 0
+    assert LatencyTable.load("there-torch").info.device == "a board"
+    assert command(*imported, "--describe", "a box").code == 0
+    assert LatencyTable.load("there-torch").info.device == "a box"
+
+
+@pytest.mark.parametrize("network", ["toy/1-2-x", "toy/32-2", "other/1", "toy/7-7-7"])
+def test_networks_that_are_none_are_refused(command, built, network):
+    line = next(line for line in RESULTS.read_text().splitlines() if ",fit-" in line)
+    rewrite(RESULTS, line.split(",")[4], network)
+    refused = command("latency", "import", RESULTS, "--name", "there")
+    assert refused.code == 1
+    assert f"{RESULTS}: {network!r} is no network" in refused.err
+    assert refused.err.count("\n") == 1
+
+
+def test_results_of_no_space_are_refused(command, built):
+    about = json.loads(RESULTS.read_text().splitlines()[0].removeprefix("# "))["spaces"]
+    rewrite(RESULTS, json.dumps(about), "[]")
+    refused = command("latency", "import", RESULTS, "--name", "there")
+    assert refused.code == 1
+    assert f"{RESULTS}, line 1: damaged: it names no space" in refused.err
+
+
+@pytest.mark.parametrize("content", ['{"x":', "[]", ""])
+def test_a_damaged_note_of_the_run_is_told(command, content):
+    work = Path("runs/latency-here-torch")
+    work.mkdir(parents=True)
+    (work / "run.json").write_text(content)
+    refused = command(*BUILD, "--no-validate")
+    assert refused.code == 2
+    assert "run.json is damaged; give --force" in refused.err
+    assert "another --work" in refused.err
+
+
+def test_a_kill_while_the_note_was_written_is_no_other_measurement(command):
+    work = Path("runs/latency-here-torch")
+    work.mkdir(parents=True)
+    (work / ".run~abcd1234.json").write_text("{")
+    assert command(*BUILD, "--rounds", "1", "--no-validate").code == 0
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_measuring(command):
+    Path("taken").write_text("a file")
+    for out in ("taken", "taken/below"):
+        refused = command(*BUILD, "--out", out)
+        assert refused.code == 2
+        assert f"cannot write --out {out}" in refused.err
+    assert not Path("runs").exists()
+
+
+def test_the_error_on_the_networks_it_was_fitted_to_is_told(command, built, monkeypatch):
+    fit = built["fit"]
+    assert fit["networks"] == 24
+    assert 0 < fit["mape"] <= fit["largest"]
+    imported = ("latency", "import", RESULTS, "--name", "there")
+    outcome = command(*imported)
+    assert f"error on 24 whole networks: {fit['mape']:.1%} on average" in outcome.out
+    assert "these are the networks that it was fitted to" in outcome.out
+    monkeypatch.setattr("ofa_pose.latency.fit._BOUNDS", (0.99, 1.01))
+    held = command(*imported, "--json")
+    assert "stands at the bound" in held.err
+    assert json.loads(held.out)["fit"]["scales_at_bound"]
+
+
+def test_a_bundle_names_the_runtimes_it_is_for(command):
+    shown = command("latency", "bundle", "--help").out
+    assert "onnxruntime, ncnn or litert" in shown
+    assert "torch." not in shown
+
+
+def test_a_space_given_twice_is_measured_once(command):
+    outcome = command(*BUILD, "--space", "toy", "--rounds", "1", "--no-validate", "--json")
+    assert outcome.code == 0, outcome.err
+    document = json.loads(outcome.out)
+    assert [space["name"] for space in document["spaces"]] == ["toy"]
+    assert document["fit"]["networks"] == 24
+
+
+def test_two_spaces_of_one_name_are_refused(command):
+    text = (catalog_folder("search_spaces") / "toy.yaml").read_text()
+    Path("own").mkdir()
+    Path("own/toy.yaml").write_text(text.replace("[48, 32]", "[64, 32]"))
+    line = ("latency", "bundle", "--runtime", "onnxruntime", "--out", "b", "--space", "toy")
+    refused = command(*line, "--space", "own/toy.yaml")
+    assert refused.code == 2
+    assert "two different spaces called 'toy'" in refused.err
+    assert not Path("b").exists()
+
+
+def test_tiers_are_compared_with_the_reference_of_the_table(command, monkeypatch):
+    built = command(*BUILD, "--skeleton", "coco", "--rounds", "1", "--no-validate")
+    assert built.code == 0, built.err
+    space = load_space("toy")
+    assert LatencyTable.load("here-torch").info.spaces[0].skeleton == "coco"
+    assert space.skeleton != "coco"
+    coco = load_skeleton("coco")
+    tier = make_tier("S", space, space.smallest, skeleton=coco)
+    save_tier("found", tier, build(space, space.smallest, skeleton=coco))
+    found = []
+    monkeypatch.setattr(
+        "ofa_pose.latency.time_networks",
+        lambda table, networks, costs, **_: found.extend(costs) or [Timed(1.0, 1.0)],
+    )
+    outcome = command("latency", "validate", "--table", "here-torch", "--tier", "found/S.yaml")
+    assert outcome.code == 0, outcome.err
+    assert [describe(one)["skeleton"] for one in found] == ["coco"]

@@ -133,6 +133,21 @@ def test_two_rows_of_one_unit_are_refused(toy, latency_table):
         LatencyTable(table.info, {"other": row})
 
 
+def test_a_table_that_predicts_no_time_is_refused(toy, latency_table):
+    table = latency_table(toy, lambda spec: 1.0, intercept_ms=-float(UNITS))
+    with pytest.raises(LatencyError, match=f"'made-up' predicts 0 ms .* of {len(toy):,} archs"):
+        _ = op.CostTable(toy, latencies=[table])["latency:made-up"]
+    with pytest.raises(LatencyError, match="'made-up' predicts 0 ms for arch"):
+        table.predict(toy, toy.largest)
+    times = np.array([latency_table(toy, pixels).predict(toy, arch) for arch in toy])
+    middle = float(np.median(times)) + 1e-6
+    some = latency_table(toy, pixels, intercept_ms=-middle)
+    wrong = int((times < middle).sum())
+    assert 0 < wrong < len(toy)
+    with pytest.raises(LatencyError, match=f"0 ms or less for {wrong:,} of {len(toy):,} archs"):
+        _ = op.CostTable(toy, latencies=[some])["latency:made-up"]
+
+
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
 def test_impossible_times_are_refused(value):
     with pytest.raises(LatencyError, match="median_ms is a positive number"):

@@ -132,6 +132,12 @@ def test_points_that_are_refused(tmp_path, text, expected):
         read_points(path, space="toy")
 
 
+def test_points_from_a_spreadsheet_have_a_byte_order_mark(tmp_path):
+    path = tmp_path / "points.csv"
+    path.write_text("space,arch,latency_ms\ntoy,largest,3\n", encoding="utf-8-sig")
+    assert read_points(path)[0].latency_ms == 3.0
+
+
 def test_points_without_a_space(tmp_path):
     (tmp_path / "points.csv").write_text("arch,latency_ms\nlargest,3\n")
     with pytest.raises(LatencyError, match="line 2: no space is given"):

@@ -39,8 +39,9 @@ def test_measuring_imports_python_numpy_and_itself():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("runtime", ["onnxruntime", "ncnn"])
-def test_it_runs_in_a_bare_environment(toy, tmp_path, runtime):
+@pytest.mark.parametrize(("runtime", "exporter"), [("onnxruntime", "onnx"), ("ncnn", "pnnx")])
+def test_it_runs_in_a_bare_environment(toy, tmp_path, runtime, exporter):
+    pytest.importorskip(exporter)
     folder = tmp_path / "bundle"
     write_bundle(folder, [toy], runtime=runtime, effort=Effort(rounds=1, fit=4))
     venv.create(tmp_path / "env", with_pip=True)

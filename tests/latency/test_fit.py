@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ofa_pose.errors import LatencyError
-from ofa_pose.latency.fit import fit_model
+from ofa_pose.latency.fit import fit_model, held_at_bounds
 from ofa_pose.latency.kit import random_archs
 from ofa_pose.models import plan
 
@@ -34,6 +34,16 @@ def test_a_scale_of_one_kind_is_found(toy):
             model.contribution(unit.spec.kind, times[unit.spec.key]) for unit in network.units
         )
         assert predicted == pytest.approx(truth_ms, rel=0.05)
+
+
+def test_a_scale_at_its_bound_is_told(toy):
+    plans = [plan(toy.space, arch) for arch in random_archs(toy.space, 20, seed=0)]
+    times = {spec.key: 1.0 + i for i, spec in enumerate(toy.specs_of_all)}
+    sums = [sum(times[unit.spec.key] for unit in network.units) for network in plans]
+    assert held_at_bounds(fit_model(times, plans, sums)) == {}
+    held = held_at_bounds(fit_model(times, plans, [one / 50 for one in sums]))
+    assert held
+    assert list(held.values()) == pytest.approx([0.2] * len(held), abs=0.002)
 
 
 def test_no_networks_no_model(toy):

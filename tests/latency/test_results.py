@@ -12,6 +12,8 @@ from ofa_pose.latency.results import read_results
 
 HERE = Machine("board", "0a1b2c3d", "chip", "ncnn", "1", 1)
 HEAD = {"format": 1, "kit": "k", "spaces": [], "runs": 2, "steps": 7, "date": "2026-01-02"}
+STEM = "stem:3x64x64:16:k3:s2:h16"
+WHOLE = "fit-0000,0,*,s/2,4,20.0,19.0,0.1,2.0"
 
 
 def text(*rows: str, machine: Machine = HERE) -> str:
@@ -32,12 +34,12 @@ def test_a_unit_is_the_median_of_its_rounds(tmp_path):
             tmp_path,
             text(
                 "cover-0000,0,*,s/1,4,9.0,8.0,0.1,2.0",
-                "cover-0000,0,stem,stem:a,4,1.0,0.9,0.1,2.0",
-                "cover-0001,0,stem,stem:a,4,3.0,0.7,0.3,2.0",
-                "cover-0000,1,stem,stem:a,4,1.5,1.4,0.2,2.0",
+                f"cover-0000,0,stem,{STEM},4,1.0,0.9,0.1,2.0",
+                f"cover-0001,0,stem,{STEM},4,3.0,0.7,0.3,2.0",
+                f"cover-0000,1,stem,{STEM},4,1.5,1.4,0.2,2.0",
                 "fit-0000,0,*,s/2,4,20.0,19.0,0.1,2.0",
                 "fit-0000,1,*,s/2,4,30.0,19.0,0.1,2.0",
-                "alone-0000,0,*,stem:a,4,7.0,6.0,0.1,2.0",
+                f"alone-0000,0,*,{STEM},4,7.0,6.0,0.1,2.0",
             ),
         )
     )
@@ -50,7 +52,7 @@ def test_a_unit_is_the_median_of_its_rounds(tmp_path):
 
 
 def test_the_reference_is_taken_at_the_machines_best(tmp_path):
-    rows = [f"fit-0000,{turn},*,s/1,4,3.0,3.0,0.1,{turn}" for turn in range(1, 12)]
+    rows = [f"fit-0000,{turn},*,s/1,4,3.0,3.0,0.1,{turn + 1}" for turn in range(11)]
     results = read_results(write(tmp_path, text(*rows)))
     assert results.reference_ms == 2.0  # the lowest tenth of 1 … 11
     assert results.networks("fit") == {"s/1": 6.0}
@@ -98,10 +100,58 @@ def test_other_files_are_refused(tmp_path, content, message):
 
 def test_a_stopped_measurement_is_not_finished(tmp_path):
     rows = [f"fit-{number:04},0,*,s/{number},4,3.0,3.0,0.1,1.0" for number in range(7)]
-    stopped = read_results(write(tmp_path, text(*rows[:6], rows[0])))  # one step stands twice
+    stopped = read_results(write(tmp_path, text(*rows[:6])))
     with pytest.raises(LatencyError, match="6 of 7 steps are done"):
         stopped.check_finished()
     read_results(write(tmp_path, text(*rows))).check_finished()
+    more = read_results(write(tmp_path, text(*rows, "check-0000,0,*,s/9,4,3.0,3.0,0.1,1.0")))
+    with pytest.raises(LatencyError, match="8 of 7 steps"):
+        more.check_finished()
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["cover-0000,0,stem,rubbish,4,1.0,0.9,0.1,2.0"], "line 3: 'rubbish' is no unit's key"),
+        (["alone-0000,0,*,rubbish,4,1.0,0.9,0.1,2.0"], "line 3: 'rubbish' is no unit's key"),
+        (["fit-0000,0,*,s/2,-2,1.0,0.9,0.1,2.0"], "line 3: runs is 1 or more, not -2"),
+        (["fit-0000,-1,*,s/2,4,1.0,0.9,0.1,2.0"], "line 3: round is 0 or more, not -1"),
+        ([WHOLE, WHOLE], r"line 4: \* of fit-0000 stands twice in one round"),
+        (
+            [f"fit-{number:04},{turn},*,s/2,4,1.0,0.9,0.1,2.0"
+             for number, turn in enumerate((0, 0, 0, 0, 99, 0, 0))],
+            "line 7: round 99 of fit-0004, which has 1 rounds",
+        ),
+    ],
+)  # fmt: skip
+def test_rows_that_cannot_be_are_refused(tmp_path, rows, message):
+    with pytest.raises(LatencyError, match=message):
+        read_results(write(tmp_path, text(*rows)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"spaces": "toy"}, "spaces is a list of mappings"),
+        ({"spaces": 3}, "spaces is a list of mappings"),
+        ({"spaces": [{"name": "toy", "skeleton": "coco"}]}, "spaces is a list of mappings"),
+        ({"spaces": [{"name": "toy", "hash": "x", "skeleton": "coco"}]}, "spaces is a list"),
+        ({"runs": "many"}, "runs cannot be used"),
+        ({"steps": 7.5}, "steps cannot be used"),
+        ({"machine": {**vars(HERE), "processor": ""}}, "processor cannot be used"),
+        ({"machine": {**vars(HERE), "threads": "1"}}, "threads cannot be used"),
+    ],
+)
+def test_a_damaged_first_line_is_refused(tmp_path, changes, message):
+    whole = text(WHOLE)
+    head = json.loads(whole.splitlines()[0].removeprefix("# "))
+    changed = "\n".join([f"# {json.dumps({**head, **changes})}", *whole.splitlines()[1:], ""])
+    with pytest.raises(LatencyError, match=f"results.csv, line 1: damaged: .*{message}"):
+        read_results(write(tmp_path, changed))
+
+
+def test_a_byte_order_mark_is_no_damage(tmp_path):
+    assert len(read_results(write(tmp_path, "\ufeff" + text(WHOLE))).rows) == 1
 
 
 def test_a_missing_file_is_told(tmp_path):

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from .errors import MeasureError
 from .kit import RESULTS, Kit
-from .machine import this_machine, told
-from .protocol import measure
+from .machine import package_of, this_machine, told
 
 _TELL_SECONDS = 10.0
 
@@ -37,6 +36,8 @@ def main(here: Path, arguments: Sequence[str] | None = None) -> int:
             )
 
     try:
+        from .protocol import measure  # needs numpy, whose lack is told below
+
         kit = Kit.load(options.kit)
         results = options.out or options.kit / RESULTS
         machine = this_machine(kit.document["runtime"], threads=options.threads)
@@ -45,8 +46,23 @@ def main(here: Path, arguments: Sequence[str] | None = None) -> int:
     except (MeasureError, OSError) as error:
         print(f"measure.py: error: {error}", file=sys.stderr)
         return 1
+    except ImportError as error:
+        print(f"measure.py: error: {_told_import(error)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("stopped; start again to go on", file=sys.stderr)
         return 130
     print(f"wrote {results}; now: ofa-pose latency import {results.name} --name NAME")
     return 0
+
+
+def _told_import(error: ImportError) -> str:
+    """What is not installed, or cannot be used here, in one line."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        if error.name.startswith(f"{__package__}."):
+            return f"{error.name} is missing; copy the whole folder here again"
+        package = package_of(error.name.partition(".")[0])
+        return f"{package} is not installed; install it: pip install {package}"
+    return " ".join(
+        f"cannot import {error.name or 'a package'}: {error.__cause__ or error}".split()
+    )

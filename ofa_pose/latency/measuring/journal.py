@@ -5,8 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
+import string
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,11 @@ import numpy as np
 from .errors import MeasureError
 from .kit import FORMAT, Kit, Task
 from .machine import Machine, told
+
+try:
+    import fcntl
+except ImportError:  # not POSIX: two processes on one file go unnoticed
+    fcntl = None
 
 COLUMNS = (
     *("machine", "network", "round", "unit", "key", "runs"),
@@ -51,22 +60,23 @@ class Journal:
         path: of the CSV file.
         machine: where it is written.
         done: (network, round) of the steps that stand in it whole.
+        unreadable: how many steps are measured again as the file was damaged where they stood.
     """
 
     path: Path
     machine: Machine
     done: set[tuple[str, int]] = field(default_factory=set)
+    unreadable: int = 0
 
     @classmethod
     def open(cls, path: Path, kit: Kit, machine: Machine) -> Journal:
-        """Start the file, or go on with it; a step that was cut off is dropped.
+        """Start the file, or go on with it; a step that is not whole is dropped from it.
 
         Raises:
             MeasureError: it is of another kit or machine.
         """
         journal = cls(path, machine)
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
             head = {
                 "format": FORMAT,
                 "kit": kit.hash,
@@ -75,7 +85,7 @@ class Journal:
                 "date": time.strftime("%Y-%m-%d"),
                 "machine": vars(machine),
             }
-            _write_whole(path, f"# {json.dumps(head)}\n{','.join(COLUMNS)}\n")
+            _write_whole(path, f"# {json.dumps(head)}\n{','.join(COLUMNS)}\n".encode())
             return journal
         content = path.read_bytes()
         head = read_head(content.decode(errors="replace"), source=path)
@@ -90,39 +100,73 @@ class Journal:
                 f"{path} was measured on {told(found)}, this is {told(machine)}; "
                 "times of two machines are never mixed; move the file away to start anew"
             )
-        end = journal._take_up(content, kit)
-        if end < len(content):
-            os.truncate(path, end)
+        kept = journal._take_up(content, kit)
+        if kept != content:
+            _write_whole(path, kept)
         return journal
 
-    def _take_up(self, content: bytes, kit: Kit) -> int:
-        """Note the steps that stand in the file whole; return where the last of them ends.
+    def _take_up(self, content: bytes, kit: Kit) -> bytes:
+        """Note the steps that stand in the file whole, each once; return it with nothing else.
 
         Raises:
             MeasureError: from some line on it is of another machine.
         """
         lines = content.splitlines(keepends=True)
-        tasks = {task.name: task for task in kit.tasks}
-        position, end = 2, len(b"".join(lines[:2]))
-        while position < len(lines):
-            cells = _cells(lines[position])
-            task = tasks.get(cells[1])
+        rows = [_cells(line) for line in lines]
+        for number, cells in enumerate(rows[2:], 3):
             if cells[0] not in ("", self.machine.id):
                 raise MeasureError(
-                    f"{self.path}, line {position + 1}: from here on it was measured on another "
+                    f"{self.path}, line {number}: from here on it was measured on another "
                     "machine than this; move the file away to start anew"
                 )
-            if task is None:
-                break
-            size = 1 + len(task.units) * task.by_unit
-            step = lines[position : position + size]
-            units = [(WHOLE, task.key), *task.units][:size]
-            wanted = [[self.machine.id, task.name, cells[2], *unit] for unit in units]
-            if [_cells(line)[:5] for line in step] != wanted:
-                break
-            self.done.add((task.name, int(cells[2])))
-            position, end = position + size, end + sum(map(len, step))
-        return end
+        steps = {(task.name, str(turn)): task for turn, task in kit.turns}
+        kept, dropped = lines[:2], set[int]()
+        position = 2
+        while position < len(lines):
+            step = self._step(steps, rows[position])
+            end = position + len(step)
+            if not step or [cells[:5] for cells in rows[position:end]] != step:
+                dropped.add(position)
+                position += 1
+                continue
+            _, network, round_, *_ = rows[position]
+            if (network, int(round_)) not in self.done:
+                self.done.add((network, int(round_)))
+                kept += lines[position:end]
+            position = end
+        if dropped and max(dropped) == len(lines) - 1:
+            tail = len(lines) - 1
+            while tail - 1 in dropped:
+                tail -= 1
+            whole = rows[tail:] if lines[-1].endswith(b"\n") else rows[tail:-1]
+            step = self._step(steps, whole[0]) if whole else []
+            if [cells[:5] for cells in whole] == step[: len(whole)]:
+                dropped -= set(range(tail, len(lines)))  # it ended while it wrote this step
+        self.unreadable = self._lost(kit, rows, dropped)
+        return b"".join(kept)
+
+    def _lost(self, kit: Kit, rows: list[list[str]], dropped: set[int]) -> int:
+        """How many steps the dropped rows were of.
+
+        They are told by what is readable, and by which are missing before later ones.
+        """
+        if not dropped:
+            return 0
+        order = [(task.name, turn) for turn, task in kit.turns]
+        last = max((number for number, step in enumerate(order) if step in self.done), default=0)
+        named = {(rows[number][1], int(rows[number][2] or 0)) for number in dropped}
+        lost = (set(order[:last]) | named & set(order)) - self.done
+        nameless_end = max(dropped) == len(rows) - 1 and not rows[-1][1]
+        holes = sum(number - 1 not in dropped for number in dropped)
+        return min(len(order) - len(self.done), max(len(lost) + nameless_end, holes))
+
+    def _step(self, steps: Mapping[tuple[str, str], Task], first: list[str]) -> list[list[str]]:
+        """How the rows of the step that `first` is of begin; none if it is of no step."""
+        task = steps.get((first[1], first[2]))
+        if task is None:
+            return []
+        units = [(WHOLE, task.key), *task.units][: 1 + len(task.units) * task.by_unit]
+        return [[self.machine.id, task.name, first[2], *unit] for unit in units]
 
     def add(self, task: Task, round_: int, times: np.ndarray, reference_ms: float) -> None:
         """Append one step: times divided by the reference's `(runs, 1 [+ units])`."""
@@ -133,7 +177,7 @@ class Journal:
             figures = (timing.median, timing.min, timing.iqr, reference_ms)
             texts = (f"{value:.6g}" for value in figures)
             writer.writerow((self.machine.id, task.name, round_, unit, key, timing.runs, *texts))
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8", newline="\n") as file:
             file.write(stream.getvalue())
             file.flush()
             os.fsync(file.fileno())
@@ -141,18 +185,54 @@ class Journal:
 
 
 def _cells(line: bytes) -> list[str]:
-    """The cells of a row; empty ones where it was cut off or is no row of this file."""
+    """The cells of a row; empty ones where it was cut off or is no row of such a file."""
     text = line.decode(errors="replace")
-    cells = next(csv.reader([text.replace("\0", "")]), [])
-    whole = text.endswith("\n") and len(cells) == len(COLUMNS) and cells[2].isdecimal()
+    try:
+        cells = next(csv.reader([text]), [])
+        machine, _, round_, _, _, runs, *figures = cells
+        whole = text.endswith("\n") and "\0" not in text and len(cells) == len(COLUMNS)
+        whole = whole and len(machine) == 8 and set(machine) <= set(string.hexdigits)
+        whole = whole and round_.isdecimal() and int(runs) > 0
+        whole = whole and all(0 <= float(figure) < math.inf for figure in figures)
+    except (csv.Error, ValueError):
+        whole, cells = False, []
     return cells if whole else [""] * len(COLUMNS)
 
 
-def _write_whole(path: Path, text: str) -> None:
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Be the only process that measures into a folder; made if it is not there.
+
+    The lock is the system's, on the folder itself: it leaves nothing behind, and a process that is
+    killed has it no longer.
+
+    Raises:
+        MeasureError: another one is measuring into it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise MeasureError(
+                    f"another process is measuring into {folder.absolute()}; let it end, or stop "
+                    "it and start again"
+                ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all, whatever happens."""
     temporary = path.with_name(f"{path.name}.new")
-    with temporary.open("w") as file:
-        file.write(text)
+    with temporary.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from .journal import Journal
-from .kit import REFERENCE, Kit, Task
+from .errors import MeasureError
+from .journal import Journal, locked
+from .kit import Kit, Task
 from .machine import pinned, this_machine
 from .runner import Prepare, Runner
 from .runtimes import RUNNERS
@@ -46,25 +48,35 @@ def measure(
         progress: told (steps done, all steps).
 
     Raises:
-        MeasureError: `results` is of another kit or machine, or the runtime fails.
+        MeasureError: `results` is of another kit or machine, or another process measures into
+            its folder; the kit is damaged; or the runtime fails.
     """
     name = kit.document["runtime"]
     machine = this_machine(name, threads=threads)
-    journal = Journal.open(results, kit, machine)
-    prepare = prepare or RUNNERS[name]
-    last = max(task.rounds for task in kit.tasks)
-    steps = [(turn, task) for turn in range(last) for task in kit.tasks if turn < task.rounds]
-    (reference,) = (task for task in kit.tasks if task.role == REFERENCE)
-    with pinned(threads), kit.models() as models:
-        pace = prepare(models.read(reference.name), reference, threads)
-        for done, (turn, task) in enumerate(steps):
+    prepare = prepare or RUNNERS.get(name)
+    if prepare is None:
+        raise MeasureError(f"a kit for {name} cannot be measured here; for {', '.join(RUNNERS)}")
+    turns = kit.turns
+    with locked(results.parent), kit.models() as models, pinned(threads):
+        journal = Journal.open(results, kit, machine)
+        if journal.unreadable:
+            print(_told_unreadable(results, journal.unreadable), file=sys.stderr, flush=True)
+        pace = prepare(kit.model(models, kit.reference), kit.reference, threads)
+        for done, (turn, task) in enumerate(turns):
             if (task.name, turn) not in journal.done:
-                runner = prepare(models.read(task.name), task, threads)
+                runner = prepare(kit.model(models, task), task, threads)
                 runs = kit.document["runs"]
                 journal.add(task, turn, *_times(runner, pace, task, runs=runs, threads=threads))
                 del runner
             if progress is not None:
-                progress(done + 1, len(steps))
+                progress(done + 1, len(turns))
+
+
+def _told_unreadable(results: Path, count: int) -> str:
+    steps = (
+        "1 step was unreadable and is" if count == 1 else f"{count} steps were unreadable and are"
+    )
+    return f"{results}: {steps} measured again"
 
 
 def _times(
