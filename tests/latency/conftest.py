@@ -8,7 +8,9 @@ import pytest
 
 from ofa_pose.catalog import load_space
 from ofa_pose.cost import CostTable
-from ofa_pose.latency.measuring.kit import Task
+from ofa_pose.latency.build import Effort, build_entries, make_kit
+from ofa_pose.latency.measuring.kit import Kit, Task
+from ofa_pose.latency.runtimes import get_runtime
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +44,11 @@ def pretended() -> type[Pretended]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "kit"
+
+
+@pytest.fixture
+def kit(toy, folder) -> Kit:
+    torch = get_runtime("torch")
+    effort = Effort(rounds=2, runs=2, fit=3)
+    make_kit(folder, build_entries([toy], torch, effort=effort), [toy], torch, effort=effort)
+    return Kit.load(folder)

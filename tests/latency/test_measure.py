@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import pytest
 
-from ofa_pose.latency.build import Effort, build_entries, make_kit
 from ofa_pose.latency.measuring import protocol
 from ofa_pose.latency.measuring.errors import MeasureError
 from ofa_pose.latency.measuring.kit import Kit, Task
@@ -19,17 +18,8 @@ from ofa_pose.latency.measuring.onnx_graph import operations_to_units, read_onnx
 from ofa_pose.latency.measuring.protocol import _around, _times, measure
 from ofa_pose.latency.measuring.with_onnxruntime import OnnxRuntime
 from ofa_pose.latency.results import read_results
-from ofa_pose.latency.runtimes import get_runtime
 from ofa_pose.latency.to_onnx import OnnxExporter
 from ofa_pose.models import plan
-
-
-@pytest.fixture
-def kit(toy, folder) -> Kit:
-    torch = get_runtime("torch")
-    effort = Effort(rounds=2, runs=2, fit=3)
-    make_kit(folder, build_entries([toy], torch, effort=effort), [toy], torch, effort=effort)
-    return Kit.load(folder)
 
 
 def _measured(kit: Kit) -> list[Task]:

@@ -10,22 +10,12 @@ from pathlib import Path
 import pytest
 
 from ofa_pose.latency import measuring
-from ofa_pose.latency.build import Effort, build_entries, make_kit
 from ofa_pose.latency.measuring.command import main
 from ofa_pose.latency.measuring.errors import MeasureError
 from ofa_pose.latency.measuring.journal import locked
 from ofa_pose.latency.measuring.kit import Kit
 from ofa_pose.latency.measuring.protocol import measure
 from ofa_pose.latency.results import read_results
-from ofa_pose.latency.runtimes import get_runtime
-
-
-@pytest.fixture
-def kit(toy, folder) -> Kit:
-    torch = get_runtime("torch")
-    effort = Effort(rounds=2, runs=2, fit=3)
-    make_kit(folder, build_entries([toy], torch, effort=effort), [toy], torch, effort=effort)
-    return Kit.load(folder)
 
 
 @pytest.fixture
