@@ -213,8 +213,7 @@ def import_table(
     as_json: bool,
 ) -> None:
     """Make the table of a results file and tell where it lies."""
-    from ofa_pose.latency import import_results
-    from ofa_pose.latency.bundle import read_measured
+    from ofa_pose.latency.bundle import read_measured, table_of_measured
 
     check_name(name)
     measured, costs = read_measured(results, spaces)
@@ -223,7 +222,7 @@ def import_table(
     covered = [space.model_dump() for space in measured.spaces]
     refuse_taken(table_name, out, machine, covered, force=force)
     device = device or _described(table_name, out, machine)
-    table = import_results(results, name=name, device=device, spaces=spaces)
+    table = table_of_measured(results, measured, costs, name=name, device=device)
     fit = Fit.of(table, measured, costs)
     _tell_table(table, table.save(out), fit, as_json=as_json)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ofa_pose.catalog import load_space
 from ofa_pose.cost import CostTable, LatencyTable
 from ofa_pose.cost.latency_schema import CoveredSpace
-from ofa_pose.errors import LatencyError, RunFolderError, UsageError
+from ofa_pose.errors import LatencyError, RunFolderError, UnknownNameError, UsageError
 from ofa_pose.files import atomic_write
 from ofa_pose.latency import measuring
 from ofa_pose.latency.build import Effort, Progress, build_entries, make_kit
@@ -138,7 +138,13 @@ def import_results(
     Raises:
         LatencyError: the file is damaged, not finished, from two machines or of another space.
     """
-    results, all_costs = read_measured(path, spaces)
+    return table_of_measured(path, *read_measured(path, spaces), name=name, device=device)
+
+
+def table_of_measured(
+    path: Path, results: Results, all_costs: Sequence[CostTable], *, name: str, device: str | None
+) -> LatencyTable:
+    """Make the table of what `read_measured` gave; see `import_results`."""
     try:
         return table_of(results, all_costs, name=name, device=device)
     except LatencyError as error:
@@ -161,7 +167,10 @@ def read_measured(
 
 def _measured_space(about: CoveredSpace, given: Sequence[SearchSpace], path: Path) -> CostTable:
     named = {space.name: space for space in given}
-    space = named.get(about.name) or load_space(about.name)
+    try:
+        space = named.get(about.name) or load_space(about.name)
+    except UnknownNameError as error:
+        raise LatencyError(f"{path}: {error}; give a space of your own with --space") from None
     if space.hash != about.hash:
         raise LatencyError(
             f"{path} is of the space {about.name!r} with hash {about.hash}, but here "
