@@ -59,13 +59,15 @@ class Training:
     equal_pictures: bool = False
 
 
-FIRST = {"uniform": Training(), "uniform, unordered": Training(ordered=False)}
-OTHERS = {
+SUPERNETS = {
+    "uniform": Training(),
+    "uniform, unordered": Training(ordered=False),
     "fair": Training("fair"),
     "sandwich": Training("sandwich"),
     "fair, equal pictures": Training("fair", equal_pictures=True),
     "sandwich, equal pictures": Training("sandwich", equal_pictures=True),
 }
+TIER = "tier"
 
 
 @dataclass(frozen=True)
@@ -110,16 +112,21 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     space = small_space(options.out)
     bench = Bench(space, options.data, options.out, options.passes, options.tuning)
-    table = {name: supernet_scores(bench, name, how) for name, how in FIRST.items()}
-    starts = tier_scores(bench)
-    table |= {name: supernet_scores(bench, name, how) for name, how in OTHERS.items()}
+    table: dict[str, dict[str, Any]] = {}
+    starts: dict[str, dict[str, Any]] = {}
+    for name in options.only or [*SUPERNETS, TIER]:
+        if name == TIER:
+            starts = tier_scores(bench)
+        else:
+            table[name] = supernet_scores(bench, name, SUPERNETS[name])
     print("| network | " + " | ".join(table) + " |")
     print("|---" * (len(table) + 1) + "|")
     for key in bench.subnets():
         print(f"| `{key}` | " + " | ".join(f"{row[key]:.3f}" for row in table.values()) + " |")
     means = [sum(row.values()) / len(row) for row in table.values()]
     print("| mean | " + " | ".join(f"{mean:.3f}" for mean in means) + " |\n")
-    print("| start of one small network | AP | AP50 |\n|---|---|---|")
+    if starts:
+        print("| start of one small network | AP | AP50 |\n|---|---|---|")
     for name, scores in starts.items():
         print(f"| {name} | {scores['AP']:.3f} | {scores['AP50']:.3f} |")
 
@@ -172,7 +179,10 @@ def supernet_scores(bench: Bench, name: str, how: Training) -> dict[str, Any]:
 
 
 def tier_scores(bench: Bench) -> dict[str, dict[str, Any]]:
-    """Train the smallest network from different starts, with as many passes in all."""
+    """Train the smallest network from different starts, with as many passes in all.
+
+    The supernet is that of the run `uniform`, which must have ended.
+    """
     arch = bench.space.smallest
     inherited = start(bench)
     trained = bench.out / f"uniform-{bench.passes}-{bench.tuning}" / LAST
@@ -238,6 +248,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of the lspet set")
     parser.add_argument("--passes", type=int, default=40_000, help="of each supernet")
     parser.add_argument("--tuning", type=int, default=10_000, help="passes of a fine-tuning")
+    parser.add_argument(
+        "--only", nargs="+", choices=[*SUPERNETS, TIER], metavar="RUN", help="some of the runs"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/recipe"))
     return parser.parse_args()
 

@@ -35,6 +35,7 @@ _UNIFORM = "#e09f3e"
 _LABEL_ROWS = 3
 _COLUMNS = 3  # of the smaller panels
 _EDGE = 0.06  # room beside the archs, as a share of the (logarithmic) axis
+_FLAT = 0.01  # scores that differ by less are drawn as far apart as this
 _NARROW = 3.0  # below this ratio of the axis' ends there are plain ticks
 _WIDTH, _HEIGHT, _SMALL_HEIGHT = 10.0, 5.2, 3.4  # inches
 
@@ -135,6 +136,7 @@ def _draw_panel(
     if uniform:
         _draw_uniform(axes, uniform, axis, objective=result.objective)
     _draw_winners(axes, result, axis, named=large)
+    _set_height(axes)
     label_width = 0.11 if large else 0.3
     label_rows = _draw_budgets(axes, result, axis, width=label_width)
     _style_axes(axes, xlabel=axis.label or axis.cost, ylabel=score_label, large=large)
@@ -165,6 +167,14 @@ def _set_range(
     edge = max((high / low) ** _EDGE, 1.02)
     axes.set_xlim(low / edge, high * edge)
     return high / low < _NARROW
+
+
+def _set_height(axes: Axes) -> None:
+    """Show scores that are all alike as alike, not as far apart as their rounding."""
+    low, high = axes.get_ylim()
+    if high - low < _FLAT:
+        middle = (low + high) / 2
+        axes.set_ylim(middle - _FLAT / 2, middle + _FLAT / 2)
 
 
 def _draw_archs(axes: Axes, result: SearchResult, axis: CostAxis) -> None:
@@ -225,10 +235,9 @@ def _draw_budgets(axes: Axes, result: SearchResult, axis: CostAxis, *, width: fl
                 names[limit.value / axis.unit].append(tier.tier)
     for value in names:
         axes.axvline(value, color=_BUDGET, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
-    low, high = np.log(axes.get_xlim())
     row, previous, most = 0, -np.inf, 0
     for value, tiers in sorted(names.items()):
-        place = (np.log(value) - low) / (high - low)
+        place = _place(axes, value)
         row = (row + 1) % _LABEL_ROWS if place - previous < width else 0
         previous, most = place, max(most, row + 1)
         axes.annotate(
@@ -237,9 +246,10 @@ def _draw_budgets(axes: Axes, result: SearchResult, axis: CostAxis, *, width: fl
             xycoords=axes.get_xaxis_transform(),
             xytext=(0, 4 + 10 * row),
             textcoords="offset points",
-            ha="center",
+            ha="left" if place < width else "right" if place > 1 - width else "center",
             fontsize=8,
             color=_BUDGET,
+            in_layout=False,
         )
     return most
 
@@ -268,23 +278,33 @@ def _draw_winners(axes: Axes, result: SearchResult, axis: CostAxis, *, named: bo
                 zorder=5,
             )
         axes.plot(x, y, marker="*", markersize=14, color=_WINNER, zorder=6, linestyle="none")
-        text = f"{', '.join(names)}\n{y:.3f}" if named else ", ".join(names)
+        text = "\n".join([*names, f"{y:.3f}"] if named else names)
+        left = _place(axes, x) < 0.5  # the name stands where there is more room
         axes.annotate(
             text,
             (x, y),
-            xytext=(-8, 3),
+            xytext=(8 if left else -8, 3),
             textcoords="offset points",
-            ha="right",
+            ha="left" if left else "right",
             va="bottom",
             fontsize=9 if named else 8,
             fontweight="bold",
             color=_WINNER,
             path_effects=[withStroke(linewidth=3, foreground="white")],
             zorder=7,
+            in_layout=False,
         )
     axes.plot(
         [], [], marker="*", markersize=11, color=_WINNER, linestyle="none", label="best in budget"
     )
+
+
+def _place(axes: Axes, value: float) -> float:
+    """Return where a cost stands on its logarithmic axis, from 0 to 1."""
+    if value <= 0:
+        return 0.0
+    low, high = np.log(axes.get_xlim())
+    return (np.log(value) - low) / (high - low)
 
 
 def _points(

@@ -61,6 +61,33 @@ def test_a_panel_a_cost_with_intervals_and_the_baseline(
     assert ends == {(round(ap - 0.125, 6), round(ap + 0.25, 6)) for ap in winners}
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("limit", [1.5e7, 1e12])
+def test_long_names_of_one_winner_stay_inside_the_picture(
+    make_landscape: Callable[..., Any], limit: float
+) -> None:
+    land = make_landscape(0, 4, 4, 4)
+    land.scores[:] = 0.25
+    costs = {name: land.macs for name in ("macs", "a", "b", "c", "d")}
+    limit = max(limit, float(land.macs.min()))
+    names = ("25ms-raspberry-onnxruntime", "40ms-raspberry-ncnn", "12.5ms-pixel-litert")
+    budgets = {name: Limit("macs", limit) for name in names}
+    result = search(land.space, land, budgets=budgets, costs=costs, evaluations=12)
+    figure = draw_front(result, [CostAxis(name) for name in costs])
+    figure.canvas.draw()
+    for panel in figure.axes:
+        low, high = panel.get_ylim()
+        assert low < 0.25 < high
+        assert high - low >= 0.01
+        width = panel.get_window_extent().width
+        assert width > 0.15 * figure.bbox.width  # not squeezed by what is written
+        winners = [text for text in panel.texts if text.get_text().startswith(names[0] + "\n")]
+        assert len(winners) == 1
+        box = winners[0].get_window_extent()
+        assert figure.bbox.x0 <= box.x0
+        assert box.x1 <= figure.bbox.x1
+
+
 @pytest.mark.parametrize("spread", [0, 1, 1_000_000])
 def test_costs_that_are_nearly_alike_have_ticks(
     make_landscape: Callable[..., Any], spread: int
