@@ -24,6 +24,7 @@ from ofa_pose.train.checkpoint import (
     save_checkpoint,
 )
 from ofa_pose.train.distributed import World
+from ofa_pose.train.footprint import check_memory
 from ofa_pose.train.interrupt import deferred_interrupt, heeded_interrupt, noted_interrupt
 from ofa_pose.train.job import Job, Progress, TrainResult
 from ofa_pose.train.metrics import MetricsFile
@@ -73,6 +74,8 @@ class Trainer:
         self._path = job.run.file(CHECKPOINT)
         self._check_share()
         job.recipe.check_device(job.device.type)
+        if self._world.leads:
+            check_memory(job, processes=self._world.size)
         job.model.to(job.device)
         self._learner = Learner(job, world=self._world)
         if resume and self._world.led(lambda: has_checkpoint(self._path)):

@@ -32,6 +32,11 @@ class ArchSampler(Protocol):
         """Return the input side of step `step`, pixels."""
         ...
 
+    @property
+    def largest(self) -> Arch:
+        """The arch, drawn or not, that no drawn one needs more memory than."""
+        ...
+
 
 @dataclass(frozen=True)
 class _SeededSampler(ABC):
@@ -54,6 +59,14 @@ class _SeededSampler(ABC):
     def resolution(self, step: int) -> int:
         """Return the input side of step `step`, pixels."""
         return self.archs(step)[0].resolution
+
+    @property
+    def largest(self) -> Arch:
+        """The space's largest arch at the largest input side."""
+        largest = self.space.largest
+        if self.resolutions is None:
+            return largest
+        return self.space.arch({**largest, "resolution": max(self.resolutions)})
 
     def _rng(self, step: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, step, _STREAM])
@@ -140,6 +153,11 @@ class FixedSampler:
     def resolution(self, step: int) -> int:
         """Return the arch's input side, pixels."""
         return self.fixed.resolution
+
+    @property
+    def largest(self) -> Arch:
+        """The arch."""
+        return self.fixed
 
 
 def make_sampler(
