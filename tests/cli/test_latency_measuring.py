@@ -229,6 +229,15 @@ def test_results_of_no_space_are_refused(command, built):
     assert f"{RESULTS}, line 1: damaged: it names no space" in refused.err
 
 
+def test_results_of_an_own_space_need_the_space(command, built):
+    rewrite(RESULTS, '"name": "toy"', '"name": "mine"')
+    refused = command("latency", "import", RESULTS, "--name", "there")
+    assert refused.code == 1
+    assert "unknown search space 'mine'" in refused.err
+    assert "give a space of your own with --space" in refused.err
+    assert refused.err.count("\n") == 1
+
+
 @pytest.mark.parametrize("content", ['{"x":', "[]", ""])
 def test_a_damaged_note_of_the_run_is_told(command, content):
     work = Path("runs/latency-here-torch")
