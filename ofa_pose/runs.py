@@ -12,7 +12,7 @@ from typing import IO, Any, Protocol, Self
 import yaml
 
 import ofa_pose
-from ofa_pose.errors import RunFolderError
+from ofa_pose.errors import OfaPoseError, RunFolderError
 from ofa_pose.files import atomic_write, remove_partial
 
 try:
@@ -75,6 +75,7 @@ class RunFolder:
         force: bool = False,
         free: Collection[str] = (),
         inputs: Collection[Path] = (),
+        resumable: bool = True,
     ) -> RunFolder:
         """Create or take over the folder `path` and write `config.yaml`.
 
@@ -86,6 +87,7 @@ class RunFolder:
             free: dotted keys of `config` that may differ when a run is resumed (`workers`); one
                 that is not given any more keeps its value.
             inputs: files the run reads, which `force` must not delete.
+            resumable: whether the command can go on with a run, so that a message may say so.
 
         Raises:
             RunFolderError: the folder is taken, cannot be written, is being written by another
@@ -96,7 +98,7 @@ class RunFolder:
         config = _plain(config)
         if resume and force:
             raise RunFolderError("--resume and --force contradict each other; give one of them")
-        resumed, lock = _claim(path, resume=resume, force=force, inputs=inputs)
+        resumed, lock = _claim(path, resume=resume, force=force, inputs=inputs, resumable=resumable)
         try:
             remove_partial(path)
             if resumed:
@@ -151,11 +153,22 @@ class RunFolder:
     ) -> None:
         if error is not None:
             logging.getLogger(__name__).error("stopped: %s: %s", type(error).__name__, error)
+        if isinstance(error, OfaPoseError) and not self.resumed and self._lock is not None:
+            self._give_back()
         self.close()
+
+    def _give_back(self) -> None:
+        """Leave the folder empty after a refusal that came before anything was made."""
+        visible = {file for file in self.path.iterdir() if not file.name.startswith(".")}
+        made = {file for file in visible if file.name not in (CONFIG, LOG)}
+        if any(file.is_dir() or file.stat().st_size for file in made):
+            return
+        for file in visible:
+            file.unlink()
 
 
 def _claim(
-    path: Path, *, resume: bool, force: bool, inputs: Collection[Path]
+    path: Path, *, resume: bool, force: bool, inputs: Collection[Path], resumable: bool
 ) -> tuple[bool, IO[bytes]]:
     """Make `path` a folder this run may write to.
 
@@ -173,8 +186,9 @@ def _claim(
         if taken:
             _read_config(path)
         if taken and not (resume or force):
+            go_on = "--resume to continue it, " if resumable else ""
             raise RunFolderError(
-                f"the folder {path} holds a run already; give --resume to continue it, "
+                f"the folder {path} holds a run already; give {go_on}"
                 "--force to replace it, or another folder"
             )
         old = _leftovers(path) if taken and force else []

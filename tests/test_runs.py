@@ -67,6 +67,46 @@ def test_existing_run_needs_a_word(tmp_path: Path):
         RunFolder.open(tmp_path, config=CONFIG)
 
 
+def test_a_command_that_cannot_resume_does_not_tell_to(tmp_path: Path):
+    RunFolder.open(tmp_path, config=CONFIG).close()
+    with pytest.raises(RunFolderError, match="holds a run already; give --force"):
+        RunFolder.open(tmp_path, config=CONFIG, resumable=False)
+
+
+def refuse(path: Path, *, error: BaseException, made: bytes | None = None, **options: bool) -> None:
+    """A run that ends with `error`, perhaps after it wrote something."""
+
+    def attempt() -> None:
+        with RunFolder.open(path, config=CONFIG, **options) as run:
+            if made is not None:
+                run.file("metrics.csv").write_bytes(made)
+            raise error
+
+    with pytest.raises(type(error)):
+        attempt()
+
+
+@pytest.mark.parametrize("made", [None, b""])
+def test_a_run_that_is_refused_gives_the_folder_back(tmp_path: Path, made: bytes | None):
+    refuse(tmp_path, error=RunFolderError("no pictures"), made=made)
+    assert [file.name for file in tmp_path.iterdir()] == [".lock"]
+    RunFolder.open(tmp_path, config={"verb": "predict"}).close()
+
+
+def test_what_a_run_made_stays_its_own(tmp_path: Path):
+    refuse(tmp_path, error=RunFolderError("a loss"), made=b"step,loss\n1,nan\n")
+    assert (tmp_path / "metrics.csv").read_bytes() == b"step,loss\n1,nan\n"
+    assert "a loss" in (tmp_path / "log.txt").read_text()
+    refuse(tmp_path, error=RunFolderError("again"), resume=True)
+    assert (tmp_path / "config.yaml").exists()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ZeroDivisionError()])
+def test_an_accident_leaves_its_traces(tmp_path: Path, error: BaseException):
+    refuse(tmp_path, error=error)
+    assert "stopped" in (tmp_path / "log.txt").read_text()
+
+
 def test_resume(tmp_path: Path):
     RunFolder.open(tmp_path, config=CONFIG).close()
     (tmp_path / "checkpoint.pt").touch()

@@ -88,7 +88,7 @@ class Request:
             "smooth": self.smooth,
         }
         inputs = [file for file in (self.tier.path, self.tier.weights) if file is not None]
-        return RunFolder.open(path, config=config, force=self.force, inputs=inputs)
+        return RunFolder.open(path, config=config, force=self.force, inputs=inputs, resumable=False)
 
 
 @dataclass(frozen=True, kw_only=True)
