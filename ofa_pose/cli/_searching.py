@@ -14,7 +14,7 @@ from ofa_pose.catalog import load_space
 from ofa_pose.cli._budgets import all_budgets, earlier_budgets, refuse_infeasible
 from ofa_pose.cli._racing import gpus
 from ofa_pose.cli._sources import Making, Pictures, Use, limited
-from ofa_pose.cli._weights import origin_of, starter_path, supernet_path
+from ofa_pose.cli._weights import origin_of, space_of, starter_path, supernet_path
 from ofa_pose.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -91,7 +91,10 @@ class Target:
 
         path = None if supernet is None else supernet_path(supernet)
         origin = {} if path is None else origin_of(path)
-        declared = load_space(space or origin.get("space", STARTER_SPACE))
+        if space is None and path is not None:
+            declared = space_of(path)
+        else:
+            declared = load_space(space or STARTER_SPACE)
         joints = load_skeleton(skeleton or origin.get("skeleton", declared.skeleton))
         folder = out or Path("runs") / f"{verb}-{declared.name}"
         named = all_budgets(declared, budgets, earlier=earlier_budgets(folder) if resume else {})
@@ -128,9 +131,13 @@ def default_folder(
     """Return the folder of a run before its space is opened: `--out`, else one named after it."""
     if out is not None:
         return out
-    if space is None and supernet is not None:
-        space = origin_of(supernet_path(supernet)).get("space")
-    return Path("runs") / f"{verb}-{space or STARTER_SPACE}"
+    if space is not None:
+        name = load_space(space).name
+    elif supernet is not None:
+        name = origin_of(supernet_path(supernet))["space"]
+    else:
+        name = STARTER_SPACE
+    return Path("runs") / f"{verb}-{name}"
 
 
 def find_workers(text: str, *, device: str) -> str:

@@ -110,12 +110,25 @@ def origin_of(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise _missing(path)
     metadata = _metadata(path)
-    if metadata.get("kind") != "supernet" or "space" not in metadata:
+    if metadata.get("kind") != "supernet" or not {"space", "space_hash"} <= metadata.keys():
         found = metadata.get("kind", "unlabelled weights")
         raise WeightsError(f"{path} holds {found!r}, not a supernet")
     origin = {"space": metadata["space"]}
     skeleton = read_options(metadata, source=str(path)).get("skeleton")
     return origin if skeleton is None else {**origin, "skeleton": skeleton}
+
+
+def space_of(path: Path) -> SearchSpace:
+    """Return the space of a supernet's weights, which the file holds if it is not known here.
+
+    Raises:
+        UnknownNameError: neither is the case.
+        WeightsError: missing, damaged, not a supernet's, or of another version of the space.
+    """
+    from ofa_pose.supernet.metadata import read_space_of
+
+    origin_of(path)
+    return read_space_of(_metadata(path), source=str(path))
 
 
 def start_supernet(

@@ -1,31 +1,12 @@
-"""A space and a skeleton as plain YAML values inside a tier's file, and back."""
+"""The space and the skeleton that a tier's file carries, compared with what is known here."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from ofa_pose.catalog import load_space, space_names
 from ofa_pose.errors import SkeletonError, WeightsError
 from ofa_pose.export.schema import DeclarationSection, SkeletonSection, SpaceSection
 from ofa_pose.skeleton import Skeleton, load_skeleton, skeleton_names
-from ofa_pose.space import Choice, SearchSpace, thaw
-
-
-def declare_space(space: SearchSpace) -> dict[str, Any]:
-    """Return a space in the form of its own YAML file, choices as actual values."""
-    return {
-        "format": 1,
-        "name": space.name,
-        "family": space.family,
-        "description": space.description,
-        "skeleton": space.skeleton,
-        "pixels": {"mean": list(space.pixel_mean), "std": list(space.pixel_std)},
-        "choices": {choice.name: {"values": list(choice.values)} for choice in space.choices},
-        "network": thaw(space.network),
-        "archs": thaw(space.archs),
-        "tiers": thaw(space.tiers),
-        "recipe": thaw(space.recipe),
-    }
+from ofa_pose.space import Choice, SearchSpace
 
 
 def restore_space(section: SpaceSection) -> SearchSpace:

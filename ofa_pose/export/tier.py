@@ -16,17 +16,12 @@ from torch import Tensor, nn
 from ofa_pose import __version__
 from ofa_pose.cost import count
 from ofa_pose.errors import ArchError, OfaPoseError, UsageError, WeightsError
-from ofa_pose.export.declare import (
-    check_installed_space,
-    declare_space,
-    restore_skeleton,
-    restore_space,
-)
+from ofa_pose.export.declare import check_installed_space, restore_skeleton, restore_space
 from ofa_pose.export.schema import FORMAT, TierFile, check_document, read_tier_file
 from ofa_pose.files import atomic_write, sha256_file
 from ofa_pose.models import Network, empty_network, plan, takes_option
 from ofa_pose.skeleton import Skeleton, load_skeleton
-from ofa_pose.space import Arch, FrozenDict, SearchSpace, freeze, thaw
+from ofa_pose.space import Arch, FrozenDict, SearchSpace, declare_space, freeze, thaw
 from ofa_pose.supernet import load_state, load_weights, save_weights
 from ofa_pose.supernet.weights import WEIGHTS_FORMAT
 

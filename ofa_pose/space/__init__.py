@@ -2,6 +2,7 @@
 
 from ofa_pose.space.arch import Arch
 from ofa_pose.space.choice import Choice, make_divisible
+from ofa_pose.space.declaration import declare_space
 from ofa_pose.space.frozen import FrozenDict, freeze, thaw
 from ofa_pose.space.space import SearchSpace
 from ofa_pose.space.uniform import uniform_archs
@@ -11,6 +12,7 @@ __all__ = [
     "Choice",
     "FrozenDict",
     "SearchSpace",
+    "declare_space",
     "freeze",
     "make_divisible",
     "thaw",

@@ -68,6 +68,15 @@ def read_document(path: Path, *, what: str = "a search space") -> Document:
         raise SpaceError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise SpaceError(f"{path} is not UTF-8 text") from error
+    return parse_document(text, path, what=what)
+
+
+def parse_document(text: str, path: Path, *, what: str = "a search space") -> Document:
+    """Read YAML text whose top level is a mapping; `path` names it in messages.
+
+    Raises:
+        SpaceError: it is no YAML, or no mapping.
+    """
     loader = _Loader(text)
     lines: dict[Location, int] = {}
     repeated: list[Location] = []

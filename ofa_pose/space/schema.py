@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from ofa_pose.errors import SpaceError, suggest
 from ofa_pose.space.choice import Choice
-from ofa_pose.space.document import Location, read_document
+from ofa_pose.space.document import Document, Location, parse_document, read_document
 from ofa_pose.space.faults import Faults, short
 from ofa_pose.space.space import IMAGENET_MEAN, IMAGENET_STD, SearchSpace, arch_faults
 
@@ -112,8 +112,20 @@ def read_space(path: str | Path) -> SearchSpace:
         SpaceError: the file cannot be read or breaks the schema; every fault is in the message,
             one a line, with its line number and key.
     """
-    document = read_document(Path(path))
-    data, faults = document.data, Faults(document)
+    return _space_of(read_document(Path(path)))
+
+
+def parse_space(text: str, path: str | Path) -> SearchSpace:
+    """Read a search space from YAML text; `path` names in messages where the text comes from.
+
+    Raises:
+        SpaceError: it breaks the schema.
+    """
+    return _space_of(parse_document(text, Path(path)))
+
+
+def _space_of(document: Document) -> SearchSpace:
+    path, data, faults = document.path, document.data, Faults(document)
     for location in document.repeated:
         faults.add(location, "this key stands twice in one mapping")
     _check_plain(data, (), faults)

@@ -6,14 +6,20 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
+
 import ofa_pose
-from ofa_pose.errors import SkeletonError, WeightsError
+from ofa_pose.catalog import load_space, space_names
+from ofa_pose.errors import SkeletonError, SpaceError, WeightsError
 from ofa_pose.skeleton import Skeleton, load_skeleton, skeleton_names
-from ofa_pose.space import SearchSpace
+from ofa_pose.space import SearchSpace, declare_space
+from ofa_pose.space.schema import parse_space
 
 WEIGHTS_FORMAT = "1"
 SKELETON = "skeleton_declaration"
 """The key of the whole skeleton; `options` holds its name."""
+SPACE = "space_declaration"
+"""The key of the whole space, as YAML; `space` holds its name."""
 
 
 def weights_metadata(
@@ -21,14 +27,15 @@ def weights_metadata(
 ) -> dict[str, str]:
     """Return the metadata of a `kind` of weights.
 
-    `options` is JSON, objects by their name; a skeleton is also written whole, so that its file
-    is not needed to read the weights.
+    `options` is JSON, objects by their name; the space and a skeleton are also written whole, so
+    that their files are not needed to read the weights.
     """
     metadata = {
         "format": WEIGHTS_FORMAT,
         "kind": kind,
         "space": space.name,
         "space_hash": space.hash,
+        SPACE: yaml.safe_dump(declare_space(space), sort_keys=False, width=100),
         "options": json.dumps(plain_options(options), sort_keys=True),
         "version": ofa_pose.__version__,
     }
@@ -36,6 +43,38 @@ def weights_metadata(
         skeleton = load_skeleton(options["skeleton"] or space.skeleton)
         metadata[SKELETON] = json.dumps(skeleton.to_dict())
     return metadata
+
+
+def read_space_of(metadata: Mapping[str, str], *, source: str) -> SearchSpace:
+    """Return the space of weights: the one that can be loaded by its name, else the file's own.
+
+    Raises:
+        UnknownNameError: neither is there.
+        WeightsError: it is not the one that the weights were trained on, or is damaged.
+    """
+    name = metadata["space"]
+    if name in space_names() or not metadata.get(SPACE):
+        space = load_space(name)
+    else:
+        try:
+            space = parse_space(metadata[SPACE], source)
+        except SpaceError as error:
+            raise WeightsError(f"the space in the metadata of {error}") from None
+    check_space(metadata, space, source=source)
+    return space
+
+
+def check_space(metadata: Mapping[str, str], space: SearchSpace, *, source: str) -> None:
+    """Refuse weights of another space than `space`, or of another version of it.
+
+    Raises:
+        WeightsError: both are named.
+    """
+    if metadata["space_hash"] != space.hash:
+        raise WeightsError(
+            f"{source} was trained on space {metadata['space']!r} ({metadata['space_hash']}), "
+            f"not on {space.name!r} ({space.hash})"
+        )
 
 
 def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ofa_pose.catalog import load_space
 from ofa_pose.errors import OfaPoseError, WeightsError, listing
 from ofa_pose.files import atomic_path
 from ofa_pose.models import Network
@@ -19,7 +18,9 @@ from ofa_pose.space import SearchSpace
 from ofa_pose.supernet.metadata import (
     WEIGHTS_FORMAT,
     check_options,
+    check_space,
     read_options,
+    read_space_of,
     weights_metadata,
 )
 from ofa_pose.supernet.supernet import Supernet
@@ -148,7 +149,8 @@ def load_supernet(
 
     Args:
         path: a file written by `save_supernet`.
-        space: the space it must be of; by default the one its metadata names.
+        space: the space it must be of; by default the one its metadata names or, where that is
+            not known here, holds.
         options: family options it must have been trained with, such as `skeleton="crowdpose"`;
             by default those its metadata holds.
 
@@ -157,12 +159,10 @@ def load_supernet(
     """
     state, metadata = load_weights(path)
     _check_metadata(str(path), metadata)
-    space = space or load_space(metadata["space"])
-    if metadata["space_hash"] != space.hash:
-        raise WeightsError(
-            f"{path} was trained on space {metadata['space']!r} ({metadata['space_hash']}), "
-            f"not on {space.name!r} ({space.hash})"
-        )
+    if space is None:
+        space = read_space_of(metadata, source=str(path))
+    else:
+        check_space(metadata, space, source=str(path))
     stored = read_options(metadata, source=str(path))
     check_options(stored, options, source=str(path))
     supernet = Supernet(space, **{**stored, **options})

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from ofa_pose.catalog import catalog_folder, load_space
 from ofa_pose.cli import _searching
 from ofa_pose.cli._racing import gpus
 from ofa_pose.cli._searching import find_workers, hold_painted, painted_scenes, photographed_scenes
@@ -12,6 +13,7 @@ from ofa_pose.data import HeldScenes, SyntheticScenes, write_coco
 from ofa_pose.errors import UsageError
 from ofa_pose.evaluate import shared_pictures
 from ofa_pose.skeleton import load_skeleton
+from ofa_pose.supernet import Supernet, save_supernet
 
 NONE = Pictures()
 MAKING = Making(load_skeleton("crowdpose"), seed=0, canvas=64)
@@ -112,3 +114,18 @@ def test_worker_processes_share_the_gpus_that_were_asked_for(monkeypatch):
     assert gpus("cuda") == ("cuda:0", "cuda:1")
     assert gpus("cuda:1") == ("cuda:1",)
     assert gpus("cpu") == ()
+
+
+def test_a_supernet_of_an_own_space_is_searched_without_its_file(
+    command, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = catalog_folder("search_spaces").joinpath("toy.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace("name: toy", "name: mine"), encoding="utf-8")
+    save_supernet(tmp_path / "s.safetensors", Supernet(load_space(path)))
+    path.unlink()
+    options = ("--evaluations", "2", "--scenes", "2", "--workers", "1", "--canvas", "64")
+    searched = command("search", "--supernet", "s.safetensors", "--budget", "1M:thop", *options)
+    assert searched.code == 0, searched.err
+    assert (tmp_path / "runs" / "search-mine" / "archive.csv").is_file()

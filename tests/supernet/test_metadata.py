@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 import ofa_pose as op
-from ofa_pose.errors import WeightsError
+from ofa_pose.catalog import catalog_folder, space_names
+from ofa_pose.errors import UnknownNameError, WeightsError
 from ofa_pose.skeleton import Skeleton, load_skeleton
+from ofa_pose.space.schema import parse_space
 from ofa_pose.supernet import load_supernet, load_weights, save_supernet, save_weights
 from ofa_pose.supernet.metadata import read_options, weights_metadata
 
@@ -68,6 +70,58 @@ def test_another_skeleton_of_a_shipped_name(tmp_path: Path) -> None:
 def test_a_file_with_the_skeletons_name_alone(weights: Path) -> None:
     rewrite(weights, skeleton_declaration=None)
     assert load_supernet(weights, skeleton=MINE).options == {"skeleton": MINE}
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> op.SearchSpace:
+    """A space that no folder of spaces holds."""
+    text = catalog_folder("search_spaces").joinpath("toy.yaml").read_text()
+    path = tmp_path / "elsewhere" / "mine.yaml"
+    path.parent.mkdir()
+    path.write_text(text.replace("name: toy", "name: mine"))
+    return op.load_space(path)
+
+
+def test_a_space_of_ones_own_comes_back_whole(own: op.SearchSpace, tmp_path: Path) -> None:
+    path = tmp_path / "s.safetensors"
+    save_supernet(path, op.Supernet(own))
+    space = load_supernet(path).space
+    assert space == own
+    assert (space.hash, space.recipe, space.tiers) == (own.hash, own.recipe, own.tiers)
+
+
+@pytest.mark.parametrize("name", sorted(space_names()))
+def test_shipped_spaces_survive_being_written_out(name: str) -> None:
+    space = op.load_space(name)
+    metadata = weights_metadata("supernet", space, options={})
+    assert parse_space(metadata["space_declaration"], "x") == space
+
+
+def test_a_known_space_must_be_the_one_of_the_weights(
+    own: op.SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, folder = tmp_path / "s.safetensors", tmp_path / "known"
+    save_supernet(path, op.Supernet(own))
+    folder.mkdir()
+    text = (tmp_path / "elsewhere" / "mine.yaml").read_text()
+    (folder / "mine.yaml").write_text(text.replace("[48, 32]", "[48]"))
+    monkeypatch.setenv("OFA_POSE_PATH", str(folder))
+    assert op.load_space("mine").hash != own.hash
+    with pytest.raises(WeightsError, match=r"trained on space 'mine' .*, not on 'mine'"):
+        load_supernet(path)
+    assert load_supernet(path, space=own).space == own
+
+
+def test_a_damaged_or_missing_space(own: op.SearchSpace, tmp_path: Path) -> None:
+    path = tmp_path / "s.safetensors"
+    save_supernet(path, op.Supernet(own))
+    rewrite(path, space_declaration="name: [")
+    with pytest.raises(WeightsError, match=r"the space in the metadata of .*s.safetensors"):
+        load_supernet(path)
+    rewrite(path, space_declaration=None)
+    with pytest.raises(UnknownNameError, match="unknown search space 'mine'"):
+        load_supernet(path)
+    assert load_supernet(path, space=own).space == own
 
 
 def test_the_spaces_own_skeleton() -> None:
