@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ LOG = "log.txt"
 LOCK = ".lock"
 EVENTS = "tensorboard"
 FORMAT = 1
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 _TOLD = 6  # differences that a message names
 
 # What a run may leave in its folder; `force` deletes these and nothing else.
@@ -226,15 +228,30 @@ def _lock(path: Path) -> IO[bytes]:
     """Lock the folder for this process; the lock ends with the process, however that ends."""
     stream = (path / LOCK).open("ab")
     try:
-        if fcntl is not None:
-            # Not flock: data workers would inherit that one and outlive a killed run with it.
-            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _try_lock(stream)
     except (BlockingIOError, PermissionError):
         stream.close()
         raise RunFolderError(
             f"another process is running in {path}; wait for it or choose another folder"
         ) from None
     return stream
+
+
+def _try_lock(stream: IO[bytes]) -> None:
+    """Lock a file; where the file system has no locks, say so and do without."""
+    if fcntl is None:
+        return
+    try:
+        # Not flock: data workers would inherit that one and outlive a killed run with it.
+        fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        logging.getLogger(__name__).warning(
+            "%s: the file system has no locks (%s); two runs in one folder would go unnoticed",
+            stream.name,
+            error.strerror,
+        )
 
 
 def _compare(

@@ -1,5 +1,6 @@
 """Run folders: taken over only when asked to, and only by the same run."""
 
+import errno
 import logging
 import subprocess
 import sys
@@ -65,6 +66,24 @@ def test_existing_run_needs_a_word(tmp_path: Path):
     RunFolder.open(tmp_path, config=CONFIG).close()
     with pytest.raises(RunFolderError, match="holds a run already; give --resume .* --force"):
         RunFolder.open(tmp_path, config=CONFIG)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_told_of(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    number: int,
+):
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, "not here")
+
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+    with RunFolder.open(tmp_path, config=CONFIG) as run:
+        assert run.file("config.yaml").is_file()
+    assert "the file system has no locks (not here)" in caplog.text
 
 
 def test_a_command_that_cannot_resume_does_not_tell_to(tmp_path: Path):

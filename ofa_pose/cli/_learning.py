@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from ofa_pose.space import SearchSpace
     from ofa_pose.train import Recipe
 
-# What a run may be resumed with other values of: they do not change its result.
-_FREE = ("workers", "device", "tensorboard")
+# What a run may be resumed with other values of: they do not change its result, or it is told.
+_FREE = ("workers", "device", "tensorboard", "recipe.accumulate")
 
 
 @dataclass(frozen=True, kw_only=True)

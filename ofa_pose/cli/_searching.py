@@ -270,7 +270,8 @@ def photographed_scenes(
         calibration = Pictures(data.data, images=data.images, skeleton=data.skeleton)
     sources: dict[str, SceneSource] = {}
     if calibration.given:
-        sources["calibration"] = calibration.open("train", joints)
+        # As a training sees them.
+        sources["calibration"] = calibration.open("train", joints, only_people=True)
     if report.given:
         sources["report"] = report.open("val", joints)
     shares = {name: share for name, share in _PARTS.items() if name not in sources}

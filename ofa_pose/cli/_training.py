@@ -28,8 +28,13 @@ def together(device: str) -> Iterator[str]:
         The device of this process.
     """
     from ofa_pose.train import joined
+    from ofa_pose.train.interrupt import terminated_as_interrupted
 
-    with joined(device) as (world, own), _console.only_faults(when=not world.leads):
+    with (
+        terminated_as_interrupted(),
+        joined(device) as (world, own),
+        _console.only_faults(when=not world.leads),
+    ):
         yield own
 
 

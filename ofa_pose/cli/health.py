@@ -152,7 +152,7 @@ def _training_scenes(pictures: Pictures, making: Making, *, wanted: bool) -> Sce
             "fine-tuning learns from the split 'train' of --data, which is not there; "
             "--tuned 0 leaves it out"
         )
-    return making.of(pictures.open("train", making.skeleton), Use.TRAIN)
+    return making.of(pictures.open("train", making.skeleton, only_people=True), Use.TRAIN)
 
 
 def _open_run(target: Target, recipe: Recipe, *, options: Mapping[str, Any]) -> RunFolder:

@@ -25,10 +25,12 @@ from ofa_pose.cli import (
     spaces,
     train,
 )
-from ofa_pose.errors import OfaPoseError
+from ofa_pose.errors import OfaPoseError, UsageError
 
 PROGRAM = "ofa-pose"
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+_TOGETHER = (["train"], ["finetune"])
+"""The verbs whose processes, started by torchrun, work on one thing."""
 _RESUMABLE = (["train"], ["finetune"], ["search"], ["health"])
 
 # typer's own base of usage errors; it lies in click or inside typer, depending on typer's version.
@@ -73,6 +75,7 @@ def run(arguments: Sequence[str]) -> int:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
+        _require_alone(arguments[:1])
         with _console.logging_to_stderr():
             code = app(arguments, prog_name=PROGRAM, standalone_mode=False)
     except _TyperError as error:
@@ -100,6 +103,20 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> None:
     """Run the command line of this process and exit with its code."""
     sys.exit(run(sys.argv[1:]))
+
+
+def _require_alone(verb: Sequence[str]) -> None:
+    """Refuse to do the same several times under torchrun.
+
+    Raises:
+        UsageError: the verb is none that several processes share.
+    """
+    under_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
+    if under_torchrun and os.environ.get("WORLD_SIZE", "1") != "1" and verb not in _TOGETHER:
+        raise UsageError(
+            f"{' '.join([PROGRAM, *verb])} is one process's work: start it without torchrun; a "
+            "search has --workers"
+        )
 
 
 def _fail(error: Exception, message: str, *, code: int, debug: bool) -> int:

@@ -65,18 +65,17 @@ class CocoScenes:
         self.bad: dict[Path, str] = {}
         document = read_annotations(self.path, self.skeleton, unlabelled=unlabelled)
         self._images: list[dict[str, Any]] = document["images"]
-        self._skip_damaged()
         people: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in self._images}
         for annotation in document["annotations"]:
-            if annotation["image_id"] in people:
-                people[annotation["image_id"]].append(annotation)
+            people[annotation["image_id"]].append(annotation)
         total = len(self._images)
-        labelled = any(has_joints(person) for found in people.values() for person in found)
-        if not (labelled or unlabelled):
-            raise DataError(f"{self.path}: nobody in its {total} images has labelled joints")
-        if only_people:
+        if only_people:  # first: pictures of nobody need not even be there
             self._images = [image for image in self._images if people[image["id"]]]
             _LOG.info("%s: %d of %d pictures show people", self.path, len(self), total)
+        self._skip_damaged()
+        labelled = any(has_joints(one) for image in self._images for one in people[image["id"]])
+        if not (labelled or unlabelled):
+            raise DataError(f"{self.path}: nobody in its {total} images has labelled joints")
         self._people = [people[image["id"]] for image in self._images]
         self._fingerprint = ""
 

@@ -7,6 +7,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import cv2
 import torch
 from torch import Tensor
 
@@ -61,9 +62,9 @@ class SubnetEvaluator:
         settings: constants of decoding, by default those of `SCORED`.
         cache_bytes: bound of the memory for resized pictures.
         progress: called after every scored batch with the number of pictures done by this rank.
-        threads: torch's while an arch is scored. Sums are split between threads, so the last bits
-            depend on their number: by default it is one, and scores are the same on any number
-            of cores and in any number of worker processes. None leaves torch's setting alone.
+        threads: torch's and OpenCV's while an arch is scored. Sums are split between threads, so
+            the last bits depend on their number: by default it is one, and scores are the same on
+            any number of cores and in any number of worker processes. None leaves both alone.
         shard: which of the scored pictures are this rank's; the scores are those of all. All
             ranks must then call with the same archs, scenes and weights.
 
@@ -129,7 +130,7 @@ class SubnetEvaluator:
 
     def scored(self, arch: Arch) -> tuple[dict[str, float], Matches]:
         """Return what a call does, and the people found, by which two archs can be compared."""
-        with _torch_threads(self.threads):
+        with _threads(self.threads):
             results = detect_together(self.scenes, self.shard, lambda: self._detect(arch))
         if self._ground_truth is None:
             # Not before: only a source that was read knows which pictures are damaged.
@@ -175,7 +176,7 @@ class SubnetEvaluator:
 
     def prepared(self, arch: Arch) -> Network:
         """Return the network as it is run: re-calibrated, its batch norms folded."""
-        with _torch_threads(self.threads):
+        with _threads(self.threads):
             network = self.subnet(arch)
         fold_batch_norms(network)
         return network
@@ -194,7 +195,7 @@ class SubnetEvaluator:
             DataError: nobody is labelled in the scenes, or pictures that cannot be used.
             WeightsError: the network gives NaN or infinite values.
         """
-        with _torch_threads(self.threads):
+        with _threads(self.threads):
             found = self._find(network, arch, places)
         if self._people is None:
             self._people = labelled(self.scenes)
@@ -270,13 +271,15 @@ class ScoredWithMatches:
 
 
 @contextlib.contextmanager
-def _torch_threads(count: int | None) -> Iterator[None]:
-    """Let torch use `count` threads inside the block; None changes nothing."""
-    before = torch.get_num_threads()
+def _threads(count: int | None) -> Iterator[None]:
+    """Let torch and OpenCV use `count` threads inside the block; None changes nothing."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
     if count is not None:
         torch.set_num_threads(count)
+        cv2.setNumThreads(0 if count == 1 else count)  # with 1 it would still start a pool
     try:
         yield
     finally:
         if count is not None:
-            torch.set_num_threads(before)
+            torch.set_num_threads(before[0])
+            cv2.setNumThreads(before[1])

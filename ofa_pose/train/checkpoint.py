@@ -44,6 +44,7 @@ class TrainState:
         window: sums of the losses since the last row.
         window_steps: number of steps in these sums.
         processes: how many share every step.
+        accumulate: parts that each process's share of a batch is run in.
         compiled_gradients: whether weight gradients of depthwise convolutions are compiled, where
             they can be; it changes the last digits.
     """
@@ -57,6 +58,7 @@ class TrainState:
     window: dict[str, float] = field(default_factory=dict)
     window_steps: int = 0
     processes: int = 1
+    accumulate: int = 1
     compiled_gradients: bool = False
 
     def count(self, losses: Mapping[str, float]) -> None:

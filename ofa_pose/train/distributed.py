@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import inspect
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import cv2
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ofa_pose.errors import OfaPoseError, RecipeError, UsageError
+from ofa_pose.errors import DataError, OfaPoseError, RecipeError, UsageError
 from ofa_pose.evaluate.shard import Failure
 from ofa_pose.runs import RunFolder
 
@@ -31,6 +33,9 @@ _BUFFERS = next(
     if name in inspect.signature(DistributedDataParallel).parameters
 )
 
+_LOG = logging.getLogger(__name__)
+
+_LIBRARIES = ("gloo", "NCCL", "Connection", "process group")  # in messages of a failed collective
 _PATIENCE = datetime.timedelta(minutes=30)  # how far one process may lag behind the others
 
 
@@ -116,7 +121,7 @@ class World:
         if self.size == 1:
             return values
         total = values.clone()
-        with _others_alive():
+        with others_alive():
             dist.all_reduce(total)
         return total / self.size
 
@@ -132,6 +137,24 @@ class World:
             return flags
         means = self.mean(torch.tensor(flags, dtype=torch.float32, device=_device()))
         return tuple(mean > 0 for mean in means.tolist())
+
+    def agree_on_scenes(self, images: int, fingerprint: str) -> None:
+        """Check that every process has the same scenes in the same order.
+
+        Raises:
+            DataError: on every process; it tells how many each has.
+        """
+        if self.size == 1:
+            return
+        found: list[Any] = [None] * self.size
+        with others_alive():
+            dist.all_gather_object(found, (images, fingerprint))
+        if len(set(found)) > 1:
+            counts = ", ".join(f"{count} on rank {rank}" for rank, (count, _) in enumerate(found))
+            raise DataError(
+                f"the processes do not have the same scenes ({counts}): are all copies of the "
+                "data set whole, and alike?"
+            )
 
     def led(self, act: Callable[[], T]) -> T:
         """Let rank 0 alone act; return on every process what it returned there.
@@ -156,7 +179,7 @@ class World:
     def _broadcast(self, own: Any) -> Any:
         """Return what rank 0 gives; the others raise if that is a failure."""
         told = [own]
-        with _others_alive():
+        with others_alive():
             dist.broadcast_object_list(told, src=0)
         if isinstance(told[0], Failure) and not self.leads:
             raise told[0].error("rank 0")
@@ -180,11 +203,20 @@ def _device() -> str:
 
 
 @contextlib.contextmanager
-def _others_alive() -> Iterator[None]:
-    """Turn the failure of a collective, which means that a process is gone, into one line."""
+def others_alive(*, among_others: bool = False) -> Iterator[None]:
+    """Turn the failure of a collective, which means that a process is gone, into one line.
+
+    Args:
+        among_others: whether more than collectives is done inside the block, and may fail.
+
+    Raises:
+        OfaPoseError: a collective failed.
+    """
     try:
         yield
     except RuntimeError as error:
+        if among_others and not any(name in str(error) for name in _LIBRARIES):
+            raise
         raise OfaPoseError(
             "another process has stopped; what it says above or below is the reason"
         ) from error
@@ -212,6 +244,9 @@ def joined(device: str) -> Iterator[tuple[World, str]]:
     if kind == "cuda":
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         torch.cuda.set_device(device)
+    elif torch.cuda.is_available() and os.environ.get("RANK") == "0":
+        _LOG.warning("training on the %s though there are GPUs; --device cuda uses them", kind)
+    cv2.setNumThreads(0)  # or each process would start a thread for every core
     try:
         dist.init_process_group("nccl" if kind == "cuda" else "gloo", timeout=_PATIENCE)
     except (RuntimeError, ValueError) as error:
@@ -222,5 +257,10 @@ def joined(device: str) -> Iterator[tuple[World, str]]:
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     try:
         yield World.current(), device
-    finally:
-        dist.destroy_process_group()
+    except BaseException:
+        # NCCL would wait here for processes that wait for this one: its end must come first, of
+        # which torchrun tells the others.
+        if kind != "cuda":
+            dist.destroy_process_group()
+        raise
+    dist.destroy_process_group()

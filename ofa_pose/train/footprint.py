@@ -36,24 +36,24 @@ def kept_bytes(
         resolution: R, pixels.
 
     Returns:
-        None where the network holds an operation that needs values.
+        None where that does not work, such as for an operation that needs values.
     """
-    hollow = copy.deepcopy(network).to("meta").train()
-    own = {_identity(tensor.untyped_storage()) for tensor in hollow.state_dict().values()}
     kept: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if _identity(storage) not in own:
-            kept[_identity(storage)] = storage
+        kept[_identity(storage)] = storage
         return tensor
 
     try:
+        hollow = copy.deepcopy(network).to("meta").train()
         with torch.enable_grad(), saved_tensors_hooks(keep, lambda tensor: tensor):
             _outputs = forward(hollow, torch.empty(1, 3, resolution, resolution, device="meta"))
-    except (NotImplementedError, RuntimeError):
+    except Exception as error:  # noqa: BLE001 - a network of anybody's; this is only a forecast
+        _LOG.debug("no forecast of the memory of a step: %s", error)
         return None
-    return sum(storage.nbytes() for storage in kept.values())
+    own = {_identity(tensor.untyped_storage()) for tensor in hollow.state_dict().values()}
+    return sum(storage.nbytes() for key, storage in kept.items() if key not in own)
 
 
 def free_bytes(device: torch.device) -> int | None:
@@ -104,6 +104,26 @@ def check_memory(job: Job, *, processes: int = 1) -> None:
     )
 
 
+def rehearse(job: Job, *, pictures: int) -> None:
+    """Run the largest arch of a training once, forward and backward, and throw the result away.
+
+    On a GPU, so that one with too little memory says so in the first second, not when that arch
+    is first drawn.
+
+    Args:
+        job: the training; its model, on its device already, is left alone.
+        pictures: of one part of one process's share of a batch.
+    """
+    arch, precision = job.sampler.largest, job.recipe.precision
+    model = copy.deepcopy(job.model).train()
+    images = torch.zeros(pictures, 3, arch.resolution, arch.resolution, device=job.device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    dtype = None if precision == "float32" else getattr(torch, precision)
+    with torch.autocast(job.device.type, dtype=dtype, enabled=dtype is not None):
+        outputs = job.forward(model, images, arch)
+    torch.stack([output.float().sum() for output in outputs]).sum().backward()
+
+
 def _identity(storage: torch.UntypedStorage) -> int:
     # Storages without values have no address to tell them apart by.
     return storage._cdata  # noqa: SLF001
@@ -119,9 +139,15 @@ def _available() -> int | None:
 
 
 def _left_in_container() -> int | None:
+    """Return what a container's limit leaves; files in memory give way, so they do not count."""
     try:
         most = (_CGROUP / "memory.max").read_text(encoding="ascii").strip()
-        used = (_CGROUP / "memory.current").read_text(encoding="ascii").strip()
+        used = int((_CGROUP / "memory.current").read_text(encoding="ascii"))
+        lines = (_CGROUP / "memory.stat").read_text(encoding="ascii").splitlines()
     except OSError:
         return None
-    return None if most == "max" else max(0, int(most) - int(used))
+    if most == "max":
+        return None
+    parts = dict(line.split() for line in lines)
+    files = int(parts.get("inactive_file", 0)) + int(parts.get("active_file", 0))
+    return max(0, int(most) - used + files)

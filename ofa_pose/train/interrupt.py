@@ -1,4 +1,4 @@
-"""Ctrl-C held back while something must not be left half done."""
+"""Ctrl-C held back while something must not be left half done; SIGTERM taken as one."""
 
 from __future__ import annotations
 
@@ -32,6 +32,25 @@ def deferred_interrupt() -> Iterator[None]:
             before(signal.SIGINT, None)
         else:
             raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """Take SIGTERM, which schedulers send before they take a machine away, as a Ctrl-C.
+
+    Outside the main thread, and where either signal is ignored or has a handler of its own, the
+    block just runs.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    plain = (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
+    if not in_main or plain != (signal.SIG_DFL, signal.default_int_handler):
+        yield
+        return
+    signal.signal(signal.SIGTERM, lambda _number, _frame: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from ofa_pose.errors import RecipeError
 from ofa_pose.runs import RunFolder
 from ofa_pose.space import Arch, SearchSpace
 from ofa_pose.supernet import save_weights
-from ofa_pose.supernet.metadata import SKELETON
+from ofa_pose.supernet.metadata import SKELETON, SPACE
 from ofa_pose.train.recipe import Recipe
 from ofa_pose.train.sampler import ArchSampler
 from ofa_pose.train.schedule import TrainBudget
@@ -122,7 +122,9 @@ class Job:
     def identity(self) -> dict[str, Any]:
         """Return what a checkpoint must agree with, as plain values."""
         meta = {
-            key: value for key, value in self.metadata.items() if key not in ("format", "version")
+            key: value
+            for key, value in self.metadata.items()
+            if key not in ("format", "version", SPACE)  # of the space its hash tells
         }
         for key in ("options", "arch", SKELETON):
             if key in meta:
@@ -131,7 +133,8 @@ class Job:
             **meta,
             **self.origin,
             "seed": self.seed,
-            "recipe": self.recipe.to_dict(),
+            # How a batch is cut up is the machine's matter: a run that ran out of memory goes on.
+            "recipe": {k: v for k, v in self.recipe.to_dict().items() if k != "accumulate"},
             "images": len(self.source),
             "scenes": self.source.fingerprint(),
             "log_every": self.cadence.log_every,

@@ -24,7 +24,7 @@ from ofa_pose.train.checkpoint import (
     save_checkpoint,
 )
 from ofa_pose.train.distributed import World
-from ofa_pose.train.footprint import check_memory
+from ofa_pose.train.footprint import check_memory, rehearse
 from ofa_pose.train.interrupt import deferred_interrupt, heeded_interrupt, noted_interrupt
 from ofa_pose.train.job import Job, Progress, TrainResult
 from ofa_pose.train.metrics import MetricsFile
@@ -64,7 +64,9 @@ class Trainer:
         self.job = job
         self._world = World.current()
         self.state = TrainState(
-            processes=self._world.size, compiled_gradients=depthwise.available()
+            processes=self._world.size,
+            accumulate=job.recipe.accumulate,
+            compiled_gradients=depthwise.available(),
         )
         self.total = job.budget.total_steps(
             images=len(job.source), batch_size=job.recipe.batch_size
@@ -73,10 +75,15 @@ class Trainer:
         self._progress = progress
         self._path = job.run.file(CHECKPOINT)
         self._check_share()
+        if self._world.size > 1:
+            self._world.agree_on_scenes(len(job.source), job.source.fingerprint())
         job.recipe.check_device(job.device.type)
         if self._world.leads:
             check_memory(job, processes=self._world.size)
         job.model.to(job.device)
+        if job.device.type == "cuda":
+            rows = self._world.share(job.recipe.batch_size, parts=job.recipe.accumulate)
+            rehearse(job, pictures=(rows.stop - rows.start) // job.recipe.accumulate)
         self._learner = Learner(job, world=self._world)
         if resume and self._world.led(lambda: has_checkpoint(self._path)):
             self._restore()
@@ -285,6 +292,14 @@ class Trainer:
                 state.processes,
             )
             state.processes = self._world.size
+        if state.accumulate != self.job.recipe.accumulate:
+            _LOG.warning(
+                "resumed with accumulate %d, begun with %d: batch norm sees parts of another "
+                "size, so the result will differ",
+                self.job.recipe.accumulate,
+                state.accumulate,
+            )
+            state.accumulate = self.job.recipe.accumulate
         if state.compiled_gradients != depthwise.available():
             _LOG.warning(
                 "resumed %s numba, begun %s it: the result will differ in its last digits",

@@ -16,7 +16,7 @@ from ofa_pose.errors import TrainingDivergedError
 from ofa_pose.models.depthwise import fast_depthwise
 from ofa_pose.pose import distillation_loss, pose_loss
 from ofa_pose.space import Arch
-from ofa_pose.train.distributed import World
+from ofa_pose.train.distributed import World, others_alive
 from ofa_pose.train.ema import Average
 from ofa_pose.train.job import Job
 from ofa_pose.train.recipe import Recipe
@@ -188,7 +188,8 @@ class Learner:
                     )
                     losses["distilled"] = recipe.distillation * distilled.total
                     total = total + losses["distilled"]
-                self._scaler.scale(total / (len(archs) * recipe.accumulate)).backward()
+                with others_alive(among_others=True):
+                    self._scaler.scale(total / (len(archs) * recipe.accumulate)).backward()
             if number == 0 and job.learns_from_first:
                 teacher = [output.detach() for output in outputs]
             for name, value in {"loss": total, **losses}.items():

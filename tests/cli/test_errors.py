@@ -39,6 +39,17 @@ def assert_one_line(text):
     assert text.endswith("\n")
 
 
+def test_torchrun_is_for_trainings(command, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    outcome = command("search", "--budget", "1.2G")
+    assert outcome.code == 2
+    assert "ofa-pose search is one process's work: start it without torchrun" in outcome.err
+    assert_one_line(outcome.err)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert command("spaces", "ls").code == 0
+
+
 def test_debug_shows_the_traceback(command):
     outcome = command("macs", "--space", "nope", "--debug")
     assert outcome.code == 2

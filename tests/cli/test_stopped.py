@@ -56,7 +56,11 @@ def test_killed_search_resumes_to_the_same_archive(trained, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill", "Ctrl-C"])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, signal.SIGINT, signal.SIGTERM],
+    ids=["kill", "Ctrl-C", "scheduler"],
+)
 def test_stopped_training_resumes_to_the_same_curve(tmp_path, number):
     line = [*TRAIN, "--steps", 120, "--val-scenes", 4, "--validations", 12]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
@@ -65,7 +69,7 @@ def test_stopped_training_resumes_to_the_same_curve(tmp_path, number):
     wait_for(lambda: lines_of(stopped / "metrics.csv") > 2, process)
     os.kill(process.pid, number)
     _, told = process.communicate()
-    if number == signal.SIGINT:
+    if number != signal.SIGKILL:
         assert process.returncode == 130
         assert told.splitlines()[-1].startswith("ofa-pose: error: interrupted")
     assert run(text([*line, "--out", stopped, "--resume"])) == 0

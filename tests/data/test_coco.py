@@ -133,6 +133,10 @@ def test_only_people_leaves_the_others_out(write_set, three):
     paths = write_set(pictures, [person(1, 71), crowd, unlabelled])
     scenes = CocoScenes(*paths, skeleton=three, only_people=True)
     assert [scenes[i].image_id for i in range(len(scenes))] == [71, 72, 73]
+    (paths[1] / "a.png").unlink()  # image 70 shows nobody, so its picture need not be there
+    assert len(CocoScenes(*paths, skeleton=three, only_people=True)) == 3
+    with pytest.raises(DataError, match="1 of 4 images are not in"):
+        CocoScenes(*paths, skeleton=three)
 
 
 def test_other_categories_are_left_out(write_set, three):

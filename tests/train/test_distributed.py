@@ -114,6 +114,15 @@ def test_pictures_that_one_process_cannot_read_stop_both(tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_processes_with_other_scenes_are_refused(tmp_path: Path):
+    done = run(tmp_path / "run", 2, fewer_on=1)
+    assert done.returncode != 0
+    assert "the processes do not have the same scenes (" in done.stderr
+    assert " on rank 1): are all copies of the data set whole" in done.stderr
+    assert not (tmp_path / "run/checkpoint.pt").exists()
+
+
+@pytest.mark.slow
 def test_whatever_the_first_process_raises_stops_the_others(tmp_path: Path):
     """Also a bug, and an error that cannot be made again from its message; nobody waits."""
     subprocess.run(

@@ -10,7 +10,7 @@ from torch import nn
 
 import ofa_pose as op
 from ofa_pose.train import footprint
-from ofa_pose.train.footprint import check_memory, free_bytes, kept_bytes
+from ofa_pose.train.footprint import check_memory, free_bytes, kept_bytes, rehearse
 from ofa_pose.train.recipe import Recipe
 from ofa_pose.train.sampler import ArchSampler, FixedSampler, UniformSampler
 
@@ -43,12 +43,28 @@ def test_the_network_is_left_alone() -> None:
         assert torch.equal(tensor, before[name])
 
 
-def test_nothing_is_told_of_a_network_that_needs_values() -> None:
-    class Looks(nn.Module):
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return images if images.sum() > 0 else -images
+class Looks(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images if images.sum() > 0 else -images
 
-    assert kept_bytes(Looks(), run, resolution=8) is None
+
+class Numpy(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(images.numpy())
+
+
+class Remembers(nn.Module):
+    """Cannot be copied once it has run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 3, 1)
+        self.last = self.layer(torch.zeros(1, 3, 2, 2))
+
+
+@pytest.mark.parametrize("kind", [Looks, Numpy, Remembers])
+def test_nothing_is_told_of_a_network_that_cannot_run_without_values(kind: type) -> None:
+    assert kept_bytes(kind(), run, resolution=8) is None
 
 
 def test_a_pictures_share_does_not_depend_on_how_many_there_are() -> None:
@@ -70,7 +86,9 @@ def test_free_memory_of_this_machine_and_of_a_container(
     cpu = torch.device("cpu")
     assert free_bytes(cpu) == 2 * MIB
     (tmp_path / "memory.max").write_text("1048576\n")
-    (tmp_path / "memory.current").write_text("524288\n")
+    (tmp_path / "memory.current").write_text("786432\n")
+    stat = "anon 524288\nfile 262144\ninactive_file 131072\nactive_file 131072\n"
+    (tmp_path / "memory.stat").write_text(stat)
     assert free_bytes(cpu) == MIB // 2
     (tmp_path / "memory.max").write_text("max\n")
     assert free_bytes(cpu) == 2 * MIB
@@ -112,3 +130,24 @@ def test_a_step_that_does_not_fit_is_warned_of(
     job.recipe = Recipe(batch_size=8, accumulate=2)
     check_memory(job)
     assert not caplog.text
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_rehearsal_runs_the_largest_and_leaves_the_model_alone(precision: Any) -> None:
+    model = op.Supernet(TOY).eval()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    ran: list[tuple[tuple[int, ...], op.Arch]] = []
+
+    class Noted(Training):
+        def forward(self, model: nn.Module, images: torch.Tensor, arch: op.Arch) -> Any:
+            ran.append((tuple(images.shape), arch))
+            return super().forward(model, images, arch)
+
+    job: Any = Noted(model, UniformSampler(TOY, 0), Recipe(batch_size=8, precision=precision))
+    rehearse(job, pictures=4)
+    side = TOY.largest.resolution
+    assert ran == [((4, 3, side, side), TOY.largest)]
+    assert not model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name])

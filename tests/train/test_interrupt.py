@@ -5,7 +5,12 @@ import threading
 
 import pytest
 
-from ofa_pose.train.interrupt import deferred_interrupt, heeded_interrupt, noted_interrupt
+from ofa_pose.train.interrupt import (
+    deferred_interrupt,
+    heeded_interrupt,
+    noted_interrupt,
+    terminated_as_interrupted,
+)
 
 
 def test_held_back_until_the_end():
@@ -20,6 +25,31 @@ def test_held_back_until_the_end():
         block()
     assert done == [1]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_sigterm_is_held_back_as_ctrl_c_is():
+    done = []
+
+    def block():
+        with terminated_as_interrupted(), deferred_interrupt():
+            signal.raise_signal(signal.SIGTERM)
+            done.append(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        block()
+    assert done == [1]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_handler_of_ones_own_stays():
+    received = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: received.append(number))
+    try:
+        with terminated_as_interrupted():
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert received == [signal.SIGTERM]
 
 
 def test_nested():

@@ -237,6 +237,14 @@ def test_checkpoint_of_another_run(
         short.train(short.fresh(), scenes, open_run(resume=True), resume=True, **options)
 
 
+def test_a_batch_may_be_cut_into_other_parts(
+    short: Any, scenes: Any, open_run: OpenRun, finished: Path, caplog: pytest.LogCaptureFixture
+):
+    recipe = Recipe(batch_size=3, lr=2e-3, schedule="cosine", warmup_steps=2, accumulate=3)
+    short.train(short.fresh(), scenes, open_run(resume=True), resume=True, recipe=recipe)
+    assert "resumed with accumulate 3, begun with 1" in caplog.text
+
+
 def test_two_damaged_checkpoints(short: Any, scenes: Any, open_run: OpenRun, finished: Path):
     newest, previous = finished / "checkpoint.pt", finished / "checkpoint.previous.pt"
     DAMAGE["truncated"](newest)

@@ -17,6 +17,7 @@ from deep_family import deep_space
 from ofa_pose import Supernet, load_space
 from ofa_pose.data import Scene
 from ofa_pose.errors import DataError
+from ofa_pose.evaluate import SubsetScenes
 from ofa_pose.train import Cadence, Recipe, TrainBudget, World, joined, train_supernet
 
 
@@ -49,6 +50,8 @@ def train(folder: Path, settings: dict) -> None:
 
     bad_on = settings.pop("bad_picture_on", None)
     scenes = Broken() if bad_on == World.current().rank else NoiseScenes()
+    if settings.pop("fewer_on", None) == World.current().rank:
+        scenes = SubsetScenes(scenes, range(len(scenes) - 1))
 
     def progress(step, total, figures):
         if step == stop_after:
