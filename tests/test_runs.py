@@ -92,11 +92,13 @@ def test_a_command_that_cannot_resume_does_not_tell_to(tmp_path: Path):
         RunFolder.open(tmp_path, config=CONFIG, resumable=False)
 
 
-def refuse(path: Path, *, error: BaseException, made: bytes | None = None, **options: bool) -> None:
+def refuse(
+    path: Path, *, error: BaseException, made: bytes | None = None, resume: bool = False
+) -> None:
     """A run that ends with `error`, perhaps after it wrote something."""
 
     def attempt() -> None:
-        with RunFolder.open(path, config=CONFIG, **options) as run:
+        with RunFolder.open(path, config=CONFIG, resume=resume) as run:
             if made is not None:
                 run.file("metrics.csv").write_bytes(made)
             raise error

@@ -15,6 +15,7 @@ from pycocotools import mask as coco_mask
 from ofa_pose.data.annotations import has_joints, read_annotations
 from ofa_pose.data.fingerprint import fingerprint_of
 from ofa_pose.data.images import UnreadableImageError, quick_check, read_image
+from ofa_pose.data.packed import PackedList
 from ofa_pose.data.scene import Scene, category, clear_boxes
 from ofa_pose.errors import DataError
 from ofa_pose.pose import BOX_AREA_FACTOR
@@ -64,19 +65,20 @@ class CocoScenes:
         self.max_bad = max_bad
         self.bad: dict[Path, str] = {}
         document = read_annotations(self.path, self.skeleton, unlabelled=unlabelled)
-        self._images: list[dict[str, Any]] = document["images"]
-        people: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in self._images}
+        records: list[dict[str, Any]] = document["images"]
+        people: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in records}
         for annotation in document["annotations"]:
             people[annotation["image_id"]].append(annotation)
-        total = len(self._images)
+        total = len(records)
         if only_people:  # first: pictures of nobody need not even be there
-            self._images = [image for image in self._images if people[image["id"]]]
-            _LOG.info("%s: %d of %d pictures show people", self.path, len(self), total)
-        self._skip_damaged()
-        labelled = any(has_joints(one) for image in self._images for one in people[image["id"]])
+            records = [image for image in records if people[image["id"]]]
+            _LOG.info("%s: %d of %d pictures show people", self.path, len(records), total)
+        records = self._readable(records)
+        labelled = any(has_joints(one) for image in records for one in people[image["id"]])
         if not (labelled or unlabelled):
             raise DataError(f"{self.path}: nobody in its {total} images has labelled joints")
-        self._people = [people[image["id"]] for image in self._images]
+        self._images = PackedList(records)
+        self._people = PackedList(people[image["id"]] for image in records)
         self._fingerprint = ""
 
     def __len__(self) -> int:
@@ -168,11 +170,12 @@ class CocoScenes:
             return float(annotation["area"])
         return BOX_AREA_FACTOR * width * height
 
-    def _skip_damaged(self) -> None:
+    def _readable(self, images: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the images whose files can be read, as far as their heads tell."""
         absent: list[str] = []
-        total = len(self._images)
+        total = len(images)
         kept: list[dict[str, Any]] = []
-        for record in self._images:
+        for record in images:
             path = self.folder / record["file_name"]
             try:
                 reason = quick_check(path)
@@ -194,9 +197,9 @@ class CocoScenes:
         self._refuse_too_many_bad()
         if not kept:
             raise DataError(f"{self.folder}: no image is readable: {self._bad_names()}")
-        self._images = kept
         for number, (path, reason) in enumerate(self.bad.items(), start=1):
             self._tell_skipped(path, reason, number)
+        return kept
 
     def _tell_skipped(self, path: Path, reason: str, number: int) -> None:
         _LOG.warning("skipped %s: %s (%d of %d damaged)", path, reason, number, self._total)
