@@ -72,8 +72,10 @@ class CocoScenes:
         total = len(records)
         if only_people:  # first: pictures of nobody need not even be there
             records = [image for image in records if people[image["id"]]]
-            _LOG.info("%s: %d of %d pictures show people", self.path, len(records), total)
+        shown = len(records)
         records = self._readable(records)
+        if only_people:
+            _LOG.info("%s: %d of %d pictures show people", self.path, shown, total)
         labelled = any(has_joints(one) for image in records for one in people[image["id"]])
         if not (labelled or unlabelled):
             raise DataError(f"{self.path}: nobody in its {total} images has labelled joints")

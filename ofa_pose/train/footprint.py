@@ -46,7 +46,7 @@ def kept_bytes(
         return tensor
 
     try:
-        hollow = copy.deepcopy(network).to("meta").train()
+        hollow = _copy(network).to("meta").train()
         with torch.enable_grad(), saved_tensors_hooks(keep, lambda tensor: tensor):
             _outputs = forward(hollow, torch.empty(1, 3, resolution, resolution, device="meta"))
     except Exception as error:  # noqa: BLE001 - a network of anybody's; this is only a forecast
@@ -115,13 +115,22 @@ def rehearse(job: Job, *, pictures: int) -> None:
         pictures: of one part of one process's share of a batch.
     """
     arch, precision = job.sampler.largest, job.recipe.precision
-    model = copy.deepcopy(job.model).train()
+    model = _copy(job.model).train()
     images = torch.zeros(pictures, 3, arch.resolution, arch.resolution, device=job.device)
     images = images.contiguous(memory_format=torch.channels_last)
     dtype = None if precision == "float32" else getattr(torch, precision)
     with torch.autocast(job.device.type, dtype=dtype, enabled=dtype is not None):
         outputs = job.forward(model, images, arch)
     torch.stack([output.float().sum() for output in outputs]).sum().backward()
+
+
+def _copy(network: nn.Module) -> nn.Module:
+    """Copy a network without its hooks, whose owner wants to hear of real passes only."""
+    copied = copy.deepcopy(network)
+    for module in copied.modules():
+        module._forward_pre_hooks.clear()  # noqa: SLF001
+        module._forward_hooks.clear()  # noqa: SLF001
+    return copied
 
 
 def _identity(storage: torch.UntypedStorage) -> int:

@@ -67,6 +67,17 @@ def test_nothing_is_told_of_a_network_that_cannot_run_without_values(kind: type)
     assert kept_bytes(kind(), run, resolution=8) is None
 
 
+def test_hooks_do_not_hear_of_it() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU())
+    heard: list[str] = []
+    network[0].register_forward_pre_hook(lambda *_: heard.append("before"))
+    network.register_forward_hook(lambda *_: heard.append("after"))
+    assert kept_bytes(network, run, resolution=8)
+    assert heard == []
+    network(torch.zeros(1, 3, 8, 8))
+    assert heard == ["before", "after"]
+
+
 def test_a_pictures_share_does_not_depend_on_how_many_there_are() -> None:
     network = op.build(TOY, TOY.largest)
     one = kept_bytes(network, run, resolution=64)
