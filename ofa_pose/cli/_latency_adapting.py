@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,4 +88,5 @@ def tell_adaptation(adaptation: Adaptation, path: Path, *, as_json: bool) -> Non
     )
     _console.line(f"wrote {path}, marked as adapted from {adapted.table}")
     given = info.name if path.parent == OWN_TABLES else path
-    _console.line(f"next: ofa-pose search --budget 30ms@{given}")
+    middle = statistics.median(point.latency_ms for point, _ in pairs)  # some arch is that fast
+    _console.line(f"next: ofa-pose search --budget {math.ceil(middle)}ms@{given}")

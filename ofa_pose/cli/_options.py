@@ -39,7 +39,7 @@ SupernetSpaceOption = Annotated[
     typer.Option(
         "--space",
         metavar="NAME|FILE",
-        help="The supernet's space; needed where it is not one of `spaces ls`.",
+        help="The supernet's space, to insist on it; the weights know theirs.",
     ),
 ]
 DeviceOption = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -149,12 +150,18 @@ def tell_search(
                 f"{name}: of the {len(found)} next best, {sum(arch.tied for arch in found)} cannot "
                 "be told from the winner on the report scenes (95 %)"
             )
+        better = [arch.arch.key for arch in found if arch.better]
+        if better:
+            _console.line(
+                f"{name}: {', '.join(better)} did better than the winner on the report scenes "
+                "(95 %); more --scenes choose better"
+            )
     _console.line(f"{result.message}; every arch is in {run.file('archive.csv')}")
     if result.predictor is not None:
         _console.line(result.predictor.summary)
     _console.line(f"front: {run.file('front.png')}; to read and to show: {run.file(REPORT)}")
     if tiers:
-        _console.line(f"next: ofa-pose finetune {tiers[0].path} --data FOLDER")
+        _console.line(f"next: ofa-pose finetune {shlex.quote(str(tiers[0].path))} --data FOLDER")
 
 
 def _with_interval(scores: Mapping[str, float]) -> str:

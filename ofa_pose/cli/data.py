@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -252,6 +253,17 @@ def split_(
         _console.emit_json({"seed": seed, "images": folder, "linked": linked, "parts": listed})
         return
     _console.table(("part", "pictures", "annotations", "file"), rows)
+    rest = len(document["images"]) - sum(len(each["images"]) for each in parts.values())
+    if rest:
+        _console.line(f"{rest} pictures are in no part")
+    if targets.keys() >= {"search", "report", "calibrate"}:
+        given = {
+            "--data": out,
+            "--report": targets["report"],
+            "--calibration": targets["calibrate"],
+        }
+        words = [word for option, path in given.items() for word in (option, str(path))]
+        _console.line(f"next: ofa-pose search --split search {shlex.join(words)}")
     if not linked:
         where = folder or "FOLDER"
         _console.line(f"the pictures are not linked: give --images {where} with each part")

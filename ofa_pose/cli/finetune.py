@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -175,7 +176,7 @@ def _finetune(
             tuned = replace(tuned, scores={})  # those were of other weights
         occasion = "trained" if from_scratch else "finetuned"
         tuned = save_trained(run, tuned, network, result=result, occasion=occasion)
-    hint = f"ofa-pose eval {tuned.path} --data FOLDER"
+    hint = f"ofa-pose eval {shlex.quote(str(tuned.path))} --data FOLDER"
     tell_outcome(run, result, tier=tuned, as_json=as_json, hint=hint)
 
 

@@ -32,6 +32,16 @@ _HOW = (
 )
 
 
+def _how(given: Path) -> str:
+    """Return where a tier is to be had: in the folder given, if that is a run's."""
+    found = sorted(
+        path for path in given.glob("*.yaml") if path.with_suffix(".safetensors").exists()
+    )
+    if not found:
+        return _HOW
+    return f"give one of its own: {', '.join(map(str, found))}"
+
+
 def command(
     tier: Annotated[
         Path | None,
@@ -78,7 +88,7 @@ def command(
     if tier is None:
         raise UsageError(f"a tier's YAML and something to look at are needed; {_HOW}")
     if tier.suffix.lower() not in (".yaml", ".yml"):
-        raise UsageError(f"{tier} is not the YAML of a tier, which comes first; {_HOW}")
+        raise UsageError(f"{tier} is not the YAML of a tier, which comes first; {_how(tier)}")
     if not sources:
         raise UsageError(
             "nothing to look at: give pictures, a folder, a video or the number of a camera"

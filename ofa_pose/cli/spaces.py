@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +21,8 @@ from ofa_pose.space.schema import NAME_PATTERN
 if TYPE_CHECKING:
     from ofa_pose.space import SearchSpace
 
+_LOG = logging.getLogger(__name__)
+
 app = typer.Typer(no_args_is_help=True, help="List, show, check and copy search spaces.")
 
 NameArgument = Annotated[
@@ -30,7 +34,12 @@ NameArgument = Annotated[
 def list_spaces(as_json: JsonOption = False) -> None:
     """List the search spaces that can be given by name; OFA_POSE_PATH adds folders."""
     shipped = catalog_folder("search_spaces")
-    spaces = [(load_space(name), path) for name, path in space_names().items()]
+    spaces = []
+    for name, path in space_names().items():
+        try:
+            spaces.append((load_space(name), path))
+        except SpaceError as error:
+            _LOG.warning("left out: %s", error)
     if as_json:
         _console.emit_json([{**_summary(space), "file": path} for space, path in spaces])
         return
@@ -122,7 +131,9 @@ def copy(
     if as_json:
         _console.emit_json({"space": target.stem, "file": target})
     else:
-        _console.line(f"wrote {target}; check it with: ofa-pose spaces validate {target}")
+        _console.line(
+            f"wrote {target}; check it with: ofa-pose spaces validate {shlex.quote(str(target))}"
+        )
 
 
 def _summary(space: SearchSpace) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -258,7 +259,7 @@ def _train_supernet(learning: Learning, start: _Start, *, as_json: bool) -> None
         )
     if not World.current().leads:
         return
-    hint = f"ofa-pose search --supernet {finished_weights(result)}"
+    hint = f"ofa-pose search --supernet {shlex.quote(str(finished_weights(result)))}"
     tell_outcome(run, result, tier=None, as_json=as_json, hint=hint)
 
 
@@ -289,7 +290,7 @@ def _train_network(learning: Learning, start: _Start, plain: _Plain, *, as_json:
             plain.label, space, arch, skeleton=skeleton, seed=seed, created_by="ofa-pose train"
         )
         tier = save_trained(run, tier, network, result=result, occasion="trained")
-    hint = f"ofa-pose eval {tier.path} --data FOLDER"
+    hint = f"ofa-pose eval {shlex.quote(str(tier.path))} --data FOLDER"
     tell_outcome(run, result, tier=tier, as_json=as_json, hint=hint)
 
 

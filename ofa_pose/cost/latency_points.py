@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ofa_pose.catalog import load_space
 from ofa_pose.errors import LatencyError, OfaPoseError
@@ -74,7 +75,9 @@ def read_points(
     return tuple(points)
 
 
-def _point(row: Mapping[str, str | None], space: SearchSpace | str | None) -> LatencyPoint:
+def _point(row: Mapping[str | None, Any], space: SearchSpace | str | None) -> LatencyPoint:
+    if None in row:
+        raise LatencyError("has more cells than the first line; decimals take a point, not a comma")
     name = (row.get("space") or "").strip() or space
     if name is None:
         raise LatencyError("no space is given for the arch")

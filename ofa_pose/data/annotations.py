@@ -13,11 +13,17 @@ import numpy as np
 
 from ofa_pose.data.scene import joint_boxes
 from ofa_pose.errors import DataError
-from ofa_pose.skeleton import Skeleton
+from ofa_pose.skeleton import Skeleton, load_skeleton, skeleton_names
 
 _LOG = logging.getLogger(__name__)
 _LARGEST_ID = 2**63 - 1  # what tools in other languages can hold
 _FARTHEST = 1e6  # pixels; what lies beyond is a slip, and squares of it leave float32's range
+
+
+def _likely(numbers: int) -> str:
+    """Return the shipped skeletons that as many x, y, v would fit."""
+    names = [name for name in skeleton_names() if 3 * load_skeleton(name).num_joints == numbers]
+    return " or ".join(names) or "FILE"
 
 
 def has_joints(annotation: Mapping[str, Any]) -> bool:
@@ -177,8 +183,8 @@ def _check_annotation(annotation: dict[str, Any], skeleton: Skeleton, path: Path
     if points.shape != (3 * skeleton.num_joints,):
         raise DataError(
             f"{name} has {points.size / 3:g} joints, skeleton {skeleton.name!r} has "
-            f"{skeleton.num_joints}; choose the skeleton the file was annotated with "
-            "(--data-skeleton, or --skeleton)"
+            f"{skeleton.num_joints}; tell the joints the file is annotated with, such as "
+            f"--data-skeleton {_likely(points.size)}"
         )
     points = points.reshape(-1, 3)
     if box is None:

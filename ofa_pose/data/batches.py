@@ -220,9 +220,9 @@ def telling_lost_workers() -> Iterator[None]:
         if not any(sign in str(error) for sign in _LOST):
             raise
         raise DataError(
-            "a process that prepares batches was lost: memory, or shared memory, was full (in "
-            "Docker the latter is 64 MB unless --shm-size says more); fewer --workers or a "
-            "smaller --batch-size may help"
+            "a process that prepares batches was lost: it was killed, or memory or shared memory "
+            "was full (in Docker the latter is 64 MB unless --shm-size says more); fewer "
+            "--workers or a smaller --batch-size may help"
         ) from error
 
 

@@ -39,8 +39,13 @@ class Finalist:
 
     @property
     def tied(self) -> bool:
-        """Whether the winner is not shown to be better."""
-        return self.low <= 0
+        """Whether neither it nor the winner is shown to be better."""
+        return self.low <= 0 <= self.high
+
+    @property
+    def better(self) -> bool:
+        """Whether it is shown to be better than the winner."""
+        return self.high < 0
 
 
 @dataclass(frozen=True, kw_only=True)

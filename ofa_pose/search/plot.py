@@ -33,6 +33,7 @@ _WINNER = "#d1495b"
 _BUDGET = "#6b705c"
 _UNIFORM = "#e09f3e"
 _LABEL_ROWS = 3
+_LETTER = 0.011  # width of a label's letter, as a share of the large panel
 _COLUMNS = 3  # of the smaller panels
 _EDGE = 0.06  # room beside the archs, as a share of the (logarithmic) axis
 _FLAT = 0.01  # scores that differ by less are drawn as far apart as this
@@ -137,11 +138,10 @@ def _draw_panel(
         _draw_uniform(axes, uniform, axis, objective=result.objective)
     _draw_winners(axes, result, axis, named=large)
     _set_height(axes)
-    label_width = 0.11 if large else 0.3
-    label_rows = _draw_budgets(axes, result, axis, width=label_width)
+    label_rows = _draw_budgets(axes, result, axis, named=large)
     _style_axes(axes, xlabel=axis.label or axis.cost, ylabel=score_label, large=large)
     if narrow:
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5 if large else 3))
         axes.xaxis.set_minor_locator(NullLocator())
     if large:
         axes.legend(
@@ -171,7 +171,7 @@ def _set_range(
 
 def _set_height(axes: Axes) -> None:
     """Show scores that are all alike as alike, not as far apart as their rounding."""
-    low, high = axes.get_ylim()
+    low, high = axes.dataLim.intervaly
     if high - low < _FLAT:
         middle = (low + high) / 2
         axes.set_ylim(middle - _FLAT / 2, middle + _FLAT / 2)
@@ -219,14 +219,14 @@ def _draw_uniform(
     )
 
 
-def _draw_budgets(axes: Axes, result: SearchResult, axis: CostAxis, *, width: float) -> int:
+def _draw_budgets(axes: Axes, result: SearchResult, axis: CostAxis, *, named: bool) -> int:
     """Draw the budgets as lines with labels that do not overlap; return the rows these take.
 
     Args:
         axes: where.
         result: whose tiers.
         axis: the cost that is limited.
-        width: of a label, as a share of the axis.
+        named: whether the tiers' names fit into the labels.
     """
     names = defaultdict(list)
     for tier in result.tiers.values():
@@ -237,11 +237,13 @@ def _draw_budgets(axes: Axes, result: SearchResult, axis: CostAxis, *, width: fl
         axes.axvline(value, color=_BUDGET, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
     row, previous, most = 0, -np.inf, 0
     for value, tiers in sorted(names.items()):
+        text = f"{', '.join(tiers)} ≤ {_plain(value)}" if named else f"≤ {_plain(value)}"
+        width = len(text) * (_LETTER if named else _COLUMNS * _LETTER)
         place = _place(axes, value)
         row = (row + 1) % _LABEL_ROWS if place - previous < width else 0
         previous, most = place, max(most, row + 1)
         axes.annotate(
-            f"{', '.join(tiers)} ≤ {_plain(value)}",
+            text,
             (value, 1),
             xycoords=axes.get_xaxis_transform(),
             xytext=(0, 4 + 10 * row),
@@ -278,7 +280,9 @@ def _draw_winners(axes: Axes, result: SearchResult, axis: CostAxis, *, named: bo
                 zorder=5,
             )
         axes.plot(x, y, marker="*", markersize=14, color=_WINNER, zorder=6, linestyle="none")
-        text = "\n".join([*names, f"{y:.3f}"] if named else names)
+        if not named:  # the large panel tells who is how good
+            continue
+        text = "\n".join([*names, f"{y:.3f}"])
         left = _place(axes, x) < 0.5  # the name stands where there is more room
         axes.annotate(
             text,
@@ -287,7 +291,7 @@ def _draw_winners(axes: Axes, result: SearchResult, axis: CostAxis, *, named: bo
             textcoords="offset points",
             ha="left" if left else "right",
             va="bottom",
-            fontsize=9 if named else 8,
+            fontsize=9,
             fontweight="bold",
             color=_WINNER,
             path_effects=[withStroke(linewidth=3, foreground="white")],

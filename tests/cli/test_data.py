@@ -82,8 +82,20 @@ def test_split_gives_sets_that_every_verb_opens(command, people, tmp_path):
     refused = command(*line)
     assert refused.code == 2
     assert "--force" in refused.err
-    assert command(*line, "--force").code == 0
+    again = command(*line, "--force")
+    assert again.code == 0
+    hint = again.out.splitlines()[-1]
+    assert hint == (
+        f"next: ofa-pose search --split search --data {out} "
+        f"--report {out}/annotations/report.json --calibration {out}/annotations/calibrate.json"
+    )
     assert {path: path.read_bytes() for path in (out / "annotations").iterdir()} == before
+
+
+def test_pictures_in_no_part_are_counted(command, people, tmp_path):
+    outcome = command("data", "split", people, "--out", tmp_path / "parts", "--part", "train=0.5")
+    assert outcome.code == 0
+    assert "6 pictures are in no part" in outcome.out
 
 
 def test_split_never_overwrites_what_it_splits(command, people):

@@ -26,6 +26,16 @@ def test_ls_reads_the_users_folders(command, tmp_path, monkeypatch):
     assert listed["mine"]["hash"] == listed["toy"]["hash"]
 
 
+def test_ls_tells_of_a_space_that_cannot_be_read(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("OFA_POSE_PATH", str(tmp_path))
+    (tmp_path / "broken.yaml").write_text("name: other\n")
+    outcome = command("spaces", "ls")
+    assert outcome.code == 0
+    assert "left out: " in outcome.err
+    assert "broken.yaml" in outcome.err
+    assert [line.split()[0] for line in outcome.out.splitlines()[1:]] == SHIPPED
+
+
 def test_show(command):
     outcome = command("spaces", "show", "litepose-xs")
     assert outcome.code == 0

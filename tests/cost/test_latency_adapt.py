@@ -121,6 +121,7 @@ def test_points_from_a_file(tmp_path):
         ("arch,latency_ms\nlargest\n", "line 2: latency_ms is a positive number"),
         ("arch,latency_ms\nlargest,fast\n", "line 2: could not convert"),
         ("arch,latency_ms\nhuge,3\n", "line 2: unknown arch"),
+        ("arch,latency_ms\nlargest,109,5\n", "line 2: has more cells .* decimals take a point"),
         ("arch,latency_ms\nlargest,3\nlargest,4\n", "line 3: .* stands twice"),
         ("space,arch,latency_ms\nnone,largest,3\n", "line 2: unknown search space"),
     ],

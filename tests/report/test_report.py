@@ -75,7 +75,13 @@ def report() -> Report:
         reported={winner: {"AP": 0.5, "AP_low": 0.4, "AP_high": 0.625}},
         gains={"L": (-0.01, 0.03)},
         baseline=baseline,
-        finals={"S": [Finalist(winner, 0.48, -0.01, 0.05), Finalist(winner, 0.4, 0.01, 0.2)]},
+        finals={
+            "S": [
+                Finalist(winner, 0.48, -0.01, 0.05),
+                Finalist(winner, 0.4, 0.01, 0.2),
+                Finalist(winner, 0.6, -0.2, -0.1),
+            ]
+        },
         data=['photos in "C:\\a & b"'],
     )
 
@@ -112,8 +118,9 @@ def test_it_tells_what_was_found(text: str, report: Report) -> None:
     assert result.predictor is not None
     assert "30 of 64 archs evaluated" in shown
     assert "0.500 (0.400–0.625)" in shown
-    told = "Tied: of the 2 next best by the search images, 1 cannot be told from the winner"
+    told = "Tied: of the 3 next best by the search images, 1 cannot be told from the winner"
     assert told in shown
+    assert "1 of the 3 next best by the search images is better than the winner on" in shown
     assert result.predictor.summary.split()[3].rstrip(",") in shown
     body = text[text.index("<tbody>") : text.index("</tbody>")]
     assert body.count("<tr") == len(result.archive) + len(report.baseline)
