@@ -13,31 +13,19 @@ from ofa_pose.train.interrupt import (
 )
 
 
-def test_held_back_until_the_end():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_held_back_until_the_end(number: signal.Signals):
     done = []
 
     def block():
-        with deferred_interrupt():
-            signal.raise_signal(signal.SIGINT)
+        with terminated_as_interrupted(), deferred_interrupt():
+            signal.raise_signal(number)
             done.append(1)
 
     with pytest.raises(KeyboardInterrupt):
         block()
     assert done == [1]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_sigterm_is_held_back_as_ctrl_c_is():
-    done = []
-
-    def block():
-        with terminated_as_interrupted(), deferred_interrupt():
-            signal.raise_signal(signal.SIGTERM)
-            done.append(1)
-
-    with pytest.raises(KeyboardInterrupt):
-        block()
-    assert done == [1]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
