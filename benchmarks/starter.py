@@ -1,33 +1,37 @@
 r"""Train a starter further, on photographs and painted scenes, or one on painted scenes alone.
 
-    python benchmarks/starter.py --data lspet --minutes 70 15 \
+    python benchmarks/starter.py --data lspet --minutes 30 90 \
         --init runs/lspet-supernet/last.safetensors --out runs/starter
-    python benchmarks/starter.py --minutes 60 10 --out runs/starter-painted
+    python benchmarks/starter.py --minutes 30 90 --out runs/starter-painted
 
-Two stages: small inputs, which are cheap, until most is learnt; then all inputs of the space at a
-lower rate. Painted scenes are written once to `OUT/painted`. Running it again goes on.
+Two stages: the network of full width alone, at several resolutions, as the one that the others
+learn from; then all widths, the full one, the smallest and two drawn ones a step (sandwich).
+Painted scenes are written once to `OUT/painted`. Running it again goes on. Two processes of one
+thread are faster than one of two: `torchrun --nproc-per-node 2 benchmarks/starter.py …`.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch.distributed
-from lspet_sources import search_scenes, train_pictures
+from lspet_sources import TRAIN, photographs, search_scenes, train_pictures
 
 import ofa_pose as op
 from ofa_pose.data import CocoScenes, MosaicScenes, SceneSource
 from ofa_pose.data.export_coco import write_coco
 from ofa_pose.data.mixed import MixedScenes
 from ofa_pose.data.synth import SyntheticScenes
-from ofa_pose.evaluate import SubnetEvaluator
+from ofa_pose.evaluate import SubnetEvaluator, SubsetScenes
 from ofa_pose.evaluate.shard import Shard
 from ofa_pose.memory import keep_freed_memory
-from ofa_pose.supernet import load_supernet
+from ofa_pose.space import SearchSpace
+from ofa_pose.supernet import load_state, load_weights, order_channels
 from ofa_pose.train import (
     LAST,
     Cadence,
@@ -36,33 +40,52 @@ from ofa_pose.train import (
     joined,
     make_recipe,
     train_supernet,
-    validate_subnets,
 )
 
 SPACE = "litepose-lite0"
-PAINTED, PAINTED_SHARE = 6_000, 0.3
-CANVAS, PEOPLE = 320, (1, 6)
+PAINTED = 8_000
+SHARES = {"single": 0.35, "mosaic": 0.35, "painted": 0.3}
+CANVAS, PEOPLE = 288, (1, 4)
+RESOLUTIONS = (128, 160, 192, 224, 256)
 TRAIN_SEED, CALIBRATE_SEED, SEARCH_SEED = 1, 2, 3
 """Seeds of painted scenes; `starter_figures.py` reports on others."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of the training, with what it changes in the space's recipe."""
+    """A part of the training, with what it changes in the space and its recipe."""
 
     name: str
     lr: float
-    resolutions: tuple[int, ...] | None = None
+    full_width: bool
+    sampler: str
+
+    def space(self) -> SearchSpace:
+        """Return the space, without its narrower widths if the stage has none."""
+        space = op.load_space(SPACE)
+        if not self.full_width:
+            return space
+        choices = tuple(
+            choice
+            if choice.name == "resolution"
+            else replace(choice, values=(space.largest[choice.name],))
+            for choice in space.choices
+        )
+        return replace(space, name=f"{SPACE}-wide", choices=choices)
 
     def overrides(self) -> dict[str, Any]:
         """Return what differs from the space's recipe for a supernet."""
-        scale = {"scale": [0.6, 1.3]}
-        return {"lr": self.lr, "resolutions": self.resolutions, "augmentation": scale}
+        return {
+            "lr": self.lr,
+            "sampler": self.sampler,
+            "resolutions": RESOLUTIONS,
+            "augmentation": {"scale": [0.6, 1.5]},
+        }
 
 
 STAGES = (
-    Stage("small", 2e-3, (128, 160, 192, 224, 256)),
-    Stage("all", 5e-4),
+    Stage("wide", 2e-3, full_width=True, sampler="uniform"),
+    Stage("all", 1.5e-3, full_width=False, sampler="sandwich"),
 )
 
 
@@ -106,12 +129,12 @@ def train(
         if options.steps
         else TrainBudget(minutes=options.minutes[number])
     )
-    space = op.load_space(SPACE)
-    supernet = (
-        load_supernet(init, space=space)
-        if init
-        else op.Supernet(space, seed=0, skeleton="crowdpose")
-    )
+    supernet = op.Supernet(stage.space(), seed=0, skeleton="crowdpose")
+    if init:
+        state, _ = load_weights(init)
+        load_state(supernet, state, source=str(init))
+    if not stage.full_width:
+        order_channels(supernet)
     calibration, scenes = held_out(options.data)
     evaluate = SubnetEvaluator(
         supernet,
@@ -127,9 +150,9 @@ def train(
             supernet,
             training(options.out / "painted", options.data),
             run=run,
-            recipe=make_recipe(space, "supernet", overrides=stage.overrides()),
+            recipe=make_recipe(supernet.space, "supernet", overrides=stage.overrides()),
             budget=budget,
-            validate=validate_subnets(supernet, evaluate),
+            validate=partial(followed, evaluate),
             cadence=Cadence(log_every=50, validations=4, checkpoint_seconds=120),
             resume=resume,
         )
@@ -138,16 +161,31 @@ def train(
     return folder / LAST
 
 
+def followed(evaluate: SubnetEvaluator, _step: int) -> dict[str, float]:
+    """Return the AP of full and smallest width at the ends of the resolutions trained, and mean."""
+    space = evaluate.supernet.space
+    scores = {
+        f"AP_{width}_{side}": evaluate(space.arch({**extreme, "resolution": side}))["AP"]
+        for width, extreme in (("largest", space.largest), ("smallest", space.smallest))
+        for side in (RESOLUTIONS[0], RESOLUTIONS[-1])
+    }
+    return {"AP": sum(scores.values()) / len(scores), **scores}
+
+
 def training(painted: Path, data: Path | None) -> SceneSource:
-    """Return the scenes to train on: mosaics of photographs and painted ones, or these alone."""
+    """Return what is trained on: photographs alone and in mosaics, and painted scenes, or these."""
     scenes = CocoScenes(
         painted / "annotations" / "train.json", painted / "images" / "train", skeleton="crowdpose"
     )
     if data is None:
         return scenes
-    mosaics = MosaicScenes(train_pictures(data), seed=1, count=40_000, size=CANVAS, people=PEOPLE)
-    shares = [1 - PAINTED_SHARE, PAINTED_SHARE]
-    return MixedScenes([mosaics, scenes], shares, seed=1, count=60_000)
+    single = train_pictures(data)
+    sources = {
+        "single": single,
+        "mosaic": MosaicScenes(single, seed=1, count=60_000, size=CANVAS, people=PEOPLE),
+        "painted": scenes,
+    }
+    return MixedScenes([sources[name] for name in SHARES], [*SHARES.values()], seed=1, count=80_000)
 
 
 def held_out(data: Path | None) -> tuple[SceneSource, SceneSource]:
@@ -158,7 +196,8 @@ def held_out(data: Path | None) -> tuple[SceneSource, SceneSource]:
             SyntheticScenes(SEARCH_SEED, 40, size=256, skeleton="crowdpose"),
         )
     calibration = MosaicScenes(train_pictures(data), seed=2, count=64, size=CANVAS, people=PEOPLE)
-    return calibration, search_scenes(data, count=40)
+    single = SubsetScenes(photographs(data, "train"), range(TRAIN, TRAIN + 40))
+    return calibration, MixedScenes([single, search_scenes(data, count=40)], [1, 1], count=80)
 
 
 def parse() -> argparse.Namespace:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,18 +152,18 @@ def find_workers(text: str, *, device: str) -> str:
     from ofa_pose.search import WorkersSpec
 
     if text == "auto":
-        most = min(_processors(), _MOST_WORKERS) if device == "cpu" else len(gpus(device))
+        most = min(processors(), _MOST_WORKERS) if device == "cpu" else len(gpus(device))
         return str(max(1, most))
     if WorkersSpec.parse(text).ray and importlib.util.find_spec("ray") is None:
         raise MissingExtraError("--workers ray needs the extra ray: pip install 'ofa-pose[ray]'")
     return text
 
 
-def _processors() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def processors() -> int:
+    """Return how many processors this process may use, by its affinity and its container."""
+    import joblib
+
+    return joblib.cpu_count()
 
 
 def check_strategy(name: str) -> None:

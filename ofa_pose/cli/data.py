@@ -255,7 +255,7 @@ def split_(
     _console.table(("part", "pictures", "annotations", "file"), rows)
     rest = len(document["images"]) - sum(len(each["images"]) for each in parts.values())
     if rest:
-        _console.line(f"{rest} pictures are in no part")
+        _console.line(f"{rest} picture{'s are' if rest > 1 else ' is'} in no part")
     if targets.keys() >= {"search", "report", "calibrate"}:
         given = {
             "--data": out,

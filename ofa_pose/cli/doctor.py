@@ -15,6 +15,7 @@ from typing import Any
 import ofa_pose
 from ofa_pose.cli import _console
 from ofa_pose.cli._options import JsonOption
+from ofa_pose.cli._searching import processors
 from ofa_pose.errors import OfaPoseError
 
 EPILOG = "Example: ofa-pose doctor --json"
@@ -69,9 +70,8 @@ def _machine() -> dict[str, Any]:
     names = os.sysconf_names if page else {}
     total = page * os.sysconf("SC_PHYS_PAGES") if "SC_PHYS_PAGES" in names else None
     free = page * os.sysconf("SC_AVPHYS_PAGES") if "SC_AVPHYS_PAGES" in names else None
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
-        "cpus": usable,
+        "cpus": processors(),
         "memory_bytes": total,
         "free_memory_bytes": free,
         "free_disk_bytes": shutil.disk_usage(Path.cwd()).free,

@@ -162,8 +162,10 @@ def read_results(path: str | Path) -> Results:
         head = read_head(text, source=path)
     except OSError as error:
         raise LatencyError(f"cannot read {path}: {error.strerror or error}") from error
-    except (MeasureError, UnicodeDecodeError) as error:
-        raise LatencyError(f"{path} is not a results file of measure.py: {error}") from None
+    except (MeasureError, UnicodeDecodeError):
+        raise LatencyError(
+            f"{path} is not a results file that measure.py of this version wrote"
+        ) from None
     machine = Machine(**head["machine"])
     spaces = _spaces(head, machine, path)
     rows: dict[tuple[str, int, str], Row] = {}

@@ -81,6 +81,11 @@ def load_efficientnet_lite0(network: Network, path: str | Path | None = None) ->
     path = path or efficientnet_lite0_path()
     names = _lite0_names()
     state = _pick(read_torch_file(path), names, source=str(path), ignore=_LITE0_UNUSED)
+    if misfits := _misfits(network, state):
+        raise WeightsError(
+            "ImageNet weights are those of EfficientNet-Lite0, litepose-lite0's backbone; this "
+            f"network has other shapes: {listing(misfits, most=1)}"
+        )
     for name, tensor in state.items():
         if name.endswith("running_var"):
             state[name] = tensor + (_LITE0_EPSILON - _TORCH_EPSILON)
@@ -191,15 +196,19 @@ def _pick(
 
 
 def _load_part(network: Network, state: Mapping[str, Tensor], *, source: str) -> None:
-    own = network.state_dict()
-    misfits = [
-        f"{name} {tuple(tensor.shape)} for {tuple(own[name].shape) if name in own else 'nothing'}"
-        for name, tensor in state.items()
-        if name not in own or own[name].shape != tensor.shape
-    ]
-    if misfits:
+    if misfits := _misfits(network, state):
         raise WeightsError(f"{source} has other shapes than the network: {listing(misfits)}")
     bad = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     if bad:
         raise WeightsError(f"{source} holds NaN or infinity in {listing(bad)}")
-    network.load_state_dict({**own, **state})
+    network.load_state_dict({**network.state_dict(), **state})
+
+
+def _misfits(network: Network, state: Mapping[str, Tensor]) -> list[str]:
+    """Tensors that the network has in another shape, or not at all, with both shapes."""
+    own = network.state_dict()
+    return [
+        f"{name} {tuple(tensor.shape)} for {tuple(own[name].shape) if name in own else 'nothing'}"
+        for name, tensor in state.items()
+        if name not in own or own[name].shape != tensor.shape
+    ]

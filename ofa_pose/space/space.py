@@ -131,8 +131,8 @@ class SearchSpace:
 
         Raises:
             UnknownNameError: no arch has this name.
-            ArchError: an unknown or a missing choice, a value that is not allowed, or an `Arch`
-                of another space.
+            ArchError: an unknown or a missing choice, a value that is not allowed, a key of
+                another length, or an `Arch` of another space.
         """
         if isinstance(arch, str):
             return self._named(arch)
@@ -158,7 +158,12 @@ class SearchSpace:
         if name == "smallest":
             return self.smallest
         parts = name.split("-")
-        if len(parts) == len(self.choices) and all(part.isdecimal() for part in parts):
+        if all(part.isdecimal() for part in parts):
+            if len(parts) != len(self.choices):
+                raise ArchError(
+                    f"not an arch of space {self.name!r}: {name!r} has {len(parts)} values of "
+                    f"{len(self.choices)}: {', '.join(self._names)}"
+                )
             return self.arch(dict(zip(self._names, map(int, parts), strict=True)))
         known = [*self.archs, "largest", "smallest"]
         raise UnknownNameError(f"arch of space {self.name!r}", name, known)

@@ -104,7 +104,7 @@ def test_painted_scenes_are_kept_while_they_fit():
     ],
 )
 def test_workers_follow_the_processors_and_gpus(monkeypatch, asked, device, processors, found):
-    monkeypatch.setattr(_searching, "_processors", lambda: processors)
+    monkeypatch.setattr(_searching, "processors", lambda: processors)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
     assert find_workers(asked, device=device) == found
 
@@ -129,3 +129,8 @@ def test_a_supernet_of_an_own_space_is_searched_without_its_file(
     searched = command("search", "--supernet", "s.safetensors", "--budget", "1M:thop", *options)
     assert searched.code == 0, searched.err
     assert (tmp_path / "runs" / "search-mine" / "archive.csv").is_file()
+
+
+def test_a_container_that_lends_fewer_processors_is_asked_for_fewer_workers(monkeypatch):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # which joblib heeds as it does a quota
+    assert _searching.processors() == 1
