@@ -141,7 +141,8 @@ def check(
     if scenes:
         written = sheet or Path(f"check-{file.stem}.png")
         drawn = [draw_scene(fit_scene(s, _SHEET_SIDE), looked.skeleton, zoom=1) for s in scenes]
-        write_png(written, contact_sheet(drawn, cell=_SHEET_SIDE))
+        names = [f"image {scene.image_id}" for scene in scenes]
+        write_png(written, contact_sheet(drawn, captions=names, cell=_SHEET_SIDE))
     if as_json:
         _console.emit_json(_check_document(file, looked.skeleton, report, sheet=written))
     else:

@@ -14,19 +14,26 @@ from ofa_pose.data.resize import resize_for_network
 from ofa_pose.data.scene import Scene, SceneSource
 from ofa_pose.errors import DataError
 from ofa_pose.files import atomic_write
+from ofa_pose.sides import Side, joint_sides, limb_sides
 from ofa_pose.skeleton import Skeleton
 
-_COLOURS = (
-    (230, 60, 60), (60, 170, 240), (250, 200, 40), (90, 210, 90),
-    (220, 90, 220), (250, 140, 40), (60, 220, 210), (160, 120, 250),
+Colour = tuple[int, int, int]
+
+COLOURS: tuple[Colour, ...] = (
+    (242, 84, 72), (66, 152, 246), (250, 196, 48), (88, 200, 96),
+    (214, 92, 224), (250, 138, 40), (48, 206, 198), (152, 118, 250),
 )  # fmt: skip
+"""RGB of the people, taken in turn."""
+BLACK, WHITE = (20, 20, 20), (255, 255, 255)
+_SHADES = {Side.LEFT: (WHITE, 0.35), Side.RIGHT: (BLACK, 0.35), Side.MIDDLE: (WHITE, 0.0)}
 _SUBPIXEL_BITS = 4
 
 
 def draw_scene(scene: Scene, skeleton: Skeleton, *, zoom: int = 2) -> np.ndarray:
     """Draw a scene's people over its picture; ignored regions are darkened.
 
-    A visible joint is a filled dot, a hidden one (v = 1) a ring; each person has a colour.
+    A visible joint is a filled dot, a hidden one (v = 1) a ring; each person has a colour, whose
+    light tint is their left side and whose dark shade their right.
 
     Args:
         scene: what to draw.
@@ -41,30 +48,67 @@ def draw_scene(scene: Scene, skeleton: Skeleton, *, zoom: int = 2) -> np.ndarray
     picture[~scene.valid] //= 3
     canvas = cv2.resize(picture, (width * zoom, height * zoom), interpolation=cv2.INTER_CUBIC)
     for number, person in enumerate(scene.keypoints):
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = COLOURS[number % len(COLOURS)]
         # Drawing functions put pixel centres at whole numbers.
         places = np.round((person[:, :2] * zoom - 0.5) * 2**_SUBPIXEL_BITS).astype(int).tolist()
-        for a, b in skeleton.limbs:
-            if person[a, 2] > 0 and person[b, 2] > 0:
-                cv2.line(canvas, places[a], places[b], colour, 1, cv2.LINE_AA, shift=_SUBPIXEL_BITS)
-        for place, visibility in zip(places, person[:, 2], strict=True):
+        for (first, second), side in zip(skeleton.limbs, limb_sides(skeleton), strict=True):
+            if person[first, 2] > 0 and person[second, 2] > 0:
+                ends = places[first], places[second]
+                cv2.line(canvas, *ends, shade(colour, side), 1, cv2.LINE_AA, shift=_SUBPIXEL_BITS)
+        for place, visibility, side in zip(
+            places, person[:, 2], joint_sides(skeleton), strict=True
+        ):
             if visibility > 0:
                 thickness = cv2.FILLED if visibility > 1 else 1
                 radius = 2 * 2**_SUBPIXEL_BITS
+                tint = shade(colour, side)
                 cv2.circle(
-                    canvas, place, radius, colour, thickness, cv2.LINE_AA, shift=_SUBPIXEL_BITS
+                    canvas, place, radius, tint, thickness, cv2.LINE_AA, shift=_SUBPIXEL_BITS
                 )
     return canvas
 
 
-def contact_sheet(pictures: Sequence[np.ndarray], *, columns: int = 4, cell: int = 384):
-    """Return one (rows * cell, columns * cell, 3) uint8 picture of several, each letterboxed."""
+def shade(colour: Colour, side: Side) -> Colour:
+    """Return the tint of a person's colour that a side of theirs is drawn in."""
+    towards, share = _SHADES[side]
+    red, green, blue = (
+        round(own * (1 - share) + other * share) for own, other in zip(colour, towards, strict=True)
+    )
+    return red, green, blue
+
+
+def contact_sheet(
+    pictures: Sequence[np.ndarray],
+    *,
+    captions: Sequence[str] | None = None,
+    columns: int = 4,
+    cell: int = 384,
+) -> np.ndarray:
+    """Return several pictures as one, each letterboxed.
+
+    Args:
+        pictures: (H, W, 3) uint8 RGB.
+        captions: of the pictures, one each, written over their upper left corners.
+        columns: pictures in a row.
+        cell: side of a picture's place, pixels.
+
+    Returns:
+        (rows * cell, columns * cell, 3) uint8 RGB.
+    """
     rows = -(-len(pictures) // columns)
     sheet = np.full((rows * cell, columns * cell, 3), 255, np.uint8)
     for number, picture in enumerate(pictures):
         y, x = number // columns * cell, number % columns * cell
         sheet[y : y + cell, x : x + cell] = resize_for_network(picture, cell, fit="long")[0]
+        if captions is not None:
+            _write(sheet, captions[number], (x + 6, y + 18))
     return sheet
+
+
+def _write(canvas: np.ndarray, text: str, place: tuple[int, int]) -> None:
+    for colour, thickness in ((BLACK, 3), (WHITE, 1)):
+        font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.5
+        cv2.putText(canvas, text, place, font, size, colour, thickness, cv2.LINE_AA)
 
 
 def write_contact_sheet(path: str | Path, source: SceneSource, *, most: int = 16) -> None:

@@ -4,7 +4,6 @@ from ofa_pose.predict.draw import draw_people
 from ofa_pose.predict.film import Film, Frame, film_writer
 from ofa_pose.predict.predictor import MIN_SCORE, PosePredictor, read_picture, write_picture
 from ofa_pose.predict.results import coco_result, describe_person, json_list
-from ofa_pose.predict.sides import Side, joint_sides, limb_sides
 from ofa_pose.predict.smoothing import OneEuroSettings, PoseSmoother
 from ofa_pose.predict.sources import film_source, find_pictures
 from ofa_pose.predict.tracking import OksTracker, oks
@@ -17,16 +16,13 @@ __all__ = [
     "OneEuroSettings",
     "PosePredictor",
     "PoseSmoother",
-    "Side",
     "coco_result",
     "describe_person",
     "draw_people",
     "film_source",
     "film_writer",
     "find_pictures",
-    "joint_sides",
     "json_list",
-    "limb_sides",
     "oks",
     "read_picture",
     "write_picture",

@@ -8,21 +8,13 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from ofa_pose.data.draw import BLACK, COLOURS, WHITE, Colour, shade
 from ofa_pose.errors import UsageError
 from ofa_pose.pose import Person
-from ofa_pose.predict.sides import Side, joint_sides, limb_sides
+from ofa_pose.sides import Side, joint_sides, limb_sides
 from ofa_pose.skeleton import Skeleton
 
-Colour = tuple[int, int, int]
-
-COLOURS: tuple[Colour, ...] = (
-    (242, 84, 72), (66, 152, 246), (250, 196, 48), (88, 200, 96),
-    (214, 92, 224), (250, 138, 40), (48, 206, 198), (152, 118, 250),
-)  # fmt: skip
-"""RGB of the people, taken in turn."""
-_BLACK, _WHITE = (20, 20, 20), (255, 255, 255)
-_DOTS = {Side.LEFT: _WHITE, Side.RIGHT: _BLACK}
-_SHADES = {Side.LEFT: (_WHITE, 0.35), Side.RIGHT: (_BLACK, 0.35), Side.MIDDLE: (_WHITE, 0.0)}
+_DOTS = {Side.LEFT: WHITE, Side.RIGHT: BLACK}
 _PERSONS_PER_WIDTH = 50  # how much longer a person is than a limb is wide
 _WIDTHS = (2, 12)
 _SUBPIXEL_BITS = 4
@@ -86,17 +78,17 @@ def _draw_person(
     fixed = np.round((keypoints[:, :2] - 0.5) * 2**_SUBPIXEL_BITS)
     places = np.clip(fixed, -_FARTHEST, _FARTHEST).astype(int).tolist()
     limbs = [
-        (places[first], places[second], _shade(colour, side))
+        (places[first], places[second], shade(colour, side))
         for (first, second), side in zip(skeleton.limbs, limb_sides(skeleton), strict=True)
         if shown[first] and shown[second]
     ]
     for start, end, _ in limbs:
-        _line(canvas, start, end, _BLACK, width + 2)
-    for start, end, shade in limbs:
-        _line(canvas, start, end, shade, width)
+        _line(canvas, start, end, BLACK, width + 2)
+    for start, end, tint in limbs:
+        _line(canvas, start, end, tint, width)
     for place, side, seen in zip(places, joint_sides(skeleton), shown, strict=True):
         if seen:
-            _dot(canvas, place, _BLACK, 0.85 * width + 1)
+            _dot(canvas, place, BLACK, 0.85 * width + 1)
             _dot(canvas, place, colour, 0.85 * width)
             if side in _DOTS:
                 _dot(canvas, place, _DOTS[side], 0.5 * width)
@@ -120,7 +112,7 @@ def _write_id(
     x, y = points[points[:, 1].argmin()]
     left = int(np.clip(x - length / 2, 0, max(0, canvas.shape[1] - length)))
     bottom = int(np.clip(y - 2 * width, height + 1, max(height + 1, canvas.shape[0] - 2)))
-    for ink, thickness in ((_BLACK, 1 + width), (colour, 1 + width // 4)):
+    for ink, thickness in ((BLACK, 1 + width), (colour, 1 + width // 4)):
         cv2.putText(
             canvas, text, (left, bottom), cv2.FONT_HERSHEY_SIMPLEX, scale, ink, thickness,
             cv2.LINE_AA,
@@ -131,11 +123,3 @@ def _limb_width(points: np.ndarray) -> int:
     """Return the width of a person's limbs in pixels, by how large the person is."""
     extent = math.hypot(*np.ptp(points, axis=0))
     return int(np.clip(round(extent / _PERSONS_PER_WIDTH), *_WIDTHS))
-
-
-def _shade(colour: Colour, side: Side) -> Colour:
-    towards, share = _SHADES[side]
-    red, green, blue = (
-        round(own * (1 - share) + other * share) for own, other in zip(colour, towards, strict=True)
-    )
-    return red, green, blue

@@ -29,3 +29,19 @@ def test_a_sheet_on_disk_shows_the_first_scenes_in_their_colours(dots, three, tm
     write_contact_sheet(path, dots(7), most=5)
     drawn = contact_sheet([draw_scene(dots(7)[i], three) for i in range(5)])
     np.testing.assert_array_equal(np.asarray(cv2.imread(str(path)))[..., ::-1], drawn)
+
+
+def test_the_two_sides_of_a_person_differ(dots, three):
+    scene = dots(1)[0]
+    scene.keypoints[..., 2] = 2
+    drawn = draw_scene(scene, three, zoom=2).astype(int)
+    left, right = ((scene.keypoints[0, joint, :2] * 2).astype(int) for joint in (0, 1))
+    assert drawn[left[1], left[0]].sum() > drawn[right[1], right[0]].sum() + 100  # a light tint
+
+
+def test_a_caption_is_written_into_its_own_cell(dots, three):
+    pictures = [draw_scene(dots(5)[i], three) for i in range(3)]
+    plain = contact_sheet(pictures, columns=2, cell=160)
+    named = contact_sheet(pictures, captions=["", "image 7", ""], columns=2, cell=160)
+    rows, columns = np.nonzero((plain != named).any(axis=2))
+    assert rows.max() < 160 <= columns.min()
