@@ -55,11 +55,11 @@ def validate_tiers(name: str, paths: Sequence[Path], *, work: Path | None, as_js
             one.measured_ms,
             f"{one.predicted_ms / one.measured_ms - 1:+.1%}",
             "-" if limit is None else f"{limit:g}",
-            "-" if limit is None else f"{one.measured_ms / limit - 1:+.1%}",
+            "-" if limit is None else f"{one.measured_ms / limit:.0%}",
         )
         for tier, one, limit in zip(tiers, timed, limits, strict=True)
     ]
-    headers = ("tier", "space", "ms predicted", "ms measured", "error", "ms allowed", "measured")
+    headers = ("tier", "space", "ms predicted", "ms measured", "error", "ms allowed", "used")
     _console.table(headers, rows, title=f"{table.name}, {len(tiers)} networks measured in turns")
 
 
