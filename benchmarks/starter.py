@@ -5,7 +5,7 @@ r"""Train a starter further, on photographs and painted scenes, or one on painte
     python benchmarks/starter.py --minutes 30 90 --out runs/starter-painted
 
 Two stages: the network of full width alone, at several resolutions, as the one that the others
-learn from; then all widths, the full one, the smallest and two drawn ones a step (sandwich).
+learn from; then all widths, the full one, the smallest and a drawn one a step (sandwich).
 Painted scenes are written once to `OUT/painted`. Running it again goes on. Two processes of one
 thread are faster than one of two: `torchrun --nproc-per-node 2 benchmarks/starter.py …`.
 """
@@ -44,9 +44,10 @@ from ofa_pose.train import (
 
 SPACE = "litepose-lite0"
 PAINTED = 8_000
-SHARES = {"single": 0.35, "mosaic": 0.35, "painted": 0.3}
+SHARES = {"single": 0.4, "mosaic": 0.25, "painted": 0.35}
+BATCH = 16
 CANVAS, PEOPLE = 288, (1, 4)
-RESOLUTIONS = (128, 160, 192, 224, 256)
+RESOLUTIONS = (128, 128, 160, 192, 256)
 TRAIN_SEED, CALIBRATE_SEED, SEARCH_SEED = 1, 2, 3
 """Seeds of painted scenes; `starter_figures.py` reports on others."""
 
@@ -79,7 +80,9 @@ class Stage:
             "lr": self.lr,
             "sampler": self.sampler,
             "resolutions": RESOLUTIONS,
-            "augmentation": {"scale": [0.6, 1.5]},
+            "sandwich_random": 1,
+            "batch_size": BATCH,
+            "augmentation": {"scale": [0.7, 1.3]},
         }
 
 
@@ -135,14 +138,16 @@ def train(
         load_state(supernet, state, source=str(init))
     if not stage.full_width:
         order_channels(supernet)
-    calibration, scenes = held_out(options.data)
-    evaluate = SubnetEvaluator(
-        supernet,
-        calibration=calibration,
-        scenes=scenes,
-        calibration_images=32,
-        shard=Shard.of_process_group(),
-    )
+    evaluators = {
+        name: SubnetEvaluator(
+            supernet,
+            calibration=calibration,
+            scenes=scenes,
+            calibration_images=32,
+            shard=Shard.of_process_group(),
+        )
+        for name, (calibration, scenes) in held_out(options.data).items()
+    }
     resume = (folder / "checkpoint.pt").exists()
     config = {"verb": "train", "stage": stage.name, "init": init, **budget.to_dict()}
     with world.open_run(folder, config=config, resume=resume) as run:
@@ -152,7 +157,7 @@ def train(
             run=run,
             recipe=make_recipe(supernet.space, "supernet", overrides=stage.overrides()),
             budget=budget,
-            validate=partial(followed, evaluate),
+            validate=partial(followed, evaluators),
             cadence=Cadence(log_every=50, validations=4, checkpoint_seconds=120),
             resume=resume,
         )
@@ -161,14 +166,15 @@ def train(
     return folder / LAST
 
 
-def followed(evaluate: SubnetEvaluator, _step: int) -> dict[str, float]:
-    """Return the AP of full and smallest width at the ends of the resolutions trained, and mean."""
-    space = evaluate.supernet.space
-    scores = {
-        f"AP_{width}_{side}": evaluate(space.arch({**extreme, "resolution": side}))["AP"]
-        for width, extreme in (("largest", space.largest), ("smallest", space.smallest))
-        for side in (RESOLUTIONS[0], RESOLUTIONS[-1])
-    }
+def followed(evaluators: dict[str, SubnetEvaluator], _step: int) -> dict[str, float]:
+    """Return the AP of full and smallest width on each kind of scene, and the mean."""
+    scores = {}
+    for name, evaluate in evaluators.items():
+        space = evaluate.supernet.space
+        side = RESOLUTIONS[0] if name == "single" else RESOLUTIONS[-1]
+        for width, extreme in (("largest", space.largest), ("smallest", space.smallest)):
+            arch = space.arch({**extreme, "resolution": side})
+            scores[f"AP_{name}_{width}"] = evaluate(arch)["AP"]
     return {"AP": sum(scores.values()) / len(scores), **scores}
 
 
@@ -185,19 +191,32 @@ def training(painted: Path, data: Path | None) -> SceneSource:
         "mosaic": MosaicScenes(single, seed=1, count=60_000, size=CANVAS, people=PEOPLE),
         "painted": scenes,
     }
-    return MixedScenes([sources[name] for name in SHARES], [*SHARES.values()], seed=1, count=80_000)
+    return MixedScenes(
+        [sources[name] for name in SHARES],
+        [*SHARES.values()],
+        seed=1,
+        count=5_000 * BATCH,
+        together=BATCH,  # batch norm is measured anew on one kind of picture, so it is trained so
+    )
 
 
-def held_out(data: Path | None) -> tuple[SceneSource, SceneSource]:
-    """Return scenes to calibrate on and scenes to follow the training by."""
-    if data is None:
-        return (
+def held_out(data: Path | None) -> dict[str, tuple[SceneSource, SceneSource]]:
+    """Return by kind scenes to calibrate on and others to follow the training by."""
+    kinds: dict[str, tuple[SceneSource, SceneSource]] = {
+        "painted": (
             SyntheticScenes(CALIBRATE_SEED, 64, size=256, skeleton="crowdpose"),
-            SyntheticScenes(SEARCH_SEED, 40, size=256, skeleton="crowdpose"),
+            SyntheticScenes(SEARCH_SEED, 60, size=256, skeleton="crowdpose"),
         )
-    calibration = MosaicScenes(train_pictures(data), seed=2, count=64, size=CANVAS, people=PEOPLE)
-    single = SubsetScenes(photographs(data, "train"), range(TRAIN, TRAIN + 40))
-    return calibration, MixedScenes([single, search_scenes(data, count=40)], [1, 1], count=80)
+    }
+    if data is not None:
+        train = photographs(data, "train")
+        mosaics = MosaicScenes(train_pictures(data), seed=2, count=64, size=CANVAS, people=PEOPLE)
+        kinds["mosaic"] = mosaics, search_scenes(data, count=60)
+        kinds["single"] = (
+            SubsetScenes(train, range(64)),
+            SubsetScenes(train, range(TRAIN, TRAIN + 100)),
+        )
+    return kinds
 
 
 def parse() -> argparse.Namespace:

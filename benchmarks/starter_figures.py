@@ -60,15 +60,18 @@ def painted(count: int) -> dict[str, tuple[SceneSource, SceneSource]]:
 
 
 def photographed(data: Path, count: int) -> dict[str, tuple[SceneSource, SceneSource]]:
-    """Return for each set of photographs what calibrates (training mosaics) and what reports."""
-    calibration, _ = held_out(data / "lspet")
+    """Return for each set of photographs what calibrates (training pictures) and what reports."""
+    known = held_out(data / "lspet")
+    mosaics, singles = known["mosaic"][0], known["single"][0]
     single = photographs(data / "lspet", "val")
-    reported: dict[str, SceneSource] = {
-        "mosaics of lspet/val": report_scenes(data / "lspet", count),
-        "single lspet/val": SubsetScenes(single, range(0, len(single), len(single) // count)),
-        **{name: coco(data / name) for name in ("coco_mini", "pelota")},
+    return {
+        "mosaics of lspet/val": (mosaics, report_scenes(data / "lspet", count)),
+        "single lspet/val": (
+            singles,
+            SubsetScenes(single, range(0, len(single), len(single) // count)),
+        ),
+        **{name: (mosaics, coco(data / name)) for name in ("coco_mini", "pelota")},
     }
-    return {name: (calibration, scenes) for name, scenes in reported.items()}
 
 
 def coco(folder: Path) -> SceneSource:

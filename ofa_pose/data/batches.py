@@ -78,7 +78,9 @@ class TrainBatches(Dataset[Batch]):
     """The batch of every step there will ever be; indexed by step, without an end.
 
     Steps walk through a permutation of the scenes; each time it is used up, another one, drawn
-    from the seed and the lap's number, begins, in the middle of a batch if need be.
+    from the seed and the lap's number, begins, in the middle of a batch if need be. Scenes that
+    the source wants `together` (`MixedScenes`) are moved as one, and a lap leaves out its last
+    ones that fill no group.
 
     Args:
         source: the scenes.
@@ -152,11 +154,14 @@ class TrainBatches(Dataset[Batch]):
         )
 
     def _index(self, place: int) -> int:
-        lap, place = divmod(place, len(self.source))
+        together = min(getattr(self.source, "together", 1), len(self.source))
+        groups = len(self.source) // together
+        lap, place = divmod(place, groups * together)
         if self._order[0] != lap:
             rng = np.random.default_rng([_ORDER, self.seed, lap])
-            self._order = (lap, rng.permutation(len(self.source)))
-        return int(self._order[1][place])
+            self._order = (lap, rng.permutation(groups))
+        group, member = divmod(place, together)
+        return int(self._order[1][group]) * together + member
 
 
 def masks_of_joints(

@@ -19,8 +19,13 @@ _SEED = 401  # first word of the seeds: no other use of a user's seed shares thi
 class MixedScenes:
     """Scenes of several sources in a fixed random order; a pure function of the index.
 
-    Each source gets its share of the indices exactly (to within one) and is walked through in
+    Each source gets its share of the indices exactly (to within one or, of scenes that
+    stand together, one group) and is walked through in
     order, again from its start when it is used up. Image ids are the indices.
+
+    Batch norm sees a batch as one kind of picture. Where a batch mixes sources, the statistics that
+    a network learns to expect are the mixture's, and measuring them anew on one source's pictures
+    alone, as a search does, misses them; with `together` a batch holds one source's.
 
     Args:
         sources: two or more, of one skeleton.
@@ -28,6 +33,8 @@ class MixedScenes:
         seed: of the order.
         count: number of scenes; by default as many as it takes for every scene of every source
             to appear.
+        together: so many neighbours are of one source, and training keeps them in one batch if
+            its batches are as large.
 
     Raises:
         UsageError: weights or skeletons that do not fit.
@@ -40,11 +47,14 @@ class MixedScenes:
         *,
         seed: int = 0,
         count: int | None = None,
+        together: int = 1,
     ) -> None:
         if len(sources) != len(weights) or not sources:
             raise UsageError(f"{len(sources)} sources need as many weights, got {len(weights)}")
         if any(not math.isfinite(weight) or weight <= 0 for weight in weights):
             raise UsageError(f"weights of sources must be positive numbers, got {list(weights)}")
+        if together < 1:
+            raise UsageError(f"at least 1 scene stands together, got {together}")
         names = [source.skeleton.name for source in sources]
         if any(source.skeleton != sources[0].skeleton for source in sources):
             raise UsageError(f"mixed sources must share one skeleton, got {', '.join(names)}")
@@ -57,11 +67,13 @@ class MixedScenes:
                 math.ceil(len(source) / share)
                 for source, share in zip(sources, shares, strict=True)
             )
-        ends = np.round(np.cumsum(shares) * count).astype(np.int64)
+        self.together = together
+        ends = np.round(np.cumsum(shares) * math.ceil(count / together)).astype(np.int64)
         quotas = np.diff(ends, prepend=0)
-        self._source = np.random.default_rng([_SEED, seed]).permutation(
+        groups = np.random.default_rng([_SEED, seed]).permutation(
             np.repeat(np.arange(len(sources), dtype=np.int16), quotas)
         )
+        self._source = np.repeat(groups, together)[:count]
         self._place = np.empty(count, np.int64)
         for number, source in enumerate(sources):
             mine = np.flatnonzero(self._source == number)
@@ -84,6 +96,7 @@ class MixedScenes:
         return ground_truth_of((self[index] for index in range(len(self))), self.skeleton)
 
     def fingerprint(self) -> str:
-        """Hash the sources' fingerprints with their shares, the seed and the count."""
+        """Hash the sources' fingerprints with their shares, the seed, the count and the groups."""
         sources = [source.fingerprint() for source in self.sources]
-        return fingerprint_of("mixed", (sources, self._shares.tolist(), self.seed, len(self)))
+        made = (sources, self._shares.tolist(), self.seed, len(self), self.together)
+        return fingerprint_of("mixed", made)

@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from ofa_pose.data import Augmentation, Batch, SyntheticScenes, TrainBatches, make_loader
+from ofa_pose.data import (
+    Augmentation,
+    Batch,
+    MixedScenes,
+    SyntheticScenes,
+    TrainBatches,
+    make_loader,
+)
 from ofa_pose.data.batches import _tell
 from ofa_pose.errors import DataError, UsageError
 
@@ -91,6 +98,16 @@ def test_each_lap_uses_every_scene_once_in_another_order(dots):
     assert sorted(used[:10]) == sorted(used[10:]) == list(range(10))
     assert used[:10] != used[10:]
     assert used[:10] != list(range(10))
+
+
+def test_scenes_that_stand_together_share_a_batch(dots):
+    source = MixedScenes([dots(6), dots(5)], [1, 1], count=24, together=4)
+    batches = make(source)
+    laps = [[batches.indices(lap * 6 + step) for step in range(6)] for lap in range(2)]
+    for lap in laps:
+        assert sorted(index for batch in lap for index in batch) == list(range(24))
+        assert all(len({source.locate(index)[0] for index in batch}) == 1 for batch in lap)
+    assert laps[0] != laps[1]
 
 
 def test_a_batch_larger_than_the_set_repeats_scenes(dots):

@@ -42,3 +42,15 @@ def test_what_does_not_fit_is_refused(dots):
         MixedScenes([dots(3), dots(3)], [1, 0])
     with pytest.raises(UsageError, match="one skeleton, got three, coco"):
         MixedScenes([dots(3), SyntheticScenes(0, 2, skeleton="coco")], [1, 1])
+
+
+def test_neighbours_that_stand_together_are_of_one_source(dots):
+    mixed = MixedScenes([dots(6), dots(5)], [3, 1], count=38, together=4)
+    sources = [mixed.locate(i)[0] for i in range(38)]
+    groups = [set(sources[i : i + 4]) for i in range(0, 38, 4)]
+    assert all(len(group) == 1 for group in groups)
+    assert sorted(group.pop() for group in groups) == [0] * 8 + [1] * 2  # 3 to 1, of 10 groups
+    apart = MixedScenes([dots(6), dots(5)], [3, 1], count=38)
+    assert mixed.fingerprint() != apart.fingerprint()
+    with pytest.raises(UsageError, match="at least 1"):
+        MixedScenes([dots(6), dots(5)], [3, 1], together=0)
