@@ -151,7 +151,11 @@ class Learning:
         joints = options.data_skeleton
         pictures = Pictures(options.data, options.annotations, options.images, joints)
         train = training_scenes(
-            pictures, making, synthetic=options.synthetic, share=options.synthetic_share
+            pictures,
+            making,
+            synthetic=options.synthetic,
+            share=options.synthetic_share,
+            batch_size=recipe.batch_size,
         )
         val = validation_scenes(
             pictures,

@@ -152,7 +152,7 @@ class Making:
 
 
 def training_scenes(
-    pictures: Pictures, making: Making, *, synthetic: int | None, share: float
+    pictures: Pictures, making: Making, *, synthetic: int | None, share: float, batch_size: int
 ) -> SceneSource:
     """Return photographs of people (or their mosaics), synthetic scenes, or both in one.
 
@@ -161,6 +161,7 @@ def training_scenes(
         making: how scenes are made of them.
         synthetic: number of synthetic scenes, or None.
         share: of the synthetic scenes in a mix, between 0 and 1.
+        batch_size: a mix keeps so many scenes of one kind together.
 
     Raises:
         UsageError: neither was given, or the share is impossible.
@@ -184,7 +185,7 @@ def training_scenes(
         raise UsageError("nothing to learn from: give --data FOLDER, or --synthetic N, or both")
     if len(sources) == 1:
         return sources[0]
-    return MixedScenes(sources, [1 - share, share], seed=making.seed)
+    return MixedScenes(sources, [1 - share, share], seed=making.seed, together=batch_size)
 
 
 def validation_scenes(

@@ -63,17 +63,18 @@ class MixedScenes:
         self.seed = seed
         self._shares = shares = np.array(weights, np.float64) / sum(weights)
         if count is None:
-            count = max(
-                math.ceil(len(source) / share)
+            groups = [
+                math.ceil(math.ceil(len(source) / together) / float(share))
                 for source, share in zip(sources, shares, strict=True)
-            )
+            ]
+            count = together * max(groups)
         self.together = together
         ends = np.round(np.cumsum(shares) * math.ceil(count / together)).astype(np.int64)
         quotas = np.diff(ends, prepend=0)
-        groups = np.random.default_rng([_SEED, seed]).permutation(
+        order = np.random.default_rng([_SEED, seed]).permutation(
             np.repeat(np.arange(len(sources), dtype=np.int16), quotas)
         )
-        self._source = np.repeat(groups, together)[:count]
+        self._source = np.repeat(order, together)[:count]
         self._place = np.empty(count, np.int64)
         for number, source in enumerate(sources):
             mine = np.flatnonzero(self._source == number)

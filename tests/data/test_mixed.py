@@ -54,3 +54,11 @@ def test_neighbours_that_stand_together_are_of_one_source(dots):
     assert mixed.fingerprint() != apart.fingerprint()
     with pytest.raises(UsageError, match="at least 1"):
         MixedScenes([dots(6), dots(5)], [3, 1], together=0)
+
+
+def test_every_scene_appears_in_groups_too(dots):
+    mixed = MixedScenes([dots(6), dots(5)], [3, 1], together=4)
+    assert len(mixed) == 32  # two groups of four hold the 5 scenes; they are a quarter of all
+    assert {mixed.locate(i) for i in range(32)} == {(0, p) for p in range(6)} | {
+        (1, p) for p in range(5)
+    }
