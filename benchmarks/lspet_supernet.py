@@ -6,7 +6,7 @@ r"""Train the `litepose-lite0` supernet on photographs and synthetic scenes.
 
 As in the paper, the full-width network is trained first; its channels are sorted once and give
 the shared weights.
-`--resume` continues a stopped run. The result of this run is what the package ships.
+`--resume` continues a stopped run. `starter.py` goes on from its result.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
     python benchmarks/starter_figures.py --data data --supernet runs/starter/all/last.safetensors
 
 `data` holds the sets `lspet`, `coco_mini` and `pelota`; without it only painted scenes are scored.
-Weights as inherited, batch norms re-calibrated, no flip test. Prints a Markdown table of AP (AP50).
+Weights as inherited, batch norms re-calibrated on training pictures of the kind that is scored.
+Prints a Markdown table of AP (AP50).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def main() -> None:
     if options.data is not None:
         sets = {**photographed(options.data, options.scenes), **sets}
     evaluators = {
-        name: SubnetEvaluator(supernet, calibration=calibration, scenes=scenes)
+        name: SubnetEvaluator(supernet, calibration=calibration, scenes=scenes, flip=options.flip)
         for name, (calibration, scenes) in sets.items()
     }
     sizes = (f"{name} ({len(scenes)})" for name, (_, scenes) in sets.items())
@@ -87,6 +88,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder of the sets")
     parser.add_argument("--supernet", type=Path, required=True)
     parser.add_argument("--scenes", type=int, default=100, help="of a set, at most")
+    parser.add_argument("--flip", action="store_true", help="score with the flip test")
     return parser.parse_args()
 
 
