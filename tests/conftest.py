@@ -10,9 +10,24 @@ from typing import Any
 
 import pytest
 
+from ofa_pose.skeleton import Skeleton
+
 os.environ.setdefault("OFA_POSE_WORKERS", "1")  # processes take seconds to start
 # A job in the background of a shell is deaf to Ctrl-C, for which some tests would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def three() -> Skeleton:
+    """A left and a right hand that mirror, and a head."""
+    return Skeleton(
+        name="three",
+        joints=("left_hand", "right_hand", "head"),
+        flip=(1, 0, 2),
+        limbs=((0, 2), (1, 2), (0, 1)),
+        sigmas=(0.1, 0.1, 0.1),
+        matching_order=(2, 0, 1),
+    )
 
 
 @pytest.fixture(scope="session")

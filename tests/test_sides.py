@@ -2,25 +2,10 @@
 
 from dataclasses import replace
 
-import pytest
-
 from ofa_pose.sides import Side, joint_sides, limb_sides
-from ofa_pose.skeleton import Skeleton, load_skeleton
+from ofa_pose.skeleton import load_skeleton
 
 LEFT, MIDDLE, RIGHT = Side.LEFT, Side.MIDDLE, Side.RIGHT
-
-
-@pytest.fixture
-def three() -> Skeleton:
-    return Skeleton(
-        name="three",
-        joints=("left_hand", "right_hand", "head"),
-        flip=(1, 0, 2),
-        limbs=((0, 2), (1, 2), (0, 1)),
-        sigmas=(0.1, 0.1, 0.1),
-        matching_order=(2, 0, 1),
-        area_rule="bbox0.53",
-    )
 
 
 def test_names_tell(three):

@@ -20,15 +20,6 @@ from ofa_pose.predict import PosePredictor
 from ofa_pose.skeleton import Skeleton
 
 DOT = Skeleton(name="dot", joints=("dot",), flip=(0,), limbs=(), sigmas=(0.3,), matching_order=(0,))
-# A left and a right hand that mirror, and a head.
-THREE = Skeleton(
-    name="three",
-    joints=("left_hand", "right_hand", "head"),
-    flip=(1, 0, 2),
-    limbs=((0, 2), (1, 2), (0, 1)),
-    sigmas=(0.1, 0.1, 0.1),
-    matching_order=(2, 0, 1),
-)
 
 
 class DotNetwork(nn.Module):
@@ -47,11 +38,6 @@ class DotTier(Tier):
 
     def build(self, **_: Any) -> Any:
         return DotNetwork().eval()
-
-
-@pytest.fixture
-def three() -> Skeleton:
-    return THREE
 
 
 @pytest.fixture
