@@ -20,6 +20,7 @@ RANKS = {
     "runs": 2,
     "skeleton": 2,
     "models": 3,
+    "sides": 3,
     "pose": 3,
     "cost": 4,
     "supernet": 4,
@@ -44,6 +45,7 @@ FORBIDDEN = {
     "space": {"torch", "pandas", "matplotlib"},
     "catalog": {"torch", "pandas", "matplotlib"},
     "skeleton": {"torch", "pandas", "matplotlib"},
+    "sides": {"torch", "pandas", "matplotlib"},
     "search": {"torch", *(f"ofa_pose.{part}" for part in ("models", "pose", "cost", "data"))},
 }
 
