@@ -1,8 +1,8 @@
 r"""Train a starter further, on photographs and painted scenes, or one on painted scenes alone.
 
-    python benchmarks/starter.py --data lspet --minutes 30 90 \
+    python benchmarks/starter.py --data lspet --minutes 22 44 \
         --init runs/lspet-supernet/last.safetensors --out runs/starter
-    python benchmarks/starter.py --minutes 30 90 --out runs/starter-painted
+    python benchmarks/starter.py --minutes 22 44 --out runs/starter-painted
 
 Two stages: the network of full width alone, at several resolutions, as the one that the others
 learn from; then all widths, the full one, the smallest and a drawn one a step (sandwich).

@@ -34,7 +34,7 @@ class MixedScenes:
         count: number of scenes; by default as many as it takes for every scene of every source
             to appear.
         together: so many neighbours are of one source, and training keeps them in one batch if
-            its batches are as large.
+            its batches are as large. A source around this one does not pass that on.
 
     Raises:
         UsageError: weights or skeletons that do not fit.

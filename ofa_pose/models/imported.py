@@ -81,15 +81,10 @@ def load_efficientnet_lite0(network: Network, path: str | Path | None = None) ->
     path = path or efficientnet_lite0_path()
     names = _lite0_names()
     state = _pick(read_torch_file(path), names, source=str(path), ignore=_LITE0_UNUSED)
-    if misfits := _misfits(network, state):
-        raise WeightsError(
-            "ImageNet weights are those of EfficientNet-Lite0, litepose-lite0's backbone; this "
-            f"network has other shapes: {listing(misfits, most=1)}"
-        )
     for name, tensor in state.items():
         if name.endswith("running_var"):
             state[name] = tensor + (_LITE0_EPSILON - _TORCH_EPSILON)
-    _load_part(network, state, source=str(path))
+    _load_part(network, state, source=f"{path}, made for litepose-lite0,", most=1)
 
 
 _LITE0_UNUSED = re.compile(r"_blocks\.1[1-9]\.|_conv_head\.|_bn1\.|_fc\.")
@@ -195,20 +190,20 @@ def _pick(
     return {ours: state[theirs] for theirs, ours in names.items() if theirs in state}
 
 
-def _load_part(network: Network, state: Mapping[str, Tensor], *, source: str) -> None:
-    if misfits := _misfits(network, state):
-        raise WeightsError(f"{source} has other shapes than the network: {listing(misfits)}")
-    bad = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
-    if bad:
-        raise WeightsError(f"{source} holds NaN or infinity in {listing(bad)}")
-    network.load_state_dict({**network.state_dict(), **state})
-
-
-def _misfits(network: Network, state: Mapping[str, Tensor]) -> list[str]:
-    """Tensors that the network has in another shape, or not at all, with both shapes."""
+def _load_part(
+    network: Network, state: Mapping[str, Tensor], *, source: str, most: int = 12
+) -> None:
+    """Fill the part of a network that `state` holds; of what does not fit, name the first few."""
     own = network.state_dict()
-    return [
+    misfits = [
         f"{name} {tuple(tensor.shape)} for {tuple(own[name].shape) if name in own else 'nothing'}"
         for name, tensor in state.items()
         if name not in own or own[name].shape != tensor.shape
     ]
+    if misfits:
+        listed = listing(misfits, most=most)
+        raise WeightsError(f"{source} has other shapes than the network: {listed}")
+    bad = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+    if bad:
+        raise WeightsError(f"{source} holds NaN or infinity in {listing(bad)}")
+    network.load_state_dict({**own, **state})

@@ -73,7 +73,8 @@ class Recipe(_Record):
             choice.
         sandwich_random: random archs in a step of `sandwich`.
         resolutions: input sides that a supernet's steps draw from, pixels; None: all that its
-            space has. Few and small ones first make a long training cheaper.
+            space has. Few and small ones first make a long training cheaper; one that stands
+            twice is drawn twice as often.
         distillation: weight of the loss to a teacher beside the loss to the truth, where there
             is one: the largest arch of a `sandwich` step for the others, or the network given
             to a fine-tuning.

@@ -58,6 +58,12 @@ def test_only_the_wanted_resolutions(name):
     assert sum(sampler.archs(s) == everything.archs(s) for s in range(400)) < 200
 
 
+def test_a_resolution_that_stands_twice_is_drawn_twice_as_often():
+    sampler = make_sampler("uniform", LITE0, seed=1, resolutions=(128, 128, 192))
+    drawn = [sampler.resolution(step) for step in range(600)]
+    assert 360 < drawn.count(128) < 440  # 400, give or take 3.5 standard deviations of 11.5
+
+
 def test_resolutions_that_the_space_lacks_are_named():
     with pytest.raises(RecipeError, match=r"no 200; it has 448, 384, .*128"):
         make_sampler("uniform", LITE0, seed=1, resolutions=(128, 200))
