@@ -1,11 +1,12 @@
 r"""Train a starter further, on photographs and painted scenes, or one on painted scenes alone.
 
-    python benchmarks/starter.py --data lspet --minutes 22 44 \
+    python benchmarks/starter.py --data lspet --minutes 22 44 60 \
         --init runs/lspet-supernet/last.safetensors --out runs/starter
-    python benchmarks/starter.py --minutes 22 44 --out runs/starter-painted
+    python benchmarks/starter.py --minutes 22 44 60 --out runs/starter-painted
 
-Two stages: the network of full width alone, at several resolutions, as the one that the others
-learn from; then all widths, the full one, the smallest and a drawn one a step (sandwich).
+Three stages: the network of full width alone, at 128 to 256 px, as the one that the others learn
+from; then all widths, the full one, the smallest and a drawn one a step (sandwich); then these at
+all sizes up to 384 px, which cost several times as much.
 Painted scenes are written once to `OUT/painted`. Running it again goes on. Two processes of one
 thread are faster than one of two: `torchrun --nproc-per-node 2 benchmarks/starter.py …`.
 """
@@ -47,7 +48,8 @@ PAINTED = 8_000
 SHARES = {"single": 0.4, "mosaic": 0.25, "painted": 0.35}
 BATCH = 16
 CANVAS, PEOPLE = 288, (1, 4)
-RESOLUTIONS = (128, 128, 160, 192, 256)
+SMALL = (128, 128, 160, 192, 256)
+ALL = (128, 160, 192, 256, 256, 320, 384)
 TRAIN_SEED, CALIBRATE_SEED, SEARCH_SEED = 1, 2, 3
 """Seeds of painted scenes; `starter_figures.py` reports on others."""
 
@@ -60,6 +62,7 @@ class Stage:
     lr: float
     full_width: bool
     sampler: str
+    resolutions: tuple[int, ...] = SMALL
 
     def space(self) -> SearchSpace:
         """Return the space, without its narrower widths if the stage has none."""
@@ -79,7 +82,7 @@ class Stage:
         return {
             "lr": self.lr,
             "sampler": self.sampler,
-            "resolutions": RESOLUTIONS,
+            "resolutions": self.resolutions,
             "sandwich_random": 1,
             "batch_size": BATCH,
             "augmentation": {"scale": [0.7, 1.3]},
@@ -89,6 +92,7 @@ class Stage:
 STAGES = (
     Stage("wide", 2e-3, full_width=True, sampler="uniform"),
     Stage("all", 1.5e-3, full_width=False, sampler="sandwich"),
+    Stage("sizes", 1e-3, full_width=False, sampler="sandwich", resolutions=ALL),
 )
 
 
@@ -171,7 +175,7 @@ def followed(evaluators: dict[str, SubnetEvaluator], _step: int) -> dict[str, fl
     scores = {}
     for name, evaluate in evaluators.items():
         space = evaluate.supernet.space
-        side = RESOLUTIONS[0] if name == "single" else RESOLUTIONS[-1]
+        side = min(SMALL) if name == "single" else max(SMALL)
         for width, extreme in (("largest", space.largest), ("smallest", space.smallest)):
             arch = space.arch({**extreme, "resolution": side})
             scores[f"AP_{name}_{width}"] = evaluate(arch)["AP"]
@@ -225,8 +229,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder of the lspet set; none: painted alone")
     parser.add_argument("--init", type=Path, help="supernet to start from; none: random weights")
     length = parser.add_mutually_exclusive_group(required=True)
-    length.add_argument("--minutes", type=float, nargs=2, help="of the two stages")
-    length.add_argument("--steps", type=int, nargs=2, help="of the two stages")
+    length.add_argument("--minutes", type=float, nargs=len(STAGES), help="of the stages")
+    length.add_argument("--steps", type=int, nargs=len(STAGES), help="of the stages")
     parser.add_argument("--out", type=Path, required=True)
     return parser.parse_args()
 

@@ -60,7 +60,7 @@ EPILOG = (
     "Example: ofa-pose search --budget '30ms@x86-onnxruntime,1.7M params'\n\n"
     "Example: ofa-pose search --resume --out runs/search-litepose-lite0 --budget 900M"
 )
-EVALUATIONS = 60
+EVALUATIONS = 80
 _PICTURES = ("data", "annotations", "images", "data_skeleton")
 # What a search may be resumed with other values of.
 _FREE = (
@@ -109,7 +109,7 @@ def command(
         typer.Option(
             "--evaluations",
             min=1,
-            help="How many archs to score, in all; default: 60.",
+            help="How many archs to score, in all; default: 80.",
         ),
     ] = None,
     strategy: Annotated[
@@ -129,7 +129,10 @@ def command(
     population: Annotated[
         int | None,
         typer.Option(
-            "--population", min=2, help="Archs of the first generation; default: the strategy's."
+            "--population",
+            min=2,
+            help="Archs of the first generation beside the uniformly scaled ones; default: the "
+            "strategy's.",
         ),
     ] = None,
     scenes: Annotated[
@@ -173,8 +176,9 @@ def command(
         bool,
         typer.Option(
             "--baseline/--no-baseline",
-            help="Afterwards, score the uniformly scaled networks, too, to compare with: one "
-            "ratio everywhere, every resolution; they do not count as --evaluations.",
+            help="Compare with the uniformly scaled networks: one ratio everywhere, every "
+            "resolution. Those that the search has not scored in full are scored after it and "
+            "do not count as --evaluations.",
         ),
     ] = True,
     finalists: Annotated[

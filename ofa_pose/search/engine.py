@@ -20,17 +20,20 @@ from ofa_pose.search.screening import Screen
 from ofa_pose.search.settings import SearchSettings
 from ofa_pose.search.strategy import Situation, Strategy, find_strategy
 from ofa_pose.space.frozen import FrozenDict
+from ofa_pose.space.uniform import uniform_archs
 
 logger = logging.getLogger(__name__)
 
+_MOST_UNIFORM = 32  # a space with many ratios and resolutions has more uniformly scaled archs
 _SHARE_TO_LOOK_ROUND = 3  # of an added tier's evaluations, one in so many is spread over its band
 
 
 class Evolution:
     """Feasible-first evolution with one archive for all tiers; ask for archs, tell their scores.
 
-    The first generation holds the largest and smallest arch of every tier, then archs spread
-    evenly over each tier's range of cost. In later generations the tiers take turns: a child that
+    The first generation holds the largest and smallest arch of every tier, the uniformly scaled
+    ones, which a search should not be worse than, and archs spread evenly over each tier's range
+    of cost. In later generations the tiers take turns: a child that
     the strategy makes of archs from anywhere in the archive, or, while the predictor can be
     trusted, the most promising of many. Every other turn of a tier goes to archs near its
     budget, so that a large tier has its share of large archs.
@@ -100,7 +103,7 @@ class Evolution:
 
     @property
     def first_size(self) -> int:
-        """How many archs the first generation has, in a space that has so many."""
+        """How many archs the first generation has beside the uniformly scaled ones."""
         return max(self.settings.population, 2 * len(self.sets))
 
     @property
@@ -235,16 +238,27 @@ class Evolution:
                 index = int(order[-1 if largest else 0])
                 if self._free[index]:
                     proposals.append(self._take(index, len(proposals), feasible))
+        rest = self.first_size - len(proposals)
+        for feasible in sorted(self.sets, key=lambda feasible: feasible.mask.sum()):
+            for index in self._uniform(feasible, -(-_MOST_UNIFORM // len(self.sets))):
+                proposals.append(self._take(index, len(proposals), feasible))
+        size = len(proposals) + rest
         share = -(-self.first_size // len(self.sets))
         spread = [self._spread(feasible, share, rng) for feasible in self.sets]
         for picks in zip(*spread, strict=True):
             for feasible, index in zip(self.sets, picks, strict=True):
-                if len(proposals) == self.first_size:
+                if len(proposals) == size:
                     return tuple(proposals)
                 place = self._place(int(index), feasible.mask, rng)
                 if place is not None:
                     proposals.append(self._take(place, len(proposals), feasible))
         return tuple(proposals)
+
+    def _uniform(self, feasible: FeasibleSet, most: int) -> list[int]:
+        """Return a tier's free uniformly scaled archs, those nearest its budget first."""
+        indices = [self._space.index(arch) for arch in uniform_archs(self._space)]
+        inside = [index for index in indices if self._free[index] and feasible.mask[index]]
+        return sorted(inside, key=lambda index: -feasible.load[index])[:most]
 
     def _look_round(self, start: int) -> tuple[Proposal, ...]:
         """Return archs spread over the bands of added tiers of which little is known."""

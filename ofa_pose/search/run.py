@@ -140,7 +140,8 @@ def search(
         strategy: `steady` (the default), `elitist`, `aging`, `nsga2` or `random`.
         predictor: let a predictor learnt from the archive choose among thousands of archs,
             while its cross-validated errors say that it can be trusted.
-        population: archs in the first generation; by default what the strategy prefers.
+        population: archs in the first generation beside the uniformly scaled ones; by default
+            what the strategy prefers.
         archive_path: CSV, written when the search stops; every evaluation is in the journal
             beside it (suffix `.jsonl`) as soon as it ends. None keeps nothing on disk.
         resume: go on from `archive_path` (from nothing if it is not there), to the same archive

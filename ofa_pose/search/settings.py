@@ -21,7 +21,8 @@ class SearchSettings:
         seed: of every draw.
         strategy: name of the strategy that proposes.
         predictor: screen proposals by a predictor of the objective, while it can be trusted.
-        population: archs in the first generation (at least two a tier are taken).
+        population: archs in the first generation beside the uniformly scaled ones (at least two
+            a tier are taken).
         parents: how many archs children descend from.
         offspring: archs in every later generation; this many can be evaluated in parallel.
         crossover: share of children with two parents.

@@ -29,8 +29,9 @@ def land(make_landscape: Callable[..., Any]) -> Any:
 
 
 def run(land: Any, path: Path | None = None) -> SearchResult:
+    # So short that it comes to only a few of the uniformly scaled ones itself.
     return search(
-        land.space, land, budgets=LIMITS, costs={"macs": land.macs}, evaluations=20,
+        land.space, land, budgets=LIMITS, costs={"macs": land.macs}, evaluations=7,
         archive_path=path,
     )  # fmt: skip
 
@@ -68,6 +69,16 @@ def test_those_within_a_budget_are_scored_and_none_twice(land: Any, tmp_path: Pa
     for name, limit in LIMITS.items():
         inside = [index for index in within if land.macs[index] <= limit.value]
         assert best[name].score("AP") == max(land.scores[index] for index in inside)
+
+
+def test_a_search_of_some_length_leaves_nothing_to_score(land: Any) -> None:
+    result = search(land.space, land, budgets=LIMITS, costs={"macs": land.macs}, evaluations=40)
+    forbidden: Any = None  # workers would be opened to score
+    baseline = uniform_baseline(result, forbidden, costs={"macs": land.macs})
+    for name, rival in best_uniform(result, baseline).items():
+        winner = result.tiers[name].evaluation
+        assert winner is not None
+        assert winner.score("AP") >= rival.score("AP")
 
 
 def test_it_goes_on_where_it_was_stopped(land: Any, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from ofa_pose.errors import DataError, OfaPoseError, RunFolderError, WeightsError
 from ofa_pose.search import Archive, Limit, Progress, SearchResult, search, to_csv
-from ofa_pose.space import Arch
+from ofa_pose.space import Arch, uniform_archs
 
 COUNTS = (5, 3, 4, 4, 4, 4, 4)  # 15,360 archs
 
@@ -167,9 +167,11 @@ def test_an_evaluator_that_never_works_stops_the_search_early(
     land.scores[:] = np.nan
     path = tmp_path / "archive.csv"
     for resume in (False, True):
-        with pytest.raises(OfaPoseError, match="all 16 evaluations so far failed.*AP is nan"):
+        with pytest.raises(OfaPoseError, match="evaluations so far failed.*AP is nan") as caught:
             run(land, {"L": 1e12}, archive_path=path, resume=resume)
-    assert len(land.asked) == 16
+        assert f"all {len(land.asked)} evaluations" in str(caught.value)
+    uniform = len(uniform_archs(land.space))
+    assert 16 <= len(land.asked) <= 16 + uniform < 200
 
 
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, ZeroDivisionError, DataError])
