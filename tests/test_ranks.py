@@ -14,6 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 RANKS = {
     "errors": 0,
     "files": 1,
+    "bootstrap": 1,
     "memory": 1,
     "space": 1,
     "catalog": 2,
@@ -41,6 +42,7 @@ RANKS = {
 FORBIDDEN = {
     "errors": {"torch", "pandas", "matplotlib"},
     "files": {"torch", "pandas", "matplotlib"},
+    "bootstrap": {"torch", "pandas", "matplotlib"},
     "memory": {"torch", "pandas", "matplotlib"},
     "space": {"torch", "pandas", "matplotlib"},
     "catalog": {"torch", "pandas", "matplotlib"},

@@ -44,14 +44,14 @@ def searching_workers(
     from ofa_pose.api import all_costs, limits_of
     from ofa_pose.evaluate import PartsEvaluator, growing_parts
     from ofa_pose.search import Race, RaceSettings, resolve_budgets
+    from ofa_pose.search.racing import arch_of
 
     ends = growing_parts(len(evaluator.scenes))
     parts = PartsEvaluator(evaluator, ends=ends, seed=options["seed"])
-    sets, _ = resolve_budgets(
-        target.space, limits_of(target.budgets), costs=all_costs(target.table)
-    )
+    limits = limits_of(target.budgets)
+    sets, _ = resolve_budgets(target.space, limits, costs=all_costs(target.table, limits))
     _LOG.info("archs race over %s scenes", ", ".join(map(str, ends)))
-    with _opened(parts, options) as workers:
+    with _opened(parts, options, affinity=arch_of) as workers:
         yield Race(
             workers,
             {feasible.tier: feasible.mask for feasible in sets},
@@ -85,12 +85,18 @@ def reporting_workers(
 
 @contextmanager
 def _opened(
-    function: Callable[[Any], Any], options: Mapping[str, Any]
+    function: Callable[[Any], Any],
+    options: Mapping[str, Any],
+    *,
+    affinity: Callable[[Any], Any] | None = None,
 ) -> Iterator[Workers[Any, Any]]:
     from ofa_pose.search import WorkersSpec, open_workers
 
     opened = open_workers(
-        function, WorkersSpec.parse(options["workers"]), devices=gpus(options["device"])
+        function,
+        WorkersSpec.parse(options["workers"]),
+        devices=gpus(options["device"]),
+        affinity=affinity,
     )
     try:
         yield opened
@@ -105,6 +111,11 @@ def tell_race(workers: Workers[Any, Any]) -> None:
     if not isinstance(workers, Race):
         return
     _LOG.info("%s images were scored", f"{workers.images:,}")
+    if workers.recalled:
+        _LOG.info(
+            "%d archs of before the resume are not among those that ties are looked for in",
+            workers.recalled,
+        )
     for tier, standing in workers.standings().items():
         if standing.ties:
             _LOG.info(

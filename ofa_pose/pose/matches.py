@@ -6,12 +6,15 @@ then takes neither maps nor another matching. Over all pictures it is pycocotool
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ofa_pose import bootstrap
+from ofa_pose.bootstrap import NOBODY
 from ofa_pose.errors import UsageError
 from ofa_pose.pose.oks import _objects, _results
 from ofa_pose.skeleton import Skeleton
@@ -69,7 +72,8 @@ class Matches:
 
     def ap(self) -> float:
         """Return the AP of all pictures; -1 where nobody counts."""
-        return float(self.scores_of(np.ones((1, len(self)), np.int64))[0])
+        (score,) = self.scores_of(np.ones((1, len(self)), np.int64)).tolist()
+        return NOBODY if math.isnan(score) else score
 
     def scores_of(self, weights: np.ndarray) -> np.ndarray:
         """Return the AP of B resamples.
@@ -78,7 +82,7 @@ class Matches:
             weights: (B, N) int, how often each picture is in the resample.
 
         Returns:
-            (B,) float64; -1 where nobody counts.
+            (B,) float64; NaN where nobody counts.
         """
         if weights.shape[1:] != (len(self),):
             raise UsageError(f"{weights.shape[1:]} weights do not fit {len(self)} pictures")
@@ -99,7 +103,7 @@ class Matches:
                 until = ends[-1] + 1
                 missed = np.add.reduceat(by_detection[:, :until] * wrong[:until], starts, axis=1)
                 total += _interpolated(by_detection[:, ends], missed, people)
-        return np.where(people > 0, total / len(THRESHOLDS), -1.0)
+        return np.where(people > 0, total / len(THRESHOLDS), np.nan)
 
 
 def ap_interval(
@@ -115,8 +119,12 @@ def ap_interval(
         share: of the resamples' APs that lie within the interval; the tails are equal.
         resamples: how many, of N pictures each.
         seed: of the draws.
+
+    Returns:
+        (low, high), over the resamples in which somebody counts; (-1, -1) where nobody ever does.
     """
-    return _ends(matches.scores_of(_resamples(len(matches), resamples, seed)), share)
+    drawn = bootstrap.resamples(len(matches), draws=resamples, seed=seed)
+    return bootstrap.interval(matches.scores_of(drawn), share=share)
 
 
 def ap_gain_interval(
@@ -138,20 +146,8 @@ def ap_gain_interval(
     """
     if len(one) != len(other):
         raise UsageError(f"{len(one)} and {len(other)} pictures cannot be compared")
-    drawn = _resamples(len(one), resamples, seed)
-    return _ends(one.scores_of(drawn) - other.scores_of(drawn), share)
-
-
-def _resamples(count: int, resamples: int, seed: int) -> np.ndarray:
-    """Return how often each of `count` pictures is in each resample, (resamples, count)."""
-    rng = np.random.default_rng((seed, count))
-    return rng.multinomial(count, np.full(count, 1 / count), size=resamples)
-
-
-def _ends(values: np.ndarray, share: float) -> tuple[float, float]:
-    tail = (1 - share) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return float(low), float(high)
+    drawn = bootstrap.resamples(len(one), draws=resamples, seed=seed)
+    return bootstrap.interval(one.scores_of(drawn) - other.scores_of(drawn), share=share)
 
 
 def _interpolated(right: np.ndarray, wrong: np.ndarray, people: np.ndarray) -> np.ndarray:

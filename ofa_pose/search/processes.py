@@ -15,11 +15,15 @@ from typing import Any
 
 from ofa_pose.errors import OfaPoseError
 from ofa_pose.memory import keep_freed_memory
-from ofa_pose.search.workers import RETRIES, Pool, attempt, moved, unpacked
+from ofa_pose.search.workers import RETRIES, Affinity, Pool, attempt, moved, unpacked
 
 
 def process_pool(
-    function: Callable[[Any], Any], count: int, *, devices: Sequence[str] = ()
+    function: Callable[[Any], Any],
+    count: int,
+    *,
+    devices: Sequence[str] = (),
+    affinity: Affinity | None = None,
 ) -> Pool[Any, Any]:
     """Return `count` processes that work off `function`, each on one of the devices, if any.
 
@@ -31,7 +35,7 @@ def process_pool(
     def start(place: int) -> ProcessWorker:
         return ProcessWorker(function, devices[place % len(devices)] if devices else None)
 
-    return Pool(start, count)
+    return Pool(start, count, affinity=affinity)
 
 
 class ProcessWorker:
@@ -88,7 +92,7 @@ class ProcessWorker:
         with contextlib.suppress(Exception):  # it died already, or never began
             if self._pid is None:
                 self._pid = self._started.result()
-            os.kill(self._pid, signal.SIGKILL)
+            os.kill(self._pid, getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows has no KILL
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def end(self, error: BaseException) -> str:

@@ -6,12 +6,14 @@ alike cancels out, so few images tell a poor arch from a good one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 import numpy as np
 
+from ofa_pose import bootstrap
 from ofa_pose.errors import UsageError
 from ofa_pose.search.workers import Workers
 
@@ -30,7 +32,10 @@ class Measured(Protocol):
         ...
 
     def scores_of(self, weights: np.ndarray, /) -> np.ndarray:
-        """Return the score (B,) of resamples that hold each image as often as `weights` (B, N)."""
+        """Return the score (B,) of resamples that hold each image as often as `weights` (B, N).
+
+        NaN where there is nobody to find in a resample.
+        """
         ...
 
 
@@ -71,8 +76,8 @@ class Standing:
 
     Attributes:
         winner: index of the arch with the highest score on all images.
-        ties: indices of the other archs seen on all images whose difference to it, resampled,
-            has an interval that holds 0; best first.
+        ties: indices of the other archs seen on all images, since the search was last resumed,
+            whose difference to it, resampled, has an interval that holds 0; best first.
     """
 
     winner: int
@@ -99,6 +104,11 @@ class _Runner:
         return any(leader in others for leader, _, _ in self.behind)
 
 
+def arch_of(task: tuple[int, int]) -> int:
+    """Return the arch of a race's task, whose network a worker keeps for the next part."""
+    return task[0]
+
+
 class Race:
     """Workers for a search that race the archs of a batch; the outcome of each is its scores.
 
@@ -120,6 +130,7 @@ class Race:
 
     Attributes:
         images: scored so far, over all archs.
+        recalled: how many archs an earlier run has seen to the end.
     """
 
     def __init__(
@@ -130,6 +141,7 @@ class Race:
     ) -> None:
         self.settings = settings
         self.images = 0
+        self.recalled = 0
         self._workers = workers
         self._tiers = tiers
         self._finished: dict[int, float] = {}  # the scores of those that saw all parts
@@ -145,6 +157,7 @@ class Race:
         for index, scores in rows:
             if scores.get("parts") == self.settings.parts:
                 self._finished[index] = scores["AP"]
+        self.recalled = len(self._finished)
 
     def evaluate(
         self, tasks: Sequence[int]
@@ -278,17 +291,15 @@ class Race:
 
     def _own_scores(self, index: int, runner: _Runner) -> dict[str, float]:
         self._drawn[index] = self._resamples(runner.measured)
-        low, high = _ends(self._drawn[index], self.settings.interval)
+        low, high = bootstrap.interval(self._drawn[index], share=self.settings.interval)
         self._finished[index] = score = _point(runner.measured)
         return {"AP": score, "AP_low": low, "AP_high": high, "parts": float(runner.parts)}
 
     def _resamples(self, measured: Measured) -> np.ndarray:
         """Return the scores (B,) on resamples, which are the same for all of as many images."""
-        count = len(measured)
-        rng = np.random.default_rng((self.settings.seed, count))
-        return measured.scores_of(
-            rng.multinomial(count, np.full(count, 1 / count), size=self.settings.resamples)
-        )
+        settings = self.settings
+        drawn = bootstrap.resamples(len(measured), draws=settings.resamples, seed=settings.seed)
+        return measured.scores_of(drawn)
 
 
 def _relative_scores(
@@ -296,21 +307,17 @@ def _relative_scores(
 ) -> dict[str, float]:
     """Return the scores of a dropped arch, from those of the archs it is behind."""
     leader, deficit, leads = min(runner.behind, key=lambda behind: known[behind[0]] - behind[1])
-    low, high = _ends(known[leader] - leads, interval)
+    low, high = bootstrap.interval(known[leader] - leads, share=interval)
     score = known[leader] - deficit
     return {"AP": score, "AP_low": low, "AP_high": high, "parts": float(runner.parts)}
 
 
 def _point(measured: Measured) -> float:
     """Return the score on all images."""
-    return float(measured.scores_of(np.ones((1, len(measured)), np.int64))[0])
+    (score,) = measured.scores_of(np.ones((1, len(measured)), np.int64)).tolist()
+    return bootstrap.NOBODY if math.isnan(score) else score
 
 
-def _ends(values: np.ndarray, interval: float) -> tuple[float, float]:
-    tail = (1 - interval) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def _low(values: np.ndarray, interval: float) -> float:
-    return _ends(values, interval)[0]
+def _low(leads: np.ndarray, share: float) -> float:
+    """Return the lower end of a lead's interval; below 0 where nothing could be compared."""
+    return bootstrap.interval(leads, share=share)[0]

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from ofa_pose.errors import MissingExtraError, OfaPoseError
-from ofa_pose.search.workers import Pool, attempt, moved, unpacked
+from ofa_pose.search.workers import Affinity, Pool, attempt, moved, unpacked
 
 
 def ray_pool(
@@ -18,6 +18,7 @@ def ray_pool(
     count: int | None = None,
     address: str = "",
     gpu: bool = False,
+    affinity: Affinity | None = None,
 ) -> Pool[Any, Any]:
     """Return actors that work off `function`, each with one processor, and one GPU if asked.
 
@@ -28,6 +29,7 @@ def ray_pool(
         address: `ray://host:port` of a cluster; empty starts Ray on this machine, unless it runs
             in this process already.
         gpu: each actor calls `function.to("cuda")`, which is the GPU that Ray gives it.
+        affinity: see `Pool`.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -56,19 +58,28 @@ def ray_pool(
             raise OfaPoseError(f"Ray cannot be used {where}: {reason}") from error
     if count is None:
         count = max(1, int(ray.cluster_resources().get("GPU" if gpu else "CPU", 1)))
-    return _RayPool(ray, function, count, begun=begun, gpu=gpu)
+    return _RayPool(ray, function, count, begun=begun, gpu=gpu, affinity=affinity)
 
 
 class _RayPool(Pool[Any, Any]):
     def __init__(
-        self, ray: Any, function: Callable[[Any], Any], count: int, *, begun: bool, gpu: bool
+        self,
+        ray: Any,
+        function: Callable[[Any], Any],
+        count: int,
+        *,
+        begun: bool,
+        gpu: bool,
+        affinity: Affinity | None,
     ) -> None:
         self._ray = ray
         self._begun = begun  # here, and not by the program that searches
         shared = ray.put(function)
         actor = ray.remote(num_cpus=1, num_gpus=int(gpu), max_restarts=0)(_Actor)
         device = "cuda" if gpu else None
-        super().__init__(lambda _: RayWorker(ray, actor.remote(shared, device)), count)
+        super().__init__(
+            lambda _: RayWorker(ray, actor.remote(shared, device)), count, affinity=affinity
+        )
 
     def close(self) -> None:
         super().close()

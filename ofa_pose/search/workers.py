@@ -21,6 +21,7 @@ from ofa_pose.space import Arch, SearchSpace
 
 Task = TypeVar("Task", bound=Hashable)
 Result = TypeVar("Result", covariant=True)
+Affinity = Callable[[Any], Hashable]
 _LOG = logging.getLogger(__name__)
 
 RETRIES = 2
@@ -167,18 +168,24 @@ class Pool(Generic[Task, Result]):
     Args:
         start: makes the worker of a place, from 0; called again with it if that worker died.
         count: how many places there are.
+        affinity: what of a task a worker keeps ready for others of the same; a task goes rather
+            to the worker that did the last such, unless that one is busy and another would idle.
 
     Raises:
         UsageError: `count` below 1.
     """
 
-    def __init__(self, start: Callable[[int], Worker], count: int) -> None:
+    def __init__(
+        self, start: Callable[[int], Worker], count: int, *, affinity: Affinity | None = None
+    ) -> None:
         if count < 1:
             raise UsageError(f"there must be at least 1 worker, not {count}")
         self._start = start
         self._idle: list[Worker] = []
         self._busy: dict[Future[Any], tuple[Worker, Any]] = {}
         self._places: dict[Worker, int] = {}
+        self._affinity = affinity
+        self._ready: dict[Hashable, Worker] = {}
         try:
             for place in range(count):
                 self._begin(place)
@@ -193,7 +200,8 @@ class Pool(Generic[Task, Result]):
         self._forget()
         while waiting or self._busy:
             while waiting and self._idle:
-                self._give(waiting.popleft(), self._idle.pop())
+                worker = self._idle.pop()
+                self._give(self._next(waiting, worker), worker)
             done, _ = wait(self._busy, return_when=FIRST_COMPLETED)
             for future in done:
                 worker, task = self._busy.pop(future)
@@ -224,6 +232,18 @@ class Pool(Generic[Task, Result]):
             busy.append(self._idle.pop())
         for worker in busy:
             worker.stop()
+
+    def _next(self, waiting: deque[Any], worker: Worker) -> Any:
+        """Take out the task that suits a worker best: of its own, of nobody's, or any."""
+        if self._affinity is None:
+            return waiting.popleft()
+        owners = [self._ready.get(self._affinity(task)) for task in waiting]
+        alive = [owner if owner in self._places else None for owner in owners]
+        place = next((alive.index(owner) for owner in (worker, None) if owner in alive), 0)
+        task = waiting[place]
+        del waiting[place]
+        self._ready[self._affinity(task)] = worker
+        return task
 
     def _give(self, task: Any, worker: Worker) -> None:
         try:
@@ -284,7 +304,11 @@ class WorkersSpec:
 
 
 def open_workers(
-    function: Callable[[Any], Any], spec: WorkersSpec, *, devices: Sequence[str] = ()
+    function: Callable[[Any], Any],
+    spec: WorkersSpec,
+    *,
+    devices: Sequence[str] = (),
+    affinity: Affinity | None = None,
 ) -> Workers[Any, Any]:
     """Return the workers that `spec` describes; `close` them in the end.
 
@@ -295,6 +319,7 @@ def open_workers(
         spec: one process is this one.
         devices: GPUs that other processes compute on, taken in turn; each calls
             `function.to(device)` once. Ray gives every worker one GPU of its own instead.
+        affinity: see `Pool`.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -303,9 +328,15 @@ def open_workers(
     if spec.ray:
         from ofa_pose.search.ray_workers import ray_pool
 
-        return ray_pool(function, count=spec.count, address=spec.address, gpu=bool(devices))
+        return ray_pool(
+            function,
+            count=spec.count,
+            address=spec.address,
+            gpu=bool(devices),
+            affinity=affinity,
+        )
     if spec.count is None or spec.count == 1:
         return InProcess(function)
     from ofa_pose.search.processes import process_pool
 
-    return process_pool(function, spec.count, devices=devices)
+    return process_pool(function, spec.count, devices=devices, affinity=affinity)

@@ -60,13 +60,13 @@ def part(document: dict[str, Any], results: list[dict[str, Any]], ids: set[int])
         "annotations": [row for row in document["annotations"] if row["image_id"] in ids],
     }
     inside = [row for row in results if row["image_id"] in ids]
-    return evaluate_predictions(kept, inside, SKELETON)["AP"]
+    return evaluate_predictions(kept, inside, SKELETON, evaluator="pycocotools")["AP"]
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_equals_pycocotools(seed):
     document, results = random_set(seed)
-    expected = evaluate_predictions(document, results, SKELETON)["AP"]
+    expected = evaluate_predictions(document, results, SKELETON, evaluator="pycocotools")["AP"]
     assert match_people(document, results, SKELETON).ap() == pytest.approx(expected, abs=1e-9)
 
 
@@ -129,3 +129,20 @@ def test_the_gain_of_one_network_over_another_is_resampled_on_the_same_pictures(
     assert (-high, -low) == pytest.approx(ap_interval(good))
     with pytest.raises(UsageError, match="cannot be compared"):
         ap_gain_interval(good, good.take([0, 1]))
+
+
+def test_resamples_without_people_say_nothing() -> None:
+    """One of four pictures has people, all found: whatever resample holds it has AP 1."""
+    person = {
+        "id": 1, "image_id": 1, "category_id": 1, "keypoints": [5.0, 6.0, 2.0] * K,
+        "num_keypoints": K, "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 0,
+    }  # fmt: skip
+    truth = {"images": [{"id": number} for number in (1, 2, 3, 4)], "annotations": [person]}
+    found = {"image_id": 1, "keypoints": [5.0, 6.0, 1.0] * K, "score": 0.5}
+    perfect = match_people(truth, [found], SKELETON)
+    poor = match_people(truth, [], SKELETON)
+    assert perfect.ap() == pytest.approx(1)
+    assert ap_interval(perfect) == pytest.approx((1, 1))
+    assert ap_gain_interval(perfect, poor) == pytest.approx((1, 1))
+    nobody = match_people({"images": truth["images"], "annotations": []}, [found], SKELETON)
+    assert ap_interval(nobody) == (-1, -1)

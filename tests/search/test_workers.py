@@ -108,6 +108,33 @@ def test_a_pool_yields_every_task_with_its_outcome():
     assert all(worker.stopped for worker in made)
 
 
+def test_a_task_goes_to_the_worker_that_did_one_like_it():
+    class Noting(Scripted):
+        done: list[tuple[int, int]]
+
+        def submit(self, task: Any) -> Future[Any]:
+            self.done.append((self.place, task[0]))
+            return super().submit(task[1])
+
+    log: list[tuple[int, int]] = []
+
+    def start(place: int) -> Noting:
+        worker = Noting({})
+        worker.place, worker.done = place, log
+        return worker
+
+    pool: Pool[Any, int] = Pool(start, 3, affinity=lambda task: task[0])
+    for part in range(4):
+        outcomes = dict(pool.evaluate([(kind, part) for kind in (5, 2, 8)]))
+        assert outcomes == {(kind, part): part * part for kind in (5, 2, 8)}
+    assert len(log) == 12
+    assert len(set(log)) == 3  # every kind was always at one place
+    # A kind whose worker is busy does not wait for it.
+    assert len(dict(pool.evaluate([(5, part) for part in range(6)]))) == 6
+    assert len({place for place, kind in log[12:]}) > 1
+    pool.close()
+
+
 def test_a_dead_worker_is_replaced_and_its_task_tried_twice_again():
     pool, made = scripted({4: 2, 5: 3, 6: 1})
     outcomes = dict(pool.evaluate([4, 5, 6, 7]))
