@@ -274,7 +274,7 @@ class _Follower:
         if self._tracker is None:
             return people, None
         ids = self._tracker.update(people)
-        self.tracked = max(ids, default=0) if not self.tracked else max(self.tracked, *ids, 0)
+        self.tracked = max(self.tracked or 0, *ids, 0)
         if self._smoother is not None:
             people = self._smoother.update(people, ids, time_s)
             self._smoother.forget(self._tracker.known)

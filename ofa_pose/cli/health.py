@@ -43,6 +43,7 @@ from ofa_pose.files import atomic_write, sha256_file
 if TYPE_CHECKING:
     import numpy as np
 
+    from ofa_pose.cli._searching import SearchScenes
     from ofa_pose.data import SceneSource
     from ofa_pose.health import Health
     from ofa_pose.runs import RunFolder
@@ -132,7 +133,7 @@ def command(
     pictures = Pictures(data, annotations, images, data_skeleton)
     people = search_scenes(pictures, making, options={**context.params, "report": None})
     training = _training_scenes(pictures, making, wanted=tuned > 0)
-    run = _open_run(target, recipe, options=context.params)
+    run = _open_run(target, people, recipe, options=context.params)
     with run:
         tell_defaults(target, people)
         health = _check(target, run, people.calibration, people.search, training, recipe=recipe,
@@ -155,7 +156,9 @@ def _training_scenes(pictures: Pictures, making: Making, *, wanted: bool) -> Sce
     return making.of(pictures.open("train", making.skeleton, only_people=True), Use.TRAIN)
 
 
-def _open_run(target: Target, recipe: Recipe, *, options: Mapping[str, Any]) -> RunFolder:
+def _open_run(
+    target: Target, people: SearchScenes, recipe: Recipe, *, options: Mapping[str, Any]
+) -> RunFolder:
     from ofa_pose.cost import spell_budgets
     from ofa_pose.runs import RunFolder
 
@@ -167,6 +170,10 @@ def _open_run(target: Target, recipe: Recipe, *, options: Mapping[str, Any]) -> 
         "supernet": target.weights,
         "supernet_sha256": sha256_file(target.weights),
         "recipe": recipe.to_dict(),
+        "pictures": {
+            "search": people.search.fingerprint(),
+            "calibration": people.calibration.fingerprint(),
+        },
     }
     if options["budget"]:
         (bounds,) = target.budgets.values()

@@ -51,6 +51,7 @@ from ofa_pose.cli._winners import save_winners, tell_search, write_front
 from ofa_pose.files import sha256_file
 
 if TYPE_CHECKING:
+    from ofa_pose.cli._searching import SearchScenes
     from ofa_pose.runs import RunFolder
 
 EPILOG = (
@@ -228,7 +229,7 @@ def _run(context: typer.Context, earlier: Mapping[str, Any]) -> None:
     pictures = Pictures(*(options[key] for key in _PICTURES))
     people = search_scenes(pictures, making, options=options)
     evaluator = load_evaluator(target, people, options=options)
-    with _open_run(target, context, earlier) as run:
+    with _open_run(target, people, context, earlier) as run:
         tell_defaults(target, people)
         with Meter("painting") as meter:
             people = hold_painted(
@@ -275,7 +276,9 @@ def _checked(options: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**options, "workers": find_workers(options["workers"], device=options["device"])}
 
 
-def _open_run(target: Target, context: typer.Context, earlier: Mapping[str, Any]) -> RunFolder:
+def _open_run(
+    target: Target, people: SearchScenes, context: typer.Context, earlier: Mapping[str, Any]
+) -> RunFolder:
     from ofa_pose.cost import spell_budgets
     from ofa_pose.runs import RunFolder
 
@@ -288,6 +291,11 @@ def _open_run(target: Target, context: typer.Context, earlier: Mapping[str, Any]
         "supernet": target.weights,
         "supernet_sha256": sha256_file(target.weights),
         "budgets": {name: spell_budgets(bounds) for name, bounds in target.budgets.items()},
+        "pictures": {
+            "search": people.search.fingerprint(),
+            "calibration": people.calibration.fingerprint(),
+            "report": people.report.fingerprint(),
+        },
     }
     given = {key: value for key, value in options.items() if key not in _HIDDEN}
     identity["given"] = {**as_given(options), "tables": table_paths(target.budgets)}

@@ -31,6 +31,12 @@ def has_joints(annotation: Mapping[str, Any]) -> bool:
     return annotation["num_keypoints"] > 0 and not annotation["iscrowd"]
 
 
+def stated_size(image: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return the height and width that an entry of `images` states, if it does."""
+    height, width = image.get("height"), image.get("width")
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+
+
 def read_annotations(path: Path, skeleton: Skeleton, *, unlabelled: bool = False) -> dict[str, Any]:
     """Read and check a COCO-keypoint JSON; boxes and joint counts are filled in where absent.
 

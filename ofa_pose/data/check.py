@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ofa_pose.data.annotations import has_joints, load_document
+from ofa_pose.data.annotations import has_joints, load_document, stated_size
 from ofa_pose.data.faults import (
     Finding,
     image_faults,
@@ -194,7 +194,7 @@ class SetCheck:
                 where = f"{name}: image {image!a:.30}"
                 self.report.add(("annotations of images that are not listed", where))
                 continue
-            size = _stated_size(self._sound[image])
+            size = stated_size(self._sound[image])
             findings = list(person_faults(annotation, self.skeleton, size))
             self.report.add(*findings)
             self.report.note(*person_notes(annotation, self.skeleton))
@@ -228,7 +228,7 @@ class SetCheck:
         except OSError as error:
             self.report.add(("pictures that are not there", f"{name}: {error.strerror or error}"))
             return False
-        size = _stated_size(image)
+        size = stated_size(image)
         if reason is None and self.decode:
             try:
                 # Sizes are compared here, so that they are told apart from damage.
@@ -278,11 +278,6 @@ class SetCheck:
             boxes=joint_boxes(keypoints),
             areas=np.zeros(len(keypoints), np.float32),
         )
-
-
-def _stated_size(image: Mapping[str, Any]) -> tuple[int, int] | None:
-    height, width = image.get("height"), image.get("width")
-    return None if height is None or width is None else (height, width)
 
 
 def first_of(found: Sequence[str], most: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from ofa_pose.data.annotations import has_joints, read_annotations
+from ofa_pose.data.annotations import has_joints, read_annotations, stated_size
 from ofa_pose.data.fingerprint import fingerprint_of
 from ofa_pose.data.images import UnreadableImageError, quick_check, read_image
 from ofa_pose.data.packed import PackedList
@@ -24,9 +24,9 @@ from ofa_pose.skeleton import Skeleton, load_skeleton
 _LOG = logging.getLogger(__name__)
 # Bad pictures that are tolerated whatever the size of the set: 1 % of a small set is less than one.
 _ALWAYS_TOLERATED = 1
-# What of an entry of the JSON decides a scene.
-_OF_IMAGE = ("id", "file_name", "height", "width")
-_OF_PERSON = ("keypoints", "bbox", "area", "iscrowd", "segmentation")
+# What of an entry of the JSON decides a scene or how it is scored.
+_OF_IMAGE = ("id", "file_name", "height", "width", "crowdIndex")
+_OF_PERSON = ("keypoints", "bbox", "area", "iscrowd", "segmentation", "scored")
 
 
 class CocoScenes:
@@ -140,7 +140,7 @@ class CocoScenes:
         if path in self.bad:
             return None
         try:
-            image = read_image(path, _stated_size(record))
+            image = read_image(path, stated_size(record))
         except UnreadableImageError as error:
             self.bad[path] = str(error)
             self._refuse_too_many_bad()
@@ -220,12 +220,6 @@ class CocoScenes:
 
 def _pick(entry: Mapping[str, Any], keys: Sequence[str]) -> list[Any]:
     return [entry.get(key) for key in keys]
-
-
-def _stated_size(image: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return the height and width an `images` entry states, if it does."""
-    height, width = image.get("height"), image.get("width")
-    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
 
 def _valid_mask(people: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> np.ndarray:

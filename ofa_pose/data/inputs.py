@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -21,7 +22,13 @@ def stack(arrays: Sequence[np.ndarray]) -> torch.Tensor:
 
 def normalize(images: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
     """Return (N, 3, H, W) uint8 images as float32, minus `mean`, divided by `std` (RGB, 0..255)."""
-    shape = (1, 3, 1, 1)
-    mean_tensor = torch.tensor(mean, dtype=torch.float32, device=images.device).view(shape)
-    std_tensor = torch.tensor(std, dtype=torch.float32, device=images.device).view(shape)
-    return (images.float() - mean_tensor) / std_tensor
+    return (images.float() - _constant(tuple(mean), images.device)) / _constant(
+        tuple(std), images.device
+    )
+
+
+@lru_cache(maxsize=64)
+def _constant(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    """Return (1, 3, 1, 1); kept, as a copy to a GPU makes it wait for all that was asked before."""
+    with torch.inference_mode(False):  # or training could not use what an evaluation has made
+        return torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ofa_pose.data.faults import image_faults, is_id
-from ofa_pose.errors import DataError, UsageError
+from ofa_pose.data.shares import cut
+from ofa_pose.errors import DataError
 
 _SEED = 501  # first word of the seeds: no other use of a user's seed shares this stream of numbers
 
@@ -38,11 +38,7 @@ def split_document(
         UsageError: impossible shares.
         DataError: there are too few pictures.
     """
-    if not shares or any(not 0 < share <= 1 for share in shares.values()):
-        raise UsageError(f"shares must lie above 0 and at most at 1, got {dict(shares)}")
-    total = math.fsum(shares.values())
-    if total > 1 + 1e-9:
-        raise UsageError(f"shares must add up to at most 1, got {total:g}")
+    cut(1, [*shares.values()])  # impossible shares are refused before anything is read
     _refuse_doubtful(document)
     contents = same_content(document, folder)
     pictures: dict[str, list[Any]] = {}
@@ -51,15 +47,12 @@ def split_document(
     groups = list(pictures.values())
     order = np.random.default_rng([_SEED, seed]).permutation(len(groups))
     part_of: dict[Any, str] = {}
-    start, reached = 0, 0.0
-    for name, share in shares.items():
-        reached += share
-        end = round(reached * len(groups))
+    parts = cut(len(groups), [*shares.values()])
+    for name, (start, end) in zip(shares, parts, strict=True):
         if start == end:
             raise DataError(f"{len(groups)} pictures are too few: part {name!r} would be empty")
         for place in order[start:end].tolist():
             part_of.update(dict.fromkeys(groups[place], name))
-        start = end
     return {
         name: {
             **document,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from ofa_pose.data import CocoScenes, MappedScenes, Scene, SceneSource
 from ofa_pose.data.fingerprint import fingerprint_of
+from ofa_pose.data.shares import cut
 from ofa_pose.errors import DataError, UsageError
 from ofa_pose.skeleton import Skeleton
 
@@ -117,20 +117,10 @@ def split_source(
         UsageError: impossible fractions.
         DataError: the source is too small to give each part a scene.
     """
-    if not fractions or any(not 0 < part <= 1 for part in fractions):
-        raise UsageError(f"fractions must lie above 0 and at most at 1, got {list(fractions)}")
-    total = math.fsum(fractions)
-    if total > 1 + 1e-9:
-        raise UsageError(f"fractions must add up to at most 1, got {total:g}")
-    # Rounding the running sum, not each part, uses every scene when the fractions add up to 1.
-    ends = [round(math.fsum(fractions[: n + 1]) * len(source)) for n in range(len(fractions))]
-    starts = [0, *ends[:-1]]
-    if any(start >= end for start, end in zip(starts, ends, strict=True)):
+    parts = cut(len(source), fractions)
+    if any(start == end for start, end in parts):
         raise DataError(
             f"{len(source)} scenes are too few for parts of {', '.join(map(str, fractions))}"
         )
     order = np.random.default_rng(seed).permutation(len(source))
-    return tuple(
-        SubsetScenes(source, np.sort(order[start:end]).tolist())
-        for start, end in zip(starts, ends, strict=True)
-    )
+    return tuple(SubsetScenes(source, np.sort(order[start:end]).tolist()) for start, end in parts)

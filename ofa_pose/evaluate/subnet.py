@@ -94,12 +94,10 @@ class SubnetEvaluator:
             raise UsageError(f"scoring needs at least 1 thread, got {threads}")
         if calibration_images < 1:
             raise UsageError(f"calibration needs at least 1 image, got {calibration_images}")
-        for name, source in (("calibration", calibration), ("scoring", scenes)):
-            if len(source) == 0:
-                raise DataError(f"the {name} set is empty")
         self.supernet = supernet
         self.calibration = calibration
         self.scenes = scenes
+        self.calibration_images = calibration_images
         self.batch_size = batch_size
         self.flip = flip
         self.scales = check_scales(scales)
@@ -108,8 +106,7 @@ class SubnetEvaluator:
         self.progress = progress
         self.threads = threads
         self.shard = shard or Shard()
-        count = min(calibration_images, len(calibration))
-        self._calibration_indices = [i * len(calibration) // count for i in range(count)]
+        self._check_sources()
         self._cache = PictureCache(cache_bytes)
         self._ground_truth: dict[str, Any] | None = None
         self._people: dict[str, Any] | None = None  # likewise, whatever has been read
@@ -159,25 +156,29 @@ class SubnetEvaluator:
 
         Args:
             scenes: that the AP is measured on.
-            calibration: as many as before, to measure batch norms on; None: the same.
+            calibration: to measure batch norms on, as many of them; None: the same.
+
+        Raises:
+            DataError: one of them is empty.
         """
         other = copy.copy(self)
         other.scenes = scenes
         other.calibration = self.calibration if calibration is None else calibration
         other._cache = PictureCache(self._cache.max_bytes)
         other._ground_truth = other._people = None
+        other._check_sources()
         return other
 
     def subnet(self, arch: Arch) -> Network:
         """Return the stand-alone network that is scored: re-calibrated, in eval mode."""
         network = self.supernet.extract(arch)
-        recalibrate(network, self._calibration_images(arch.resolution))
+        with _threads(self.threads):
+            recalibrate(network, self._calibration_batches(arch.resolution))
         return network
 
     def prepared(self, arch: Arch) -> Network:
         """Return the network as it is run: re-calibrated, its batch norms folded."""
-        with _threads(self.threads):
-            network = self.subnet(arch)
+        network = self.subnet(arch)
         fold_batch_norms(network)
         return network
 
@@ -224,11 +225,21 @@ class SubnetEvaluator:
             progress=self.progress,
         )
 
-    def _calibration_images(self, resolution: int) -> Iterator[Tensor]:
+    def _check_sources(self) -> None:
+        for name, source in (("calibration", self.calibration), ("scoring", self.scenes)):
+            if len(source) == 0:
+                raise DataError(f"the {name} set is empty")
+
+    def _calibration_batches(self, resolution: int) -> Iterator[Tensor]:
+        total = len(self.calibration)
+        count = min(self.calibration_images, total)
         space = self.supernet.space
         device = next(self.supernet.parameters()).device
         for batch in self._batches(
-            "calibration", self.calibration, resolution, self._calibration_indices
+            "calibration",
+            self.calibration,
+            resolution,
+            [place * total // count for place in range(count)],
         ):
             images = normalize(batch.images.to(device), space.pixel_mean, space.pixel_std)
             yield images.contiguous(memory_format=torch.channels_last)

@@ -369,3 +369,34 @@ def test_a_search_with_weights_in_the_box_is_resumed(command, tmp_path):
     assert command(*line, "--out", tmp_path / "run").code == 0
     outcome = command("search", "--resume", "--out", tmp_path / "run", "--evaluations", 2)
     assert outcome.code == 0, outcome.err
+
+
+def test_archs_race_under_a_latency(command, trained, latency_table, tmp_path):
+    toy = load_space("toy")
+    table = latency_table(toy, lambda spec: spec.in_shapes[0][1] / 100, name="phone")
+    budget = f"3.5ms@{table.save(tmp_path)}"
+    out = tmp_path / "run"
+    line = ["search", "--racing", "--scenes", 32, "--calibration-scenes", 2, "--evaluations", 3]
+    done = command(*line, "--supernet", trained, "--budget", budget, "--out", out)
+    assert done.code == 0, done.err
+    assert "archs race over 16, 32 scenes" in done.err
+    found = rows(out / "archive.csv")
+    assert len(found) == 3
+    assert all(float(row["cost.latency:phone"]) <= 3.5 for row in found)
+
+
+def test_a_search_does_not_go_on_with_other_labels(command, trained, tmp_path):
+    data = tmp_path / "data"
+    assert command("data", "synth", data, "--count", 12, "--size", 64, "--split", "val").code == 0
+    line = ["search", "--scenes", 3, "--calibration-scenes", 2, "--supernet", trained]
+    line += ["--data", data, "--budget", "0.25M", "--out", tmp_path / "run"]
+    assert command(*line, "--evaluations", 2).code == 0
+    path = data / "annotations" / "val.json"
+    document = json.loads(path.read_text())
+    for person in document["annotations"]:
+        person["keypoints"][0] += 20
+    path.write_text(json.dumps(document))
+    again = command("search", "--resume", "--evaluations", 4, "--out", tmp_path / "run")
+    assert again.code != 0
+    assert "cannot resume" in again.err
+    assert "pictures.search was" in again.err

@@ -55,6 +55,8 @@ CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "one person less": lambda d: d["annotations"].pop(),
     "one picture less": lambda d: d["images"].pop(),
     "another picture": lambda d: d["images"][1].update(file_name="a.png"),
+    "one person not scored": lambda d: d["annotations"][0].update(num_keypoints=0),
+    "another crowd index": lambda d: d["images"][0].update(crowdIndex=0.3),
     "another id": lambda d: [d["images"][0].update(id=9), d["annotations"][0].update(image_id=9)],
 }
 

@@ -84,3 +84,11 @@ def test_too_few_pictures() -> None:
 def test_what_is_doubtful_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         split_document({**document(9), **change}, {"a": 0.5}, seed=0)
+
+
+def test_no_two_uses_of_a_seed_share_their_numbers():
+    from ofa_pose.data import mixed, parts, pasted
+    from ofa_pose.data.synth import scenes
+
+    words = [module._SEED for module in (mixed, parts, pasted, scenes)]
+    assert len(set(words)) == len(words)

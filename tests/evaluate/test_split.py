@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ofa_pose.data import Scene, SceneSource
@@ -55,6 +55,7 @@ class Numbers:
     parts=st.lists(st.integers(10, 33), min_size=1, max_size=3),
     seed=st.integers(0, 2**32),
 )
+@example(count=10, parts=[10, 25, 10], seed=0)  # ends of 1, 3.5 and 4.5 scenes
 def test_parts_are_disjoint_and_of_the_right_size(count, parts, seed):
     fractions = [part / 100 for part in parts]
     subsets = split_source(Numbers(count), fractions, seed=seed)
@@ -100,7 +101,7 @@ def test_ground_truth_is_that_of_the_subset(read_first):
 
 @pytest.mark.parametrize("fractions", [[], [0.0, 0.5], [-0.1], [1.2], [0.6, 0.6], [float("nan")]])
 def test_impossible_fractions_are_refused(fractions):
-    with pytest.raises(UsageError, match="fractions"):
+    with pytest.raises(UsageError, match="shares must"):
         split_source(Numbers(10), fractions, seed=0)
 
 

@@ -140,6 +140,34 @@ def test_statistics_are_those_of_the_calibration_pictures(space, supernet):
     torch.testing.assert_close(norm.running_mean, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_network_that_is_kept_does_not_depend_on_the_number_of_threads(space, supernet):
+    evaluate = SubnetEvaluator(supernet, calibration=Crowd(6), scenes=Crowd(1))
+    before = torch.get_num_threads()
+    kept = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            kept.append(evaluate.subnet(space.largest).state_dict())
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    for name, tensor in kept[0].items():
+        torch.testing.assert_close(tensor, kept[1][name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("count", [2, 20])
+def test_other_pictures_for_calibration_are_spread_over_anew(space, supernet, count):
+    evaluate = SubnetEvaluator(
+        supernet, calibration=Crowd(10), scenes=Crowd(2), calibration_images=4
+    )
+    other = Crowd(count)
+    evaluate.on(Crowd(3), calibration=other).subnet(space.smallest)
+    expected = {2: [0, 1], 20: [0, 5, 10, 15]}[count]
+    assert other.reads == dict.fromkeys(expected, 1)
+    with pytest.raises(DataError, match="calibration set is empty"):
+        evaluate.on(Crowd(3), calibration=Crowd(0))
+
+
 def test_what_cannot_be_scored_is_refused(space, supernet):
     with pytest.raises(DataError, match="calibration set is empty"):
         SubnetEvaluator(supernet, calibration=Crowd(0), scenes=Crowd(1))
