@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,8 +84,8 @@ def name_budgets(space: SearchSpace, texts: Sequence[str]) -> dict[str, tuple[Bu
 
     Raises:
         BudgetError: a text is no budget.
-        UsageError: there is neither a budget nor a tier, or a tier's files would overwrite the
-            run's own.
+        UsageError: there is neither a budget nor a tier, a tier's files would overwrite the
+            run's own, or two latency tables share a name.
     """
     if isinstance(texts, str):
         raise BudgetError(f"budgets are a list of texts, such as [{texts!r}], not one text")
@@ -92,6 +93,7 @@ def name_budgets(space: SearchSpace, texts: Sequence[str]) -> dict[str, tuple[Bu
     if not texts and not own:
         raise UsageError(f"space {space.name!r} has no tiers; give a budget, such as 1.2G")
     names = {budgets: name for name, budgets in own.items()}
+    _refuse_two_tables(budget for text in texts for budget in parse_budgets(text))
     for text in texts:
         budgets = parse_budgets(text)
         located = any(budget.table for budget in budgets)
@@ -100,6 +102,19 @@ def name_budgets(space: SearchSpace, texts: Sequence[str]) -> dict[str, tuple[Bu
     chosen = given or own
     _refuse_run_files(chosen)
     return chosen
+
+
+def _refuse_two_tables(budgets: Iterable[Budget]) -> None:
+    """Refuse two files of one name: a table's name is what its latencies are known by."""
+    files: dict[str, Path] = {}
+    for budget in budgets:
+        if budget.table:
+            file = Path(budget.table).expanduser().resolve()
+            if files.setdefault(budget.device, file) != file:
+                raise UsageError(
+                    f"two latency tables are called {budget.device!r}: {files[budget.device]} and "
+                    f"{file}; rename one"
+                )
 
 
 def limits_of(budgets: Mapping[str, Sequence[Budget]]) -> dict[str, tuple[Limit, ...]]:

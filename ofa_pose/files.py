@@ -44,7 +44,7 @@ def atomic_path(path: str | Path, *, previous: Path | None = None) -> Iterator[P
             umask = os.umask(0)
             os.umask(umask)
             temporary.chmod(0o666 & ~umask)
-            with temporary.open("rb") as stream:
+            with temporary.open("r+b") as stream:  # Windows syncs only what may be written
                 os.fsync(stream.fileno())
             if previous is not None and path.exists():
                 path.replace(previous)

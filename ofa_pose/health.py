@@ -20,6 +20,7 @@ from ofa_pose.runs import RunFolder
 from ofa_pose.search import journal
 from ofa_pose.search.agreement import Agreement
 from ofa_pose.space import Arch, SearchSpace
+from ofa_pose.supernet import load_weights
 from ofa_pose.train import Cadence, Recipe, finetune
 
 _FORMAT = 1
@@ -91,7 +92,7 @@ class BriefTuning:
         resume = folder.exists() and self.run.resumed
         force = folder.exists() and not resume
         with RunFolder.open(folder, config=config, resume=resume, force=force) as own:
-            finetune(
+            result = finetune(
                 network,
                 self.scenes,
                 space=space,
@@ -105,6 +106,9 @@ class BriefTuning:
                 resume=own.resumed,
                 progress=self._tell,
             )
+        # Where a recipe averages weights, the average is what it saves.
+        weights, _ = load_weights(result.last_weights)
+        network.load_state_dict(weights)
         scores = evaluate_network(
             network,
             self.evaluator.scenes,

@@ -76,6 +76,15 @@ def test_a_latency_is_a_bound_like_any_other(toy, latency_table, tmp_path):
         op.search(toy, wide, budgets=["3ms@none"])
 
 
+def test_two_tables_of_one_name_are_refused(toy, latency_table, tmp_path):
+    table = latency_table(toy, lambda _spec: 1.0, name="phone")
+    one, other = table.save(tmp_path / "a"), table.save(tmp_path / "b")
+    same = tmp_path / "b" / ".." / "a" / one.name
+    op.search(toy, wide, budgets=[f"30ms@{one}", f"40ms@{same}"], evaluations=2)
+    with pytest.raises(UsageError, match=r"two latency tables are called 'phone'.*rename one"):
+        op.search(toy, wide, budgets=[f"30ms@{one}", f"30ms@{other}"], evaluations=2)
+
+
 def test_a_latency_may_be_an_axis_without_a_bound(toy, latency_table):
     table = latency_table(toy, lambda spec: 1.0 + spec.out_channels, name="phone")
     costs = op.CostTable(toy, latencies=[table])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ def quiet() -> Iterator[None]:
     """
     before = logging.root.manager.disable
     with tempfile.TemporaryFile() as sink:
+        _flush()  # what was printed before the block is not swallowed
         saved = [os.dup(1), os.dup(2)]
         os.dup2(sink.fileno(), 1)
         os.dup2(sink.fileno(), 2)
@@ -25,11 +27,20 @@ def quiet() -> Iterator[None]:
         try:
             yield
         except Exception as error:
+            _flush()
             sink.seek(0)
             error.add_note(sink.read()[-2000:].decode(errors="replace"))
             raise
         finally:
+            _flush()  # nor does what is printed in the block come out after it
             logging.disable(before)
             for number, descriptor in zip(saved, (1, 2), strict=True):
                 os.dup2(number, descriptor)
                 os.close(number)
+
+
+def _flush() -> None:
+    """Write out what Python holds back for a stream that is no terminal."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()

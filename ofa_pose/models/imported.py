@@ -139,7 +139,7 @@ def load_published(
     for prefix in ("module.", "1."):
         if state and all(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items()}
-    names = {source: ours for ours in network.state_dict() for source in (_published_name(ours),)}
+    names = {_published_name(ours): ours for ours in network.state_dict()}
     part = _pick(state, names, source=str(path), ignore=_PUBLISHED_SPARE)
     own, heads = network.state_dict(), tuple(dict.fromkeys(network.plan.outputs))
     of_heads = {name for name in part if name.startswith(tuple(f"{head}." for head in heads))}

@@ -87,7 +87,8 @@ class PoseSmoother:
             else:
                 speeds[both] = before.speeds[both]
             size = max(1.0, math.hypot(*np.ptp(places[found], axis=0))) if found.any() else 1.0
-            cutoff = settings.min_cutoff + settings.beta * np.abs(speeds[both]) / size
+            speed = np.linalg.norm(speeds[both], axis=1, keepdims=True)
+            cutoff = settings.min_cutoff + settings.beta * speed / size
             share = _share(cutoff, passed)
             places[both] = share * places[both] + (1 - share) * before.places[both]
         self._states[number] = _State(time_s, found, places, speeds)

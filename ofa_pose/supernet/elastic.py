@@ -132,15 +132,9 @@ class ElasticConv2d(_Elastic, nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """Convolve with the active cut."""
         cut = self._cut()
-        layer: Any = cut.layer
-        return F.conv2d(  # pyright: ignore[reportCallIssue]
-            input,
-            cut.take("weight", self.weight),  # pyright: ignore[reportArgumentType]
-            cut.take("bias", self.bias),
-            layer.stride,
-            layer.padding,
-            layer.dilation,
-            layer.groups,
+        layer: Any = cut.layer  # its own settings count: stride, padding and its mode, groups
+        return layer._conv_forward(  # noqa: SLF001
+            input, cut.take("weight", self.weight), cut.take("bias", self.bias)
         )
 
 

@@ -215,10 +215,12 @@ def others_alive(*, among_others: bool = False) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if among_others and not any(name in str(error) for name in _LIBRARIES):
+        own = isinstance(error, torch.OutOfMemoryError) or "CUDA error" in str(error)
+        if own or (among_others and not any(name in str(error) for name in _LIBRARIES)):
             raise
+        said = next(iter(str(error).splitlines()), type(error).__name__)
         raise OfaPoseError(
-            "another process has stopped; what it says above or below is the reason"
+            f"another process has stopped; what it says above or below is the reason ({said})"
         ) from error
 
 

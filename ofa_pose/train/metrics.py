@@ -50,7 +50,7 @@ class MetricsFile:
 
     def sync(self) -> None:
         """Wait until every row is on the disk."""
-        with self._path.open("rb") as stream:
+        with self._path.open("r+b") as stream:  # Windows syncs only what may be written
             os.fsync(stream.fileno())
 
     def _read(self, keep: int) -> None:

@@ -81,3 +81,17 @@ def test_people_are_apart_and_can_be_forgotten(make_person):
 def test_what_cannot_work(values):
     with pytest.raises(UsageError, match="One-Euro"):
         OneEuroSettings(**values)
+
+
+def test_a_turned_path_is_smoothed_as_the_path_turned(make_person):
+    """The hands are turned with the head, so the size of a body stays what it was."""
+    xs = [140.0, 143.0, 150.0, 149.0, 160.0]
+    angle = math.radians(35)
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    plain, turned = PoseSmoother(), PoseSmoother()
+    for frame, x in enumerate(xs):
+        points = np.array([(100.0, 100.0), (180.0, 100.0), (x, 100.0)])
+        (one,) = plain.update([make_person(*points)], [1], frame * 0.1)
+        (other,) = turned.update([make_person(*(points @ turn.T + 300))], [1], frame * 0.1)
+        # The size is the diagonal of an upright box, which turning changes a little.
+        assert other.keypoints[:, :2] == pytest.approx(one.keypoints[:, :2] @ turn.T + 300, abs=1)

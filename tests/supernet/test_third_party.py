@@ -79,6 +79,37 @@ def test_costs_by_hand(space: op.SearchSpace) -> None:
     ]
 
 
+@register_unit("test_reflecting")
+class Reflecting(nn.Module):
+    def __init__(self, spec: UnitSpec) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            spec.in_channels[0], spec.out_channels, 3, padding=1, padding_mode="reflect"
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+@op.register_family("test_reflecting")
+def reflecting(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
+    spec = UnitSpec("test_reflecting", ((3, arch.resolution, arch.resolution),), arch["width"])
+    return NetworkPlan((Unit("only", spec, ("input",)),), ("only",))
+
+
+def test_a_layer_pads_in_the_supernet_as_it_does_alone() -> None:
+    space = op.SearchSpace(
+        name="reflecting",
+        family="test_reflecting",
+        choices=(op.Choice("resolution", (16,)), op.Choice("width", (8, 4))),
+    )
+    supernet = op.Supernet(space)
+    images = torch.rand(2, 3, 16, 16)
+    for arch in space:
+        (maps,) = supernet(images, arch)
+        assert torch.equal(maps, supernet.extract(arch)(images)[0])
+
+
 @register_unit("test_layer_norm")
 class Normed(nn.Module):
     def __init__(self, spec: UnitSpec) -> None:

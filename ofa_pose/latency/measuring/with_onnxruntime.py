@@ -24,9 +24,10 @@ class OnnxRuntime:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self._units = [name for name, _ in task.units]
-        self._folder = tempfile.TemporaryDirectory()
-        optimized = Path(self._folder.name) / "optimized.onnx"
+        self._folder = None
         if task.by_unit:
+            self._folder = tempfile.TemporaryDirectory()
+            optimized = Path(self._folder.name) / "optimized.onnx"
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(self._folder.name) / "profile")
             options.optimized_model_filepath = str(optimized)
@@ -35,10 +36,8 @@ class OnnxRuntime:
         self._inputs = dict(zip(names, pictures(task), strict=True))
         self._runs = 0
         if task.by_unit:
-            self._unit_of = operations_to_units(
-                read_onnx_graph(optimized.read_bytes()), self._units
-            )
-            optimized.unlink()
+            graph = read_onnx_graph(Path(options.optimized_model_filepath).read_bytes())
+            self._unit_of = operations_to_units(graph, self._units)
 
     def run(self) -> None:
         """Run once."""
@@ -48,7 +47,8 @@ class OnnxRuntime:
     def unit_times(self) -> np.ndarray:
         """Times in ms `(runs, units)`; ends the profile."""
         events = json.loads(Path(self._session.end_profiling()).read_text())
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
         times: dict[str, list[float]] = {}
         for event in events:
             name = event["name"].removesuffix("_kernel_time")
