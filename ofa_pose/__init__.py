@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "search":  # importing it binds the name to the package, which can be called
+        return importlib.import_module("ofa_pose.search")
     if name in _PUBLIC:
         return getattr(importlib.import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'ofa_pose' has no attribute {name!r}")

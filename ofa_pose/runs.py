@@ -165,6 +165,8 @@ class RunFolder:
         made = {file for file in visible if file.name not in (CONFIG, LOG)}
         if any(file.is_dir() or file.stat().st_size for file in made):
             return
+        logging.getLogger("ofa_pose").removeHandler(self._handler)
+        self._handler.close()  # Windows deletes no open file
         for file in visible:
             file.unlink()
 

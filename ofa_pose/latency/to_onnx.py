@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -55,16 +55,6 @@ class OnnxExporter:
         any_size = all(node.op_type in _ANY_SIZE for node in graph.node)
         self._graphs[spec.without_sizes() if any_size else spec] = graph
         return graph
-
-
-def network_to_onnx(plan: NetworkPlan, modules: Mapping[str, nn.Module]) -> bytes:
-    """Return a network as an ONNX file for pictures of its resolution, batch 1.
-
-    Args:
-        plan: of the network.
-        modules: its units' modules by name.
-    """
-    return _joined(plan, [_export(unit.spec, modules[unit.name]) for unit in plan.units])
 
 
 def _joined(plan: NetworkPlan, graphs: Sequence[onnx.GraphProto]) -> bytes:

@@ -98,6 +98,8 @@ def decode_outputs(
         WeightsError: a map holds NaN or infinite values.
     """
     passes: list[Pass] = [(outputs, flipped_outputs), *other_scales]
+    if settings.mode == "fast":  # which computes here, so maps come from a GPU once
+        passes = [(_here(own), None if other is None else _here(other)) for own, other in passes]
     for own, mirrored in passes:
         _check_joints(own[0].shape[1] // 2, skeleton)
         for output in [*own, *(mirrored or ())]:
@@ -173,6 +175,10 @@ def _reference(
         return people
     kept = sorted(range(len(people)), key=lambda index: -people[index].score)[: settings.best]
     return [people[index] for index in sorted(kept)]
+
+
+def _here(outputs: Sequence[Tensor]) -> list[Tensor]:
+    return [output.detach().cpu().float() for output in outputs]
 
 
 def _check_joints(joints: int, skeleton: Skeleton) -> None:

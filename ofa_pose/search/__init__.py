@@ -1,11 +1,13 @@
 """Which arch wins: evolution over numbers; knows neither torch nor pose.
 
 The package itself can be called: `ofa_pose.search(space, evaluate, ...)` is `ofa_pose.api.search`,
-which reads budgets and counts costs, whether a program has imported this package or not.
+which reads budgets and counts costs; that function's documentation is `help(ofa_pose.api.search)`.
 """
 
 import importlib
+import inspect
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -67,8 +69,16 @@ class _CallableModule(ModuleType):
     """A package that is called like the public function that bears its name."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> SearchResult:
+        return self._function(*args, **kwargs)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self._function)
+
+    @property
+    def _function(self) -> Callable[..., SearchResult]:
         # By name, as `ofa_pose` itself resolves it: the search imports nothing above it.
-        return importlib.import_module("ofa_pose.api").search(*args, **kwargs)
+        return importlib.import_module("ofa_pose.api").search
 
 
 sys.modules[__name__].__class__ = _CallableModule

@@ -148,11 +148,18 @@ class Learner:
             for name, value in self._part(part, archs, is_last=is_last).items():
                 sums[name] = sums[name] + value if name in sums else value
         passes = len(parts) * len(archs)
-        figures = self._means({name: value / passes for name, value in sums.items()})
         self.world.average_buffers(job.model)
+        scale = self._scaler.get_scale()
+        self._scaler.unscale_(self.optimizer)
+        norm = _gradient_norm(job.model, limit=job.recipe.grad_clip)
+        losses = {name: value / passes for name, value in sums.items()}
+        figures = self._means({**losses, "gradient": norm})
         where = f"step {step + 1} (arch {', '.join(arch.key for arch in archs)})"
         _require_finite("loss", figures["loss"], where=where)
-        self._update(where=where)
+        norm_value = figures.pop("gradient")
+        if not self._scaler.is_enabled() or scale < 1:
+            _require_finite("gradient", norm_value, where=where)
+        self._update(scale)
         return figures
 
     def _part(self, part: Batch, archs: Sequence[Arch], *, is_last: bool) -> dict[str, Tensor]:
@@ -197,17 +204,15 @@ class Learner:
                 sums[name] = sums.get(name, 0) + value.detach()
         return sums
 
-    def _update(self, *, where: str) -> None:
+    def _update(self, scale: float) -> None:
         """Move the weights by the gradients at hand.
 
         In float16 a step whose scaled gradient overflows is passed over and the scale halved, as
         it must be now and then; a scale below 1 shows that no scale would help.
+
+        Args:
+            scale: that the gradients had.
         """
-        scale = self._scaler.get_scale()
-        self._scaler.unscale_(self.optimizer)
-        norm = _gradient_norm(self.job.model, limit=self.job.recipe.grad_clip)
-        if not self._scaler.is_enabled() or scale < 1:
-            _require_finite("gradient", norm, where=where)
         self._scaler.step(self.optimizer)
         self._scaler.update()
         if self.average is not None and self._scaler.get_scale() >= scale:
@@ -233,12 +238,12 @@ class Learner:
         )
 
 
-def _gradient_norm(model: nn.Module, *, limit: float | None) -> float:
+def _gradient_norm(model: nn.Module, *, limit: float | None) -> Tensor:
     """Return the norm of the whole gradient, after scaling it down to `limit` if that is given."""
     parameters = [p for p in model.parameters() if p.grad is not None]
     if limit is not None:
-        return float(nn.utils.clip_grad_norm_(parameters, limit))
-    return float(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
+        return nn.utils.clip_grad_norm_(parameters, limit)
+    return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
 
 
 def _require_finite(what: str, value: float, *, where: str) -> None:

@@ -5,15 +5,18 @@ import onnxruntime
 import torch
 
 from ofa_pose.latency import to_onnx
-from ofa_pose.latency.to_onnx import OnnxExporter, _export, network_to_onnx
+from ofa_pose.latency.to_onnx import OnnxExporter, _export
+from ofa_pose.latency.weights import patterned
 from ofa_pose.models import build, plan
 
 
 def test_it_computes_what_the_network_computes(toy):
     space = toy.space
-    network = build(space, space.largest, seed=3).eval()
-    modules = {unit.name: network.get_submodule(unit.name) for unit in network.plan.units}
-    model = network_to_onnx(plan(space, space.largest), modules)
+    network = build(space, space.largest).eval()
+    for unit in network.plan.units:  # the weights that are exported
+        weights = patterned(unit.spec.build()).state_dict()
+        network.get_submodule(unit.name).load_state_dict(weights)
+    model = OnnxExporter()(plan(space, space.largest))
     picture = torch.randn(1, 3, 48, 48, generator=torch.Generator().manual_seed(0))
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     found = session.run(None, {"input": picture.numpy()})
