@@ -24,6 +24,7 @@ from ofa_pose.latency.kit import (
 )
 from ofa_pose.latency.measuring.errors import MeasureError
 from ofa_pose.latency.measuring.kit import KIT, MODELS, REFERENCE, RESULTS, Kit
+from ofa_pose.latency.measuring.machine import check_threads
 from ofa_pose.latency.measuring.protocol import measure
 from ofa_pose.latency.results import Results, read_results
 from ofa_pose.latency.runtimes import Runtime, get_runtime
@@ -176,11 +177,15 @@ def build_table(
     Raises:
         MissingExtraError: the runtime is not installed.
         RunFolderError: the folder holds the measurement of something else.
-        LatencyError: the runtime fails.
+        LatencyError: the runtime fails, or there are fewer processors than threads.
     """
     effort = effort or Effort()
     chosen = get_runtime(runtime)
     chosen.require(running=True)
+    try:
+        check_threads(threads)  # before networks are made that could not be measured
+    except MeasureError as error:
+        raise LatencyError(str(error)) from None
     wanted = {
         "runtime": runtime,
         "spaces": [describe(costs) for costs in all_costs],

@@ -159,6 +159,11 @@ def test_another_number_of_threads_does_not_go_on(kit, pretended):
         measure(kit, kit.folder / "results.csv", threads=2, prepare=pretended)
 
 
+def test_more_threads_than_processors_are_refused(kit, pretended):
+    with pytest.raises(MeasureError, match=r"100000 threads are more than the \d+ processor"):
+        measure(kit, kit.folder / "results.csv", threads=100_000, prepare=pretended)
+
+
 def test_results_of_another_kit_are_refused(kit, pretended):
     measure(kit, kit.folder / "results.csv", prepare=pretended)
     document = json.loads((kit.folder / "kit.json").read_text())

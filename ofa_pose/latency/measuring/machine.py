@@ -69,6 +69,21 @@ def this_machine(name: str, *, threads: int) -> Machine:
     return Machine(device, host, _processor(), name, runtime_version(name), threads)
 
 
+def check_threads(threads: int) -> None:
+    """Refuse more threads than there are processors: they would only wait for each other.
+
+    Raises:
+        MeasureError: there are too many.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)  # what this process may use; Linux only
+    processors = len(affinity(0)) if affinity else os.cpu_count() or threads
+    if threads > processors:
+        raise MeasureError(
+            f"{threads} threads are more than the {processors} "
+            f"processor{'s' * (processors != 1)} of this machine"
+        )
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()

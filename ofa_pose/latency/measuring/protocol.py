@@ -12,7 +12,7 @@ import numpy as np
 from .errors import MeasureError
 from .journal import Journal, locked
 from .kit import Kit, Task
-from .machine import pinned, this_machine
+from .machine import check_threads, pinned, this_machine
 from .runner import Prepare, Runner
 from .runtimes import RUNNERS
 
@@ -49,8 +49,10 @@ def measure(
 
     Raises:
         MeasureError: `results` is of another kit or machine, or another process measures into
-            its folder; the kit is damaged; or the runtime fails.
+            its folder; the kit is damaged; the runtime fails; or there are fewer processors
+            than threads.
     """
+    check_threads(threads)
     name = kit.document["runtime"]
     machine = this_machine(name, threads=threads)
     prepare = prepare or RUNNERS.get(name)
