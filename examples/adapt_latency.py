@@ -1,4 +1,4 @@
-"""Adapt latency tables to three devices of which only three networks' times are published.
+r"""Adapt latency tables to three devices of which only three networks' times are published.
 
     python examples/adapt_latency.py
 
@@ -8,7 +8,7 @@ measured table at hand, and from a stand-in that takes MACs for time. Three netw
 errors are those of three guesses, and other networks may be further off. Measure 5 to 20.
 The same at the command line:
 
-    ofa-pose latency adapt --from x86-onnxruntime --name pi4
+    ofa-pose latency adapt --from x86-onnxruntime --name pi4 \
         --points examples/published_latencies/raspberry-pi-4b.csv
 """
 

@@ -1,4 +1,4 @@
-"""A latency table of this machine: measured, validated, searched under, and its winner timed.
+r"""A latency table of this machine: measured, validated, searched under, and its winner timed.
 
     python examples/latency_table_of_this_machine.py --space litepose-lite0 --runtime onnxruntime
 
@@ -8,7 +8,8 @@ scored here: the one with the most MACs within the budget wins. A `SubnetEvaluat
 
     ofa-pose latency build --space litepose-lite0 --runtime onnxruntime --name mine
     ofa-pose search --budget 20ms@mine-onnxruntime
-    ofa-pose latency validate --table mine-onnxruntime --tier runs/search-litepose-lite0/L.yaml
+    ofa-pose latency validate --table mine-onnxruntime \
+        --tier runs/search-litepose-lite0/20ms-mine-onnxruntime.yaml
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""Your own pictures and your own joints: from a table of annotations to a network and a prediction.
+r"""Your own pictures and your own joints: from a table of annotations to a network that predicts.
 
-    python examples/your_own_data.py photos joints.csv five.yaml --space litepose-lite0
+    python examples/your_own_data.py photos joints.csv five.yaml --space litepose-lite0 \
         --init imagenet --budget 300M --minutes 60
 
 `joints.csv` has a line for each joint that somebody marked: picture, person, joint, x, y, seen (0

@@ -100,6 +100,7 @@ class Measurement:
         from ofa_pose.latency.measuring.machine import this_machine
         from ofa_pose.latency.results import read_results
         from ofa_pose.latency.runtimes import get_runtime
+        from ofa_pose.latency.validate import held_out_archs
 
         check_name(self.name)
         get_runtime(self.runtime).require(running=True)
@@ -123,6 +124,9 @@ class Measurement:
                 progress=progress,
             )
         fit = Fit.of(table, read_results(work / RESULTS), costs)
+        if networks and not any(held_out_archs(one, count=1, seed=seed) for one in costs):
+            _LOG.warning("not validated: every network was measured for the table")
+            networks = 0
         if not networks:
             _tell_table(table, table.save(self.out), fit, as_json=as_json)
             return
@@ -152,25 +156,20 @@ def validate_table(
 ) -> None:
     """Measure held-out networks and tell how far the table is from them."""
     from ofa_pose.cost import LatencyTable
+    from ofa_pose.latency.bundle import costs_with
 
     table = LatencyTable.load(name)
     known = {space.name: space.skeleton for space in table.info.spaces}
     chosen = _distinct(spaces) or [load_space(space) for space in known]
-    costs = [
-        costs
-        for space in chosen
-        for costs in _all_costs([space], skeleton or _other(known.get(space.name), space))
-    ]
+    if skeleton is not None:
+        costs = _all_costs(chosen, skeleton)
+    else:
+        costs = [costs_with(space, known.get(space.name, space.skeleton)) for space in chosen]
     with tempfile.TemporaryDirectory() as folder:
         table, validation = _validated(
             table, costs, work=work or Path(folder), networks=networks, seed=seed
         )
     tell_validation(table, validation, None, as_json=as_json)
-
-
-def _other(skeleton: str | None, space: SearchSpace) -> str | None:
-    """The skeleton, if it is another than the space's own."""
-    return None if skeleton == space.skeleton else skeleton
 
 
 def make_bundle(
@@ -208,15 +207,18 @@ def import_table(
     name: str,
     device: str | None,
     spaces: Sequence[SearchSpace],
+    skeleton: str | None,
     out: Path,
     force: bool,
     as_json: bool,
 ) -> None:
     """Make the table of a results file and tell where it lies."""
     from ofa_pose.latency.bundle import read_measured, table_of_measured
+    from ofa_pose.skeleton import load_skeleton
 
     check_name(name)
-    measured, costs = read_measured(results, spaces)
+    joints = [] if skeleton is None else [load_skeleton(skeleton)]
+    measured, costs = read_measured(results, spaces, skeletons=joints)
     machine = measured.machine
     table_name = f"{name}-{machine.runtime}"
     covered = [space.model_dump() for space in measured.spaces]

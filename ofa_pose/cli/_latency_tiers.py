@@ -31,8 +31,9 @@ def validate_tiers(name: str, paths: Sequence[Path], *, work: Path | None, as_js
     table = LatencyTable.load(name)
     tiers = [load_tier(path, check_weights=False) for path in paths]
     networks = [(_costs_of(tier), tier.arch) for tier in tiers]
+    joints = [tier.skeleton for tier in tiers if tier.skeleton is not None]
     table_costs = [
-        costs_with(load_space(space.name), space.skeleton) for space in table.info.spaces
+        costs_with(load_space(space.name), space.skeleton, joints) for space in table.info.spaces
     ]
     with tempfile.TemporaryDirectory() as folder, Meters() as progress:
         timed = time_networks(

@@ -129,6 +129,7 @@ def check(
     """
     from ofa_pose.data.check import SetCheck
     from ofa_pose.data.draw import contact_sheet, draw_scene, fit_scene, write_png
+    from ofa_pose.data.layouts import has_split
     from ofa_pose.skeleton import load_skeleton
 
     file, folder = _find(data, split, annotations, images, needed=not without_pictures)
@@ -147,6 +148,9 @@ def check(
         _console.emit_json(_check_document(file, looked.skeleton, report, sheet=written))
     else:
         _tell_check(file, looked.skeleton, report, sheet=written, named=named)
+        other = "train" if split == "val" else "val"
+        if annotations is None and data.is_dir() and has_split(data, other):
+            _console.line(f"this is split {split!r}; --split {other} looks at the other")
     if report.faults:
         raise typer.Exit(1)
 

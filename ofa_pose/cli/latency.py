@@ -198,7 +198,7 @@ ForceTableOption = Annotated[
 
 @app.command(
     "build",
-    epilog="Example: ofa-pose latency build --space litepose-xs --runtime onnxruntime --threads 1 "
+    epilog="Example: ofa-pose latency build --space litepose-lite0 --runtime onnxruntime "
     "--name mylaptop\n\nThe table is then known as mylaptop-onnxruntime: "
     "ofa-pose search --budget 30ms@mylaptop-onnxruntime",
 )
@@ -249,7 +249,7 @@ def build(
     "validate",
     epilog="Example: ofa-pose latency validate --table mylaptop-onnxruntime\n\n"
     "Example: ofa-pose latency validate --table mylaptop-onnxruntime "
-    "--tier runs/search-litepose-xs/XS.yaml --tier runs/search-litepose-xs/S.yaml",
+    "--tier runs/search-litepose-lite0/XS.yaml --tier runs/search-litepose-lite0/S.yaml",
 )
 def validate(
     table: Annotated[
@@ -343,6 +343,7 @@ def import_(
             "--space", metavar="NAME|FILE", help="A measured space whose name is not enough."
         ),
     ] = None,
+    skeleton: SkeletonOption = None,
     out: TableFolderOption = OWN_TABLES,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a table of the same name.")
@@ -357,6 +358,7 @@ def import_(
         name=name,
         device=device,
         spaces=[load_space(one) for one in space or ()],
+        skeleton=skeleton,
         out=out,
         force=force,
         as_json=as_json,

@@ -259,7 +259,9 @@ def _train_supernet(learning: Learning, start: _Start, *, as_json: bool) -> None
         )
     if not World.current().leads:
         return
+    data = learning.options.data
     hint = f"ofa-pose search --supernet {shlex.quote(str(finished_weights(result)))}"
+    hint += "" if data is None else f" --data {shlex.quote(str(data))}"
     tell_outcome(run, result, tier=None, as_json=as_json, hint=hint)
 
 

@@ -203,10 +203,13 @@ class LatencyTable:
         return self
 
     def _misses(self, missing: tuple[UnitSpec, ...], total: int) -> LatencyError:
-        covered = listing(dict.fromkeys(space.name for space in self.info.spaces))
+        covered = listing(
+            dict.fromkeys(f"{space.name} ({space.skeleton})" for space in self.info.spaces)
+        )
         units = listing((spec.key for spec in missing), _SHOWN)
         return LatencyError(
             f"latency table {self.name!r} misses {len(missing):,} of {total:,} units: {units}; it "
-            f"covers the spaces: {covered}; measure this one with `ofa-pose latency build`, or "
-            "have them estimated (interpolate=True, --interpolate)"
+            f"covers the spaces (and joints): {covered}; measure this one with `ofa-pose latency "
+            "build`, with --skeleton for other joints, or have them estimated (interpolate=True, "
+            "--interpolate)"
         )

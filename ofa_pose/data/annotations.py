@@ -189,8 +189,9 @@ def _check_annotation(annotation: dict[str, Any], skeleton: Skeleton, path: Path
     if points.shape != (3 * skeleton.num_joints,):
         raise DataError(
             f"{name} has {points.size / 3:g} joints, skeleton {skeleton.name!r} has "
-            f"{skeleton.num_joints}; tell the joints the file is annotated with, such as "
-            f"--data-skeleton {_likely(points.size)}"
+            f"{skeleton.num_joints}; tell the joints the file is annotated with: --skeleton "
+            f"{_likely(points.size)} for a network of these, --data-skeleton to teach "
+            f"{skeleton.name!r} with them"
         )
     points = points.reshape(-1, 3)
     if box is None:

@@ -18,7 +18,7 @@ from ofa_pose.latency.measuring.machine import package_of
 from ofa_pose.latency.results import Results, read_results
 from ofa_pose.latency.runtimes import RUNTIMES, get_runtime
 from ofa_pose.latency.tables import table_of
-from ofa_pose.skeleton import load_skeleton
+from ofa_pose.skeleton import Skeleton, load_skeleton
 from ofa_pose.space import SearchSpace
 
 _README = """\
@@ -152,20 +152,22 @@ def table_of_measured(
 
 
 def read_measured(
-    path: Path, spaces: Sequence[SearchSpace] = ()
+    path: Path, spaces: Sequence[SearchSpace] = (), *, skeletons: Sequence[Skeleton] = ()
 ) -> tuple[Results, list[CostTable]]:
-    """Read a results file and load the spaces that it is of; `spaces` go before names.
+    """Read a results file and load what it is of; `spaces` and `skeletons` go before names.
 
     Raises:
-        LatencyError: the file is damaged or of another space.
+        LatencyError: the file is damaged or of another space, or of a skeleton that is not known.
     """
     results = read_results(path)
     if not results.spaces:
         raise LatencyError(f"{path}, line 1: damaged: it names no space")
-    return results, [_measured_space(about, spaces, path) for about in results.spaces]
+    return results, [_measured_space(about, spaces, skeletons, path) for about in results.spaces]
 
 
-def _measured_space(about: CoveredSpace, given: Sequence[SearchSpace], path: Path) -> CostTable:
+def _measured_space(
+    about: CoveredSpace, given: Sequence[SearchSpace], skeletons: Sequence[Skeleton], path: Path
+) -> CostTable:
     named = {space.name: space for space in given}
     try:
         space = named.get(about.name) or load_space(about.name)
@@ -176,11 +178,26 @@ def _measured_space(about: CoveredSpace, given: Sequence[SearchSpace], path: Pat
             f"{path} is of the space {about.name!r} with hash {about.hash}, but here "
             f"{about.name!r} has {space.hash}; give the measured one with --space"
         )
-    return costs_with(space, about.skeleton)
+    return costs_with(space, about.skeleton, skeletons)
 
 
-def costs_with(space: SearchSpace, skeleton: str) -> CostTable:
-    """The space's costs with the skeleton of this name, which a table or results name."""
+def costs_with(space: SearchSpace, skeleton: str, known: Sequence[Skeleton] = ()) -> CostTable:
+    """Return the space's costs with the skeleton of this name, which a table or results name.
+
+    Args:
+        space: whose costs.
+        skeleton: its name.
+        known: skeletons that go before those of the package.
+
+    Raises:
+        LatencyError: there is none of this name.
+    """
     if skeleton == space.skeleton:
         return CostTable(space)
-    return CostTable(space, skeleton=load_skeleton(skeleton))
+    own = next((one for one in known if one.name == skeleton), None)
+    try:
+        return CostTable(space, skeleton=own or load_skeleton(skeleton))
+    except UnknownNameError as error:
+        raise LatencyError(
+            f"it was measured with other joints: {error}; give their file with --skeleton"
+        ) from None

@@ -111,7 +111,8 @@ def validate(
         progress: told of every step.
 
     Raises:
-        LatencyError: the table is of another machine or runtime, or misses units.
+        LatencyError: the table is of another machine or runtime, or misses units; or the spaces
+            are so small that no network is held out.
         MissingExtraError: the runtime is not installed.
     """
     runtime, threads = runtime_here(table)
@@ -120,6 +121,10 @@ def validate(
         for costs in all_costs
         for arch in held_out_archs(costs, count=networks, seed=seed)
     ]
+    if not chosen:
+        raise LatencyError(
+            "there is nothing to validate on: every network was measured for the table"
+        )
     plans = {name_of(*one): plan_of(*one) for one in chosen}
     if not (work / KIT).is_file():
         specs = dict.fromkeys(unit.spec for network in plans.values() for unit in network.units)

@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -321,3 +323,21 @@ def test_tiers_are_compared_with_the_reference_of_the_table(command, monkeypatch
     outcome = command("latency", "validate", "--table", "here-torch", "--tier", "found/S.yaml")
     assert outcome.code == 0, outcome.err
     assert [describe(one)["skeleton"] for one in found] == ["coco"]
+
+
+def test_a_table_for_joints_of_ones_own_can_be_imported_and_validated(command, tmp_path):
+    """Their file is no part of a bundle's results, so it is given again."""
+    five = Path(__file__).parents[2] / "examples" / "five_joints.yaml"
+    folder = tmp_path / "bundle"
+    line = ["latency", "bundle", "--space", "toy", "--runtime", "onnxruntime", "--rounds", 1]
+    assert command(*line, "--skeleton", five, "--out", folder).code == 0
+    done = subprocess.run(
+        [sys.executable, folder / "measure.py"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    line = ["latency", "import", folder / "results.csv", "--name", "pi", "--out", tmp_path]
+    refused = command(*line)
+    assert refused.code != 0
+    assert "give their file with --skeleton" in refused.err
+    assert command(*line, "--skeleton", five).code == 0
+    assert (tmp_path / "pi-onnxruntime.csv").exists()

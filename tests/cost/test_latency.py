@@ -81,7 +81,7 @@ def test_missing_units_are_named(toy, latency_table):
     with pytest.raises(LatencyError) as caught:
         rest.predict(toy, toy.largest)
     assert "misses 2 of 10 units: fusion_head:4x12x12+8x12x12:28:k5:s1" in str(caught.value)
-    assert "covers the spaces: toy" in str(caught.value)
+    assert "covers the spaces (and joints): toy (crowdpose)" in str(caught.value)
     with pytest.raises(LatencyError, match=rf"misses {len(heads)} of .* and {len(heads) - 3} more"):
         op.CostTable(toy, latencies=[rest])["latency:made-up"]
 
