@@ -1,8 +1,8 @@
 r"""Train a starter further, on photographs and painted scenes, or one on painted scenes alone.
 
-    python benchmarks/starter.py --data lspet --minutes 22 44 60 \
+    python benchmarks/starter.py --data lspet --minutes 22 44 50 \
         --init runs/lspet-supernet/last.safetensors --out runs/starter
-    python benchmarks/starter.py --minutes 22 44 60 --out runs/starter-painted
+    python benchmarks/starter.py --minutes 22 44 50 --out runs/starter-painted
 
 Three stages: the network of full width alone, at 128 to 256 px, as the one that the others learn
 from; then all widths, the full one, the smallest and a drawn one a step (sandwich); then these at

@@ -1,6 +1,6 @@
 """The figures of a starter's card: AP of a few of its subnets on what no training has seen.
 
-    python benchmarks/starter_figures.py --data data --supernet runs/starter/all/last.safetensors
+    python benchmarks/starter_figures.py --data data --supernet runs/starter/sizes/last.safetensors
 
 `data` holds the sets `lspet`, `coco_mini` and `pelota`; without it only painted scenes are scored.
 Weights as inherited, batch norms re-calibrated on training pictures of the kind that is scored.
