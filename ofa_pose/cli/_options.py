@@ -183,6 +183,7 @@ SyntheticOption = Annotated[
     typer.Option(
         "--synthetic",
         min=1,
+        max=10**9,
         metavar="N",
         help="N scenes of painted people with exact joints; no photographs needed.",
         rich_help_panel=_DATA,

@@ -80,7 +80,9 @@ def tell_outcome(
             f"AP {result.best:.3f}, {_of_validations(validations)}, after step {result.best_step}"
         )
     if tier is not None:
-        figures = [f"{name} {_figure(scores)}" for name, scores in tier.scores.items()]
+        figures = [
+            f"{name} {_figure(scores)}" for name, scores in tier.scores.items() if "AP" in scores
+        ]
         _console.line(f"tier: {tier.path}" + (f" (AP: {', '.join(figures)})" if figures else ""))
     _console.line(f"weights: {weights}")
     _console.line(f"next: {hint}")

@@ -133,6 +133,8 @@ def check(
     from ofa_pose.skeleton import load_skeleton
 
     file, folder = _find(data, split, annotations, images, needed=not without_pictures)
+    if sheet is not None and (sheet.exists() and sheet.suffix.lower() != ".png"):
+        raise RunFolderError(f"{sheet} exists and is no PNG; choose another --sheet")
     joints = None if skeleton is None else load_skeleton(skeleton)
     looked = SetCheck(file, None if without_pictures else folder, skeleton=joints, decode=not quick)
     with Meter("data check") as meter:

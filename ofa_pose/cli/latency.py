@@ -188,7 +188,7 @@ NetworksOption = Annotated[
     int, typer.Option("--networks", min=3, help="Held-out networks of each space to validate on.")
 ]
 HeldOutSeedOption = Annotated[
-    int, typer.Option("--seed", help="Which networks it is validated on.")
+    int, typer.Option("--seed", min=0, help="Which networks it is validated on.")
 ]
 RoundsOption = Annotated[int, typer.Option("--rounds", min=1, help="Passes over all networks.")]
 ForceTableOption = Annotated[

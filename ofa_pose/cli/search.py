@@ -196,6 +196,7 @@ def command(
         typer.Option(
             "--cache",
             min=0,
+            max=1e6,
             metavar="GB",
             help="Memory for pictures that are read and resized, in each worker; a set that does "
             "not fit is read anew for each arch.",

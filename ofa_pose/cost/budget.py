@@ -23,6 +23,7 @@ _PATTERN = re.compile(
 )
 _LATENCY = re.compile(r"\s*(?P<number>[0-9.eE+-]+)\s*ms\s*@\s*(?P<table>[^\s,]+)\s*")
 _SHOWN_DIGITS = 6
+_LARGEST = 10**18
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Budget:
             raise BudgetError(f"cannot read the number in budget {text!r}") from None
         if not limit.is_finite() or limit < 1:
             raise BudgetError(f"budget {text!r} must be at least 1")
+        if limit > _LARGEST:
+            raise BudgetError(f"budget {text!r} is more than any network needs")
         convention = match["convention"] or "exact"
         if convention not in CONVENTIONS:
             raise BudgetError(

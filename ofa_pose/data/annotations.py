@@ -181,7 +181,8 @@ def _check_annotation(annotation: dict[str, Any], skeleton: Skeleton, path: Path
         points = np.array(keypoints, np.float64)
         given = annotation.get("bbox")
         box = None if given is None else np.array(given, np.float64)
-        area = float(annotation.get("area", 0.0))
+        stated = annotation.get("area")
+        area = 0.0 if stated is None else float(stated)
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{name}: `keypoints`, `bbox` and `area` must be numbers") from error
     if points.ndim != 1:
@@ -216,6 +217,8 @@ def _check_annotation(annotation: dict[str, Any], skeleton: Skeleton, path: Path
         "scored": labelled > 0 and annotation.get("num_keypoints") != 0,
         "category_id": 1,
     }
+    if checked.get("area", 0.0) is None:
+        del checked["area"]
     if has_joints(checked):
         checked.pop("segmentation", None)  # only ignored people's outlines are ever looked at
     return checked

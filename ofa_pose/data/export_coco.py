@@ -14,6 +14,7 @@ from ofa_pose.errors import DataError, RunFolderError, UsageError
 from ofa_pose.files import atomic_write
 
 _JPEG_QUALITY = 95
+_BEGUN = ".begun"  # among the pictures until all are there
 
 
 def write_coco(
@@ -40,7 +41,8 @@ def write_coco(
 
     Raises:
         UsageError: the split's name is none.
-        RunFolderError: the split exists and `force` is not set.
+        RunFolderError: the split or other pictures exist and `force` is not set; or the pictures'
+            folder is a link.
         OfaPoseError: the folder cannot be written.
     """
     if not re.fullmatch(r"\w[\w.-]*", split):
@@ -48,6 +50,16 @@ def write_coco(
     target = Path(folder) / "annotations" / f"{split}.json"
     if target.exists() and not force:
         raise RunFolderError(f"{target} exists; use --force to overwrite it")
+    pictures = Path(folder) / "images" / split
+    if pictures.is_symlink():
+        raise RunFolderError(f"{pictures} is a link to pictures elsewhere; choose another folder")
+    begun = pictures / _BEGUN
+    if not force and not begun.exists() and pictures.is_dir() and any(pictures.iterdir()):
+        raise RunFolderError(
+            f"{pictures} holds pictures of something else; use --force to write over those of the "
+            "same names, or choose another folder"
+        )
+    atomic_write(begun, "")
     # An interruption must leave no annotations of other pictures than those that are there.
     target.unlink(missing_ok=True)
     images, annotations = [], []
@@ -69,4 +81,5 @@ def write_coco(
             progress(index + 1, len(source))
     document = {"images": images, "annotations": annotations, "categories": categories}
     atomic_write(target, json.dumps(document))
+    begun.unlink()
     return target

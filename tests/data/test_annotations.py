@@ -64,7 +64,8 @@ def test_without_keypoints(refusal):
 def test_another_joint_count(refusal):
     assert refusal(document(keypoints=[1, 2, 2] * 17)) == (
         "annotation 5 has 17 joints, skeleton 'three' has 3; "
-        "tell the joints the file is annotated with, such as --data-skeleton coco"
+        "tell the joints the file is annotated with: --skeleton coco for a network of these, "
+        "--data-skeleton to teach 'three' with them"
     )
 
 

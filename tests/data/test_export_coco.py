@@ -65,3 +65,33 @@ def test_an_existing_split_is_kept_unless_forced(tmp_path):
     assert len(json.loads(path.read_text())["images"]) == 3
     write_coco(source, tmp_path, split="train")  # another split shares the folder
     assert len(open_scenes(tmp_path, split="val", skeleton="crowdpose")) == 3
+
+
+def test_pictures_of_something_else_are_left_alone(tmp_path):
+    scenes = SyntheticScenes(0, 2, size=64, skeleton="crowdpose")
+    mine = tmp_path / "images" / "train" / "000000.jpg"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    with pytest.raises(RunFolderError, match="pictures of something else"):
+        write_coco(scenes, tmp_path)
+    assert mine.read_bytes() == b"mine"
+    linked = tmp_path / "linked"
+    (linked / "images").mkdir(parents=True)
+    (linked / "images" / "train").symlink_to(mine.parent)
+    with pytest.raises(RunFolderError, match="is a link"):
+        write_coco(scenes, linked, force=True)
+    assert mine.read_bytes() == b"mine"
+
+
+def test_what_was_interrupted_is_written_anew(tmp_path):
+    scenes = SyntheticScenes(0, 3, size=64, skeleton="crowdpose")
+
+    def stop(done: int, _total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_coco(scenes, tmp_path, progress=stop)
+    write_coco(scenes, tmp_path)
+    names = {path.name for path in (tmp_path / "images" / "train").iterdir()}
+    assert names == {"000000.jpg", "000001.jpg", "000002.jpg"}
