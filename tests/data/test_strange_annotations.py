@@ -103,7 +103,7 @@ PEOPLE = {
         ],
         [None, [0, 0, 0, 0], [-5, -5, 90, 90]],
     ),
-    "area": ([-1, NAN, -INFINITE, HUGE, "large", [900], {}, None], [0, 1, 2400.5]),
+    "area": ([-1, NAN, -INFINITE, HUGE, "large", [900], {}], [0, 1, 2400.5, None]),
 }
 # Of the crowd: a region that cannot be made out gives way to the box.
 SEGMENTATIONS = [
