@@ -13,7 +13,7 @@ import numpy as np
 
 from ofa_pose.data.scene import joint_boxes
 from ofa_pose.errors import DataError
-from ofa_pose.skeleton import Skeleton, load_skeleton, skeleton_names
+from ofa_pose.skeleton import Skeleton, load_skeleton, plain_name, skeleton_names
 
 _LOG = logging.getLogger(__name__)
 _LARGEST_ID = 2**63 - 1  # what tools in other languages can hold
@@ -64,7 +64,17 @@ def read_annotations(path: Path, skeleton: Skeleton, *, unlabelled: bool = False
         raise DataError(f"{path}: {len(images) - len(ids)} image ids are used twice")
     if not all(isinstance(annotation, dict) for annotation in annotations):
         raise DataError(f"{path}: an entry of `annotations` is not an object")
-    annotations = _of_people(document, annotations)
+    _check_order(document, skeleton, path)
+    everybody = annotations
+    annotations = _of_people(document, everybody)
+    others = sum(bool(item.get("keypoints")) for item in everybody) - sum(
+        bool(item.get("keypoints")) for item in annotations
+    )
+    if others:
+        _LOG.warning(
+            "%s: %d annotations with joints are left out: their `category_id` is not the person's",
+            *(path, others),
+        )
     if annotations and not any(annotation.get("keypoints") for annotation in annotations):
         raise DataError(
             f"{path}: no annotation has `keypoints`; a COCO-keypoint file is expected "
@@ -119,6 +129,26 @@ def load_document(path: Path, *, unlabelled: bool = False) -> dict[str, Any]:
             f"{path}: not a COCO-keypoint JSON, lacks the list `{'` and `'.join(absent)}`"
         )
     return document
+
+
+def _check_order(document: Mapping[str, Any], skeleton: Skeleton, path: Path) -> None:
+    """Refuse a file that names its joints in another order than the skeleton's.
+
+    Names that the skeleton does not know say nothing.
+    """
+    categories = document.get("categories")
+    own = [plain_name(joint) for joint in skeleton.joints]
+    for category in categories if isinstance(categories, list) else ():
+        listed = category.get("keypoints") if isinstance(category, dict) else None
+        if not isinstance(listed, list) or len(listed) != len(own):
+            continue
+        for place, (name, expected) in enumerate(zip(listed, own, strict=True)):
+            if isinstance(name, str) and plain_name(name) != expected and plain_name(name) in own:
+                raise DataError(
+                    f"{path}: joint {place + 1} is named {name!a:.40}, where skeleton "
+                    f"{skeleton.name!r} has {skeleton.joints[place]!r}: is the file annotated with "
+                    "another skeleton? --data-skeleton tells which"
+                )
 
 
 def _of_people(

@@ -165,3 +165,27 @@ def test_what_is_missing_is_filled_in(tmp_path, three):
     assert annotation["bbox"] == [10, 20, 20, 30]  # of the labelled joints
     assert annotation["num_keypoints"] == 2
     assert annotation["iscrowd"] == 0
+
+
+def test_a_file_that_names_its_joints_in_another_order(refusal, three, tmp_path):
+    named = document()
+    first, second, *rest = three.joints
+    named["categories"] = [{"id": 1, "name": "person", "keypoints": [second, first, *rest]}]
+    assert refusal(named).startswith(
+        f"joint 1 is named {second!r}, where skeleton 'three' has {first!r}"
+    )
+    for names in (three.joints, ["muzzle", second, *rest]):  # an unknown name says nothing
+        named["categories"][0]["keypoints"] = list(names)
+        path = tmp_path / "right.json"
+        path.write_text(json.dumps(named))
+        assert len(read_annotations(path, three)["annotations"]) == 1
+
+
+def test_people_of_another_category_are_counted(three, tmp_path, caplog):
+    mixed = document()
+    mixed["categories"] = [{"id": 1, "name": "person"}]
+    mixed["annotations"] += [{**mixed["annotations"][0], "id": 6, "category_id": "1"}]
+    path = tmp_path / "mixed.json"
+    path.write_text(json.dumps(mixed))
+    assert len(read_annotations(path, three)["annotations"]) == 1
+    assert "1 annotations with joints are left out" in caplog.text
