@@ -66,7 +66,7 @@ def test_example(name, reduced):
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_says_what_it_is_for(name):
     lines = (FOLDER / name).read_text(encoding="utf-8").splitlines()
-    assert re.match(r'"""[A-Z].*[.]$', lines[0]), lines[0]
+    assert re.match(r'r?"""[A-Z].*[.]$', lines[0]), lines[0]
     assert f"    python examples/{name}" in lines[2], lines[2]
 
 
