@@ -103,10 +103,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
-    if isinstance(
-        sys.stdout, io.TextIOWrapper
-    ):  # a terminal that knows few letters shows others as ?
-        sys.stdout.reconfigure(errors="replace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a ? for a letter that the terminal lacks
     sys.exit(run(sys.argv[1:]))
 
 

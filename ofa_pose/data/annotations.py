@@ -136,10 +136,9 @@ def _check_order(document: Mapping[str, Any], skeleton: Skeleton, path: Path) ->
 
     Names that the skeleton does not know say nothing.
     """
-    categories = document.get("categories")
     own = [plain_name(joint) for joint in skeleton.joints]
-    for category in categories if isinstance(categories, list) else ():
-        listed = category.get("keypoints") if isinstance(category, dict) else None
+    for category in _categories_of_people(document):
+        listed = category.get("keypoints")
         if not isinstance(listed, list) or len(listed) != len(own):
             continue
         for place, (name, expected) in enumerate(zip(listed, own, strict=True)):
@@ -151,16 +150,18 @@ def _check_order(document: Mapping[str, Any], skeleton: Skeleton, path: Path) ->
                 )
 
 
+def _categories_of_people(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the categories called person."""
+    categories = document.get("categories")
+    listed = categories if isinstance(categories, list) else ()
+    return [item for item in listed if isinstance(item, dict) and item.get("name") == "person"]
+
+
 def _of_people(
     document: Mapping[str, Any], annotations: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Keep the annotations of the category called person, where there is one."""
-    categories = document.get("categories")
-    wanted = [
-        item.get("id")
-        for item in (categories if isinstance(categories, list) else ())
-        if isinstance(item, dict) and item.get("name") == "person"
-    ]
+    wanted = [item.get("id") for item in _categories_of_people(document)]
     if not wanted:
         return list(annotations)
     return [item for item in annotations if item.get("category_id", wanted[0]) in wanted]

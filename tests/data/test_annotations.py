@@ -181,6 +181,15 @@ def test_a_file_that_names_its_joints_in_another_order(refusal, three, tmp_path)
         assert len(read_annotations(path, three)["annotations"]) == 1
 
 
+def test_animals_may_have_their_joints_in_another_order(three, tmp_path):
+    mixed = document(category_id=1)
+    animal = {"id": 2, "name": "dog", "keypoints": list(three.joints)[::-1]}
+    mixed["categories"] = [{"id": 1, "name": "person", "keypoints": list(three.joints)}, animal]
+    path = tmp_path / "mixed.json"
+    path.write_text(json.dumps(mixed))
+    assert len(read_annotations(path, three)["annotations"]) == 1
+
+
 def test_people_of_another_category_are_counted(three, tmp_path, caplog):
     mixed = document()
     mixed["categories"] = [{"id": 1, "name": "person"}]
