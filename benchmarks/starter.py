@@ -1,12 +1,13 @@
 r"""Train a starter further, on photographs and painted scenes, or one on painted scenes alone.
 
-    python benchmarks/starter.py --data lspet --minutes 22 44 50 \
+    python benchmarks/starter.py --data lspet --minutes 22 44 50 36 70 \
         --init runs/lspet-supernet/last.safetensors --out runs/starter
-    python benchmarks/starter.py --minutes 22 44 50 --out runs/starter-painted
+    python benchmarks/starter.py --minutes 22 44 50 36 70 --out runs/starter-painted
 
-Three stages: the network of full width alone, at 128 to 256 px, as the one that the others learn
+Five stages: the network of full width alone, at 128 to 256 px, as the one that the others learn
 from; then all widths, the full one, the smallest and a drawn one a step (sandwich); then these at
-all sizes up to 384 px, which cost several times as much.
+all sizes up to 384 px, which cost several times as much; then full width and all widths once more,
+mostly at the small sizes and on single people, of which the first three show few.
 Painted scenes are written once to `OUT/painted`. Running it again goes on. Two processes of one
 thread are faster than one of two: `torchrun --nproc-per-node 2 benchmarks/starter.py …`.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -45,11 +47,14 @@ from ofa_pose.train import (
 
 SPACE = "litepose-lite0"
 PAINTED = 8_000
-SHARES = {"single": 0.4, "mosaic": 0.25, "painted": 0.35}
+KINDS = ("single", "mosaic", "painted")
 BATCH = 16
 CANVAS, PEOPLE = 288, (1, 4)
 SMALL = (128, 128, 160, 192, 256)
 ALL = (128, 160, 192, 256, 256, 320, 384)
+LOW = (128, 128, 160, 192)
+MOSTLY_LOW = (128, 128, 160, 192, 256, 256, 384)
+SINGLES = (0.6, 0.2, 0.2)
 TRAIN_SEED, CALIBRATE_SEED, SEARCH_SEED = 1, 2, 3
 """Seeds of painted scenes; `starter_figures.py` reports on others."""
 
@@ -63,6 +68,7 @@ class Stage:
     full_width: bool
     sampler: str
     resolutions: tuple[int, ...] = SMALL
+    shares: tuple[float, float, float] = (0.4, 0.25, 0.35)
 
     def space(self) -> SearchSpace:
         """Return the space, without its narrower widths if the stage has none."""
@@ -93,6 +99,17 @@ STAGES = (
     Stage("wide", 2e-3, full_width=True, sampler="uniform"),
     Stage("all", 1.5e-3, full_width=False, sampler="sandwich"),
     Stage("sizes", 1e-3, full_width=False, sampler="sandwich", resolutions=ALL),
+    Stage(
+        "wide-again", 1.5e-3, full_width=True, sampler="uniform", resolutions=LOW, shares=SINGLES
+    ),
+    Stage(
+        "all-again",
+        8e-4,
+        full_width=False,
+        sampler="sandwich",
+        resolutions=MOSTLY_LOW,
+        shares=SINGLES,
+    ),
 )
 
 
@@ -157,7 +174,7 @@ def train(
     with world.open_run(folder, config=config, resume=resume) as run:
         result = train_supernet(
             supernet,
-            training(options.out / "painted", options.data),
+            training(options.out / "painted", options.data, stage.shares),
             run=run,
             recipe=make_recipe(supernet.space, "supernet", overrides=stage.overrides()),
             budget=budget,
@@ -182,7 +199,7 @@ def followed(evaluators: dict[str, SubnetEvaluator], _step: int) -> dict[str, fl
     return {"AP": sum(scores.values()) / len(scores), **scores}
 
 
-def training(painted: Path, data: Path | None) -> SceneSource:
+def training(painted: Path, data: Path | None, shares: Sequence[float]) -> SceneSource:
     """Return what is trained on: photographs alone and in mosaics, and painted scenes, or these."""
     scenes = CocoScenes(
         painted / "annotations" / "train.json", painted / "images" / "train", skeleton="crowdpose"
@@ -196,8 +213,8 @@ def training(painted: Path, data: Path | None) -> SceneSource:
         "painted": scenes,
     }
     return MixedScenes(
-        [sources[name] for name in SHARES],
-        [*SHARES.values()],
+        [sources[name] for name in KINDS],
+        [*shares],
         seed=1,
         count=5_000 * BATCH,
         together=BATCH,  # batch norm is measured anew on one kind of picture, so it is trained so
