@@ -25,6 +25,7 @@ CONFIG = "config.yaml"
 LOG = "log.txt"
 LOCK = ".lock"
 EVENTS = "tensorboard"
+RACE = "race"
 FORMAT = 1
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 _TOLD = 6  # differences that a message names
@@ -35,6 +36,7 @@ _LEFTOVERS = (
     "health.json", "health.jsonl",
     "*.png", "*.pt", "*.safetensors",
     f"{EVENTS}/events.out.tfevents.*", "results.json", "people.json", "overlay.mp4", "overlays/*",
+    f"{RACE}/*.safetensors",
 )  # fmt: skip
 
 

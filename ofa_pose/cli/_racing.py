@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ofa_pose.cli._searching import Target
     from ofa_pose.evaluate import SubnetEvaluator
     from ofa_pose.search import Workers
+    from ofa_pose.space import Arch
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,9 +31,21 @@ def gpus(device: str) -> tuple[str, ...]:
 
 @contextmanager
 def searching_workers(
-    target: Target, evaluator: SubnetEvaluator, options: Mapping[str, Any]
+    target: Target,
+    evaluator: SubnetEvaluator,
+    options: Mapping[str, Any],
+    *,
+    kept: Path,
+    among: Sequence[Arch] | None = None,
 ) -> Iterator[Workers[Any, Any]]:
     """Open the workers that the options ask for, and close them in the end.
+
+    Args:
+        target: of the search.
+        evaluator: scores archs.
+        options: `racing`, `workers`, `device` and `seed`.
+        kept: folder for what archs get in a race, read when a search goes on.
+        among: only these archs compete with each other in a race; None means all.
 
     Raises:
         UsageError: `--workers` is nothing that is known.
@@ -41,20 +55,30 @@ def searching_workers(
         with scoring_workers(target, evaluator, options) as workers:
             yield workers
         return
+    import numpy as np
+
     from ofa_pose.api import all_costs, limits_of
     from ofa_pose.evaluate import PartsEvaluator, growing_parts
-    from ofa_pose.search import Race, RaceSettings, resolve_budgets
+    from ofa_pose.pose import Matches
+    from ofa_pose.search import KeptWorkers, Race, RaceSettings, resolve_budgets
     from ofa_pose.search.racing import arch_of
 
     ends = growing_parts(len(evaluator.scenes))
     parts = PartsEvaluator(evaluator, ends=ends, seed=options["seed"])
     limits = limits_of(target.budgets)
     sets, _ = resolve_budgets(target.space, limits, costs=all_costs(target.table, limits))
-    _LOG.info("archs race over %s scenes", ", ".join(map(str, ends)))
+    tiers = {feasible.tier: feasible.mask for feasible in sets}
+    if among is None:
+        _LOG.info("archs race over %s scenes", ", ".join(map(str, ends)))
+    else:
+        indices = [target.space.index(arch) for arch in among]
+        tiers = {
+            name: mask & np.isin(np.arange(len(mask)), indices) for name, mask in tiers.items()
+        }
     with _opened(parts, options, affinity=arch_of) as workers:
         yield Race(
-            workers,
-            {feasible.tier: feasible.mask for feasible in sets},
+            KeptWorkers(workers, kept, Matches),
+            tiers,
             RaceSettings(parts=len(ends), seed=options["seed"]),
         )
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from ofa_pose.cli._progress import Meter
 from ofa_pose.cli._racing import (
     reporting_workers,
-    scoring_workers,
     searching_workers,
     tell_race,
 )
 from ofa_pose.cli._reporting import ReportScores, report_scores
 from ofa_pose.cli._watching import Watch
+from ofa_pose.runs import RACE
 
 if TYPE_CHECKING:
     from ofa_pose.cli._searching import SearchScenes, Target
@@ -47,7 +47,8 @@ def search_archs(
     """Search, or go on with the search whose archive is in the run's folder."""
     from ofa_pose.api import search
 
-    with Meter("search") as meter, searching_workers(target, evaluator, options) as workers:
+    opened = searching_workers(target, evaluator, options, kept=run.file(RACE))
+    with Meter("search") as meter, opened as workers:
         watch = Watch(meter, options["evaluations"])
         evaluator.progress = watch.pictured  # other processes leave it behind
         result = search(
@@ -84,12 +85,16 @@ def score_uniform(
         return ()
     from ofa_pose.api import all_costs, limits_of
     from ofa_pose.search import uniform_baseline
+    from ofa_pose.space import uniform_archs
 
+    rivals = uniform_archs(target.space)
     with Meter("uniform scaling") as meter:
         return tuple(
             uniform_baseline(
                 result,
-                lambda: scoring_workers(target, evaluator, options),
+                lambda: searching_workers(
+                    target, evaluator, options, kept=run.file(RACE), among=rivals
+                ),
                 costs=all_costs(target.table, limits_of(target.budgets)),
                 path=run.file("baseline.csv"),
                 progress=meter.show,

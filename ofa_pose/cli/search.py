@@ -138,7 +138,7 @@ def command(
     ] = None,
     scenes: Annotated[
         int, typer.Option("--scenes", min=1, help="Score archs on at most so many scenes.")
-    ] = 64,
+    ] = 160,
     calibration_scenes: Annotated[
         int, typer.Option("--calibration-scenes", min=1, help="Measure batch norms on so many.")
     ] = 64,
@@ -167,9 +167,11 @@ def command(
     racing: Annotated[
         bool,
         typer.Option(
-            "--racing", help="Score archs on few scenes first and on more while they may yet win."
+            "--racing/--no-racing",
+            help="Score archs on few scenes first and on more while they may yet win; without it "
+            "on all scenes at once.",
         ),
-    ] = False,
+    ] = True,
     seed: SeedOption = 0,
     out: OutOption = None,
     resume: ResumeOption = False,
@@ -178,8 +180,8 @@ def command(
         typer.Option(
             "--baseline/--no-baseline",
             help="Compare with the uniformly scaled networks: one ratio everywhere, every "
-            "resolution. Those that the search has not scored in full are scored after it and "
-            "do not count as --evaluations.",
+            "resolution. Those that the search has not scored on all scenes are scored after it "
+            "and do not count as --evaluations.",
         ),
     ] = True,
     finalists: Annotated[

@@ -70,6 +70,10 @@ class Matches:
             people=self.people[np.asarray(pictures, np.int64)],
         )
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the arrays by name, from which `Matches(**arrays)` makes the same again."""
+        return dict(vars(self))
+
     def ap(self) -> float:
         """Return the AP of all pictures; -1 where nobody counts."""
         (score,) = self.scores_of(np.ones((1, len(self)), np.int64)).tolist()

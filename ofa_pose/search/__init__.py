@@ -16,6 +16,7 @@ from ofa_pose.search.baseline import best_uniform, uniform_baseline
 from ofa_pose.search.engine import Evolution
 from ofa_pose.search.evaluation import Evaluation
 from ofa_pose.search.features import Features
+from ofa_pose.search.kept import KeptWorkers
 from ofa_pose.search.limits import FeasibleSet, Limit, plain_cost, resolve_budgets
 from ofa_pose.search.predictor import AccuracyPredictor
 from ofa_pose.search.racing import Race, RaceSettings, Standing
@@ -42,6 +43,7 @@ __all__ = [
     "InProcess",
     "Limit",
     "Progress",
+    "KeptWorkers",
     "Race",
     "RaceSettings",
     "SearchResult",

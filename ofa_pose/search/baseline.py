@@ -17,6 +17,7 @@ import numpy as np
 from ofa_pose.errors import UnknownNameError, WeightsError, WorkerLostError
 from ofa_pose.search.archive import Archive, journal_path
 from ofa_pose.search.evaluation import Evaluation
+from ofa_pose.search.racing import Race
 from ofa_pose.search.run import SearchResult
 from ofa_pose.search.workers import Workers
 from ofa_pose.space import FrozenDict, uniform_archs
@@ -40,7 +41,8 @@ def uniform_baseline(
     """Score every uniformly scaled arch that is within some budget of a search.
 
     One that the search has scored (on all images, if archs raced) is not scored again. Workers
-    are opened only if there is something left to score.
+    are opened only if there is something left to score. If they are a `Race`, what the search has
+    seen on all images takes part, and an interrupted race is run again as a whole.
 
     Args:
         result: of the search.
@@ -80,11 +82,17 @@ def uniform_baseline(
     for index in within:
         if index in known and not baseline.has(index):
             keep(index, known[index].scores, known[index].error)
-    waiting = [index for index in within if not baseline.has(index)]
+    unknown = [index for index in within if index not in known]
+    waiting = [index for index in unknown if not baseline.has(index)]
     if waiting:
         _LOG.info("%d uniformly scaled archs are scored, to compare with", len(waiting))
         with open_workers() as workers:
+            if isinstance(workers, Race):
+                workers.recall((row.index, row.scores) for row in known.values())
+                waiting = unknown
             for index, outcome in workers.evaluate(waiting):
+                if baseline.has(index):
+                    continue
                 keep(index, *_told(outcome, result.objective))
                 if progress is not None:
                     progress(len(baseline), len(within))

@@ -48,6 +48,10 @@ def names_in(folder):
     return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
 
 
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_train_writes_a_run_folder(trained):
     names = names_in(trained)
     assert names == {
@@ -67,7 +71,7 @@ def test_search_writes_a_run_folder(searched):
     # 0.25M is a tier of the space and takes its name, S; the other is named as it was written.
     assert names == {
         "config.yaml", "log.txt", "metrics.csv",
-        "archive.csv", "archive.jsonl", "front.csv", "front.png",
+        "archive.csv", "archive.jsonl", "race", "front.csv", "front.png",
         "baseline.csv", "baseline.jsonl", "report.html",
         "S.yaml", "S.safetensors", "9k-params.yaml", "9k-params.safetensors",
     }  # fmt: skip
@@ -259,12 +263,12 @@ def test_a_taken_folder_needs_resume_or_force(command, verb, trained, searched):
             "finetune", searched / "S.yaml", "--synthetic", 2, "--steps", 1, "--out", searched
         ],
     }[verb]  # fmt: skip
-    before = {path: path.read_bytes() for path in (*trained.iterdir(), *searched.iterdir())}
+    before = contents(trained) | contents(searched)
     outcome = command(*line)
     assert outcome.code == 2
     assert "--resume" in outcome.err
     assert "--force" in outcome.err
-    after = {path: path.read_bytes() for path in (*trained.iterdir(), *searched.iterdir())}
+    after = contents(trained) | contents(searched)
     assert after == before
 
 

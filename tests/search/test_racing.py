@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from ofa_pose.errors import UsageError, WeightsError
+from ofa_pose.search import Archive, Limit, best_uniform, search, uniform_baseline
 from ofa_pose.search.racing import Race, RaceSettings
 from ofa_pose.search.workers import InProcess
+from ofa_pose.space import uniform_archs
 
 PARTS = (16, 32, 64, 128)
 """Where each part of the images ends."""
@@ -183,3 +186,63 @@ def test_whoever_lost_to_an_arch_that_fails_later_catches_up():
     assert last["AP"] == pytest.approx(marks[1].mean())
     assert len(seen) == len(set(seen))
     assert race.standings()["all"].winner == 3
+
+
+@pytest.fixture
+def two_races(make_landscape, tmp_path):
+    """A search whose archs raced, what races them, and the marks of every arch."""
+    land = make_landscape(3, 4, 3, 3, 3)
+    marks = marks_of(land.scores * 2, seed=2)
+    members = {"S": land.macs <= 1.2e8, "L": land.macs <= 2.5e8}
+    limits = {"S": Limit("macs", 1.2e8), "L": Limit("macs", 2.5e8)}
+    uniform = [land.space.index(arch) for arch in uniform_archs(land.space)]
+
+    def opened(*among: int) -> Race:
+        masks = {
+            name: mask & (np.isin(np.arange(len(mask)), among) if among else True)
+            for name, mask in members.items()
+        }
+        return Race(InProcess(measure(marks)), masks, RaceSettings(parts=len(PARTS)))
+
+    result = search(
+        land.space, land, budgets=limits, costs={"macs": land.macs}, evaluations=7, workers=opened()
+    )
+
+    def compare(name: str, progress: Callable[[int, int], None] | None = None) -> Archive:
+        return uniform_baseline(
+            result,
+            lambda: nullcontext(opened(*uniform)),
+            costs={"macs": land.macs},
+            path=tmp_path / name,
+            progress=progress,
+        )
+
+    return result, compare, marks, members, uniform
+
+
+def test_uniform_archs_race_each_other_and_the_best_of_them_is_found(two_races):
+    result, compare, marks, members, uniform = two_races
+    baseline = compare("baseline.csv")
+    best = best_uniform(result, baseline)
+    whole = marks.mean(axis=1)
+    for name, inside in members.items():
+        index = max((i for i in uniform if inside[i]), key=lambda i: whole[i])
+        assert best[name].index == index
+        assert best[name].scores["parts"] == len(PARTS)
+        assert best[name].score("AP") == pytest.approx(whole[index], abs=1e-12)
+    assert {row.index for row in baseline} == {i for i in uniform if members["L"][i]}
+    assert any(row.scores["parts"] < len(PARTS) for row in baseline if not row.failed)
+
+
+def test_a_comparison_that_was_stopped_gives_what_one_in_one_go_gives(two_races, tmp_path):
+    _, compare, *_ = two_races
+    compare("whole.csv")
+
+    def stop(_done: int, _total: int) -> None:
+        raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            compare("stopped.csv", stop)
+    compare("stopped.csv")
+    assert (tmp_path / "stopped.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
