@@ -7,6 +7,11 @@ Each run is a search over the archs whose matches were computed: a seed shuffles
 archs come in batches as a search proposes them, and race under three budgets. The result is held
 against that of scoring every arch on every image. A winner is within the interval when its AP on
 all images cannot be told from the true winner's by resampling the images (95 %).
+
+    python benchmarks/racing.py --matches runs/racing --few 64 --many 160 --runs 200
+
+holds a race over many images against scoring every arch on few of them: what the winners of both
+reach on the images that neither has seen.
 """
 
 from __future__ import annotations
@@ -37,6 +42,9 @@ def main() -> None:
     matches = list(found.values())
     macs = np.array([op.count(space, arch).macs["exact"] for arch in found])
     tiers = {f"{share:.0%} of the archs": macs <= np.quantile(macs, share) for share in TIERS}
+    if options.few:
+        few_or_many(matches, tiers, options)
+        return
     aps = np.array([one.ap() for one in matches])
     print(
         f"{len(matches)} archs of {len(matches[0])} images, AP {aps.min():.3f} to {aps.max():.3f}; "
@@ -72,6 +80,40 @@ def main() -> None:
         f"{max(shares):.0%}; in {good} of {options.runs} runs every tier's winner was the one of "
         "scoring everything or within its interval."
     )
+
+
+def few_or_many(
+    matches: Sequence[Matches], tiers: dict[str, np.ndarray], options: argparse.Namespace
+) -> None:
+    """Print what the winners of few images and those of a race over many reach on the others."""
+    gains: dict[str, list[float]] = {name: [] for name in tiers}
+    images = []
+    for seed in range(options.runs):
+        rng = np.random.default_rng(seed)
+        shuffled = rng.permutation(len(matches[0]))
+        seen, unseen = shuffled[: options.many], shuffled[options.many :]
+        race = race_through(
+            [one.take(seen) for one in matches],
+            tiers,
+            order=rng.permutation(len(matches)).tolist(),
+            settings=(options.confidence, seed),
+        )
+        images.append(race.images / len(matches))
+        few = np.array([one.take(seen[: options.few]).ap() for one in matches])
+        standings = race.standings()
+        for name, members in tiers.items():
+            rivals = standings[name].winner, int(np.where(members, few, -1).argmax())
+            raced, scored = (matches[index].take(unseen).ap() for index in rivals)
+            gains[name].append(raced - scored)
+    print(
+        f"{len(matches)} archs, {options.runs} shuffles; all scored on {options.few} images, or "
+        f"raced over {options.many} ({np.mean(images):.0f} an arch on average)"
+    )
+    print("| tier | AP of the race's winner minus that of the few images', on unseen ones | ± |")
+    print("|---|---|---|")
+    for name, found in gains.items():
+        error = np.std(found, ddof=1) / np.sqrt(len(found))
+        print(f"| {name} | {np.mean(found):+.4f} | {error:.4f} |")
 
 
 def race_through(
@@ -116,6 +158,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--matches", type=Path, required=True)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--confidence", type=float, default=0.95)
+    parser.add_argument("--few", type=int, help="images that every arch is scored on")
+    parser.add_argument("--many", type=int, default=160, help="images of the race")
     return parser.parse_args()
 
 
