@@ -111,6 +111,7 @@ def write_report(path: str | Path, report: Report) -> None:
         tiers=list(_cards(report)),
         columns=_columns(report),
         rows=list(_rows(report)),
+        raced=_parts(report.result) > 1,
         predictor=_predictor(report.result),
         notes=_notes(report.result),
         message=report.result.message[:1].upper() + report.result.message[1:],
@@ -196,13 +197,27 @@ def _rows(report: Report) -> Iterator[tuple[str, list[_Cell]]]:
     for name, tier in result.tiers.items():
         winners.setdefault(tier.evaluation.index, []).append(name)
     front = {row.index for row in result.front}
+    parts = _parts(result)
     for row in result.archive:
         notes = [f"best of {', '.join(winners[row.index])}"] if row.index in winners else []
         notes += ["front"] if row.index in front else []
+        notes += _dropped(row, parts)
         kind = "winner" if row.index in winners else "failed" if row.failed else ""
         yield kind, _cells(report, row, "; ".join([*notes, row.error]).strip("; "))
     for row in report.baseline:
-        yield "uniform", _cells(report, row, row.error or "one ratio everywhere")
+        notes = ["one ratio everywhere", *_dropped(row, parts)]
+        yield "uniform", _cells(report, row, row.error or "; ".join(notes))
+
+
+def _parts(result: SearchResult) -> float:
+    """Return how many parts of the images an arch sees in a race that it does not lose; else 0."""
+    return max((row.scores.get("parts", 0.0) for row in result.archive), default=0.0)
+
+
+def _dropped(row: Evaluation, parts: float) -> list[str]:
+    """Return when an arch was dropped from a race, if it was."""
+    seen = row.scores.get("parts", parts)
+    return [f"dropped after part {seen:.0f} of {parts:.0f}"] if seen < parts else []
 
 
 def _cells(report: Report, row: Evaluation, note: str) -> list[_Cell]:

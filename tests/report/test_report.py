@@ -128,6 +128,23 @@ def test_it_tells_what_was_found(text: str, report: Report) -> None:
     assert f"{result.tiers['L'].scores['AP']:.4f}" in body
 
 
+def test_it_tells_who_was_dropped_from_a_race(tmp_path: Path) -> None:
+    def evaluate(arch: op.Arch) -> dict[str, float]:
+        score = sum(arch.values()) / 1000
+        return {"AP": score, "parts": 3.0 if score > 0.1 else 1.0}
+
+    space = op.load_space("toy")
+    result = search(space, evaluate, budgets={"L": "1M"}, evaluations=12)
+    dropped = sum(row.scores["parts"] == 1 for row in result.archive)
+    assert 0 < dropped < 12
+    origin = Origin(["ofa-pose search"], {})
+    page = Report(result=result, axes=AXES, budgets={"L": "1M"}, origin=origin)
+    write_report(tmp_path / "page.html", page)
+    shown = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert shown.count("dropped after part 1 of 3") == dropped
+    assert "Archs that were dropped from the race" in shown
+
+
 def test_the_same_search_gives_the_same_page(text: str, report: Report, tmp_path: Path) -> None:
     write_report(tmp_path / "again.html", report)
     assert (tmp_path / "again.html").read_text(encoding="utf-8") == text
