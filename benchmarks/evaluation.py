@@ -14,10 +14,10 @@ here, else the two would score different networks.
 
 Both use the starter's weights, the same pictures from the same files, one thread and pycocotools'
 rules. Here people are found as a search finds them, by the fast decoder. Of pairings of equal cost
-it takes that of the nearest tags; the published cost leaves it to the solver, and with the starter,
-whose tags hardly differ between people, nearly every pairing is one of equals. So the AP of the
-published steps is printed twice: as published, and with ties broken as here. What is left of the
-difference is that a joint moves to the top of a parabola here.
+it takes that of high candidates with people of high joints; the published cost leaves it to the
+solver, and with the starter, whose tags hardly differ between people, nearly every pairing is one
+of equals. So the AP of the published steps is printed twice: as published, and with ties broken as
+here. What is left of the difference is that a joint moves to the top of a parabola here.
 
 What a search pays for a candidate is measured after another of its resolution has been scored, so
 that pictures are in memory; what the first one cost is printed, too. A search makes no flip test
@@ -106,16 +106,16 @@ def compare(supernet: Supernet, arch: op.Arch, folder: Path) -> str:
         kept[False](arch)
     with timed() as published:
         there = published_score(supernet, arch, folder)
-    nearest = published_score(supernet, arch, folder, nearest=True)
+    decided = published_score(supernet, arch, folder, decided=True)
     return (
         f"{published[0]:.1f} s | {mirrored[0]:.2f} s | {published[0] / mirrored[0]:.1f} | "
-        f"{there:.4f} | {nearest:.4f} | {here:.4f} | {here - nearest:+.4f} | {plain[0]:.2f} s | "
+        f"{there:.4f} | {decided:.4f} | {here:.4f} | {here - decided:+.4f} | {plain[0]:.2f} s | "
         f"{published[0] / plain[0]:.1f} | {first[0]:.2f} s |"
     )
 
 
 def published_score(
-    supernet: Supernet, arch: op.Arch, folder: Path, *, nearest: bool = False
+    supernet: Supernet, arch: op.Arch, folder: Path, *, decided: bool = False
 ) -> float:
     """Score one candidate as the published search does."""
     space = supernet.space
@@ -126,7 +126,7 @@ def published_score(
     pictures = loader(scored, arch, space, batch_size=1)
     calibrate(network, arch, calibration)
     with torch.no_grad():
-        results = detect(network, arch, pictures, skeleton, nearest=nearest)
+        results = detect(network, arch, pictures, skeleton, decided=decided)
     return evaluate_predictions(scored.ground_truth(), results, skeleton)["AP"]
 
 
@@ -151,7 +151,7 @@ def detect(
     pictures: DataLoader,
     skeleton: op.Skeleton,
     *,
-    nearest: bool,
+    decided: bool,
 ) -> list[dict[str, Any]]:
     """Find people picture by picture, with the flip test, on maps of the input's size."""
     results = []
@@ -173,7 +173,7 @@ def detect(
             for maps in (heatmaps, passes[0][1], passes[1][1])
         )
         people = published_decoder.decode(
-            heatmaps[0], torch.stack(tags, dim=4)[0], skeleton, nearest=nearest
+            heatmaps[0], torch.stack(tags, dim=4)[0], skeleton, decided=decided
         )
         for person in people:
             points = person.keypoints.copy()

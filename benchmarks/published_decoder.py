@@ -14,14 +14,14 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 
 from ofa_pose.pose import Person
-from ofa_pose.pose.grouping import NEARNESS, PRECEDENCE
+from ofa_pose.pose.grouping import NEARNESS, PRECEDENCE, TIE
 from ofa_pose.skeleton import Skeleton
 
 WINDOW, MOST, THRESHOLD, TAG_DISTANCE = 5, 30, 0.1, 1.0
 
 
 def decode(
-    heatmaps: torch.Tensor, tags: torch.Tensor, skeleton: Skeleton, *, nearest: bool = False
+    heatmaps: torch.Tensor, tags: torch.Tensor, skeleton: Skeleton, *, decided: bool = False
 ) -> list[Person]:
     """Return the people in one picture.
 
@@ -29,10 +29,10 @@ def decode(
         heatmaps: (K, H, W) at the input's size.
         tags: (K, H, W, T).
         skeleton: its matching order is used.
-        nearest: of pairings of equal cost take that of the nearest tags, as `ofa_pose.pose` does;
-            published is whichever the solver finds.
+        decided: of pairings of equal cost take the one that `ofa_pose.pose` takes; published is
+            whichever the solver finds.
     """
-    people = _group(*_candidates(heatmaps, tags), skeleton, nearest=nearest)
+    people = _group(*_candidates(heatmaps, tags), skeleton, decided=decided)
     scores = [float(joints[:, 2].mean()) for joints in people]
     maps, tag_maps = heatmaps.numpy(), tags.numpy()
     for joints in people:
@@ -59,7 +59,7 @@ def _candidates(
 
 
 def _group(
-    places: np.ndarray, tags: np.ndarray, scores: np.ndarray, skeleton: Skeleton, *, nearest: bool
+    places: np.ndarray, tags: np.ndarray, scores: np.ndarray, skeleton: Skeleton, *, decided: bool
 ) -> list[np.ndarray]:
     """Return (K, 3 + T) x, y, score, tags of each person."""
     people: list[np.ndarray] = []
@@ -73,9 +73,11 @@ def _group(
             means = np.stack([np.mean(tag, axis=0) for tag in members[:MOST]])
             distance = np.linalg.norm(rows[:, None, 3:] - means[None], axis=2)
             cost = np.round(distance) * 100 - rows[:, 2:3]
-            if nearest:
+            if decided:
                 first = np.arange(len(rows), 0, -1)[:, None] * np.arange(len(known), 0, -1)
-                cost += NEARNESS * np.minimum(distance, TAG_DISTANCE) ** 2 - PRECEDENCE * first
+                worth = rows[:, 2:3] * [joints[:, 2].sum() for joints in known]
+                tie = NEARNESS * np.minimum(distance, TAG_DISTANCE) ** 2 - worth
+                cost += TIE * tie - PRECEDENCE * first
             for row, person in zip(*linear_sum_assignment(cost), strict=True):
                 if distance[row, person] < TAG_DISTANCE:
                     owner[row] = person

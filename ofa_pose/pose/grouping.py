@@ -12,11 +12,18 @@ from ofa_pose.pose.candidates import Candidates
 from ofa_pose.pose.settings import PUBLISHED
 
 TAG_WEIGHT = PUBLISHED["tag_weight"].value
-NEARNESS = 1e-5
-"""Weight of the distance before rounding: too little to outweigh a difference of the rounded.
+TIE = 1e-6
+"""Weight of what decides between equal published costs: too little to outweigh other differences.
 
-It is squared, because in one dimension people and candidates that all lie in a row have the same
-sum of distances however they are paired, and it ends where a pair cannot stand anyway.
+Rounding makes most costs of one picture equal, so it decides much. A person who is there has high
+joints, a ghost beside them low ones, and tags that differ by no more than those of one person do
+tell nothing. So high candidates go to people of high joints, unless tags speak against it.
+"""
+NEARNESS = 3.0
+"""Weight of a squared tag distance against a candidate's score times its person's scores.
+
+The distance is squared, because in one dimension people and candidates that all lie in a row have
+the same sum of distances however they are paired, and it ends where a pair cannot stand anyway.
 """
 PRECEDENCE = 1e-15
 """Weight of coming first, which decides what is equal even then, to rounding."""
@@ -53,8 +60,9 @@ def group(
     HigherHRNet's code.
 
     Rounding makes many costs equal, and published is then whatever the solver comes across. Here
-    the assignment of least squared distances wins among those of equal cost, and of those that are
-    still equal the one that pairs the higher candidates with the earlier people.
+    the assignment wins among those of equal cost whose sum of `3 d² - score_i S_j` is least, with
+    S_j the sum of the person's scores so far, and of those that are still equal the one that pairs
+    the higher candidates with the earlier people.
 
     Args:
         candidates: K of them.
@@ -79,7 +87,9 @@ def group(
         owners = np.arange(people, people + size)
         if known:
             distance = _distances(found.tags, sums[:known] / counts[:known])
-            rows, columns = linear_sum_assignment(_costs(distance, found.scores, tag_distance))
+            rows, columns = linear_sum_assignment(
+                _costs(distance, found.scores, scores[:known].sum(axis=1), tag_distance)
+            )
             accepted = distance[rows, columns] < tag_distance
             own = rows[accepted]
             owners[own] = -1
@@ -112,12 +122,12 @@ def _distances(tags: np.ndarray, means: np.ndarray) -> np.ndarray:
     return np.sqrt(squares)
 
 
-def _costs(distance: np.ndarray, scores: np.ndarray, tag_distance: float) -> np.ndarray:
+def _costs(
+    distance: np.ndarray, scores: np.ndarray, strengths: np.ndarray, tag_distance: float
+) -> np.ndarray:
+    """Return `(M, P)` costs: those published, and what decides where they are equal."""
     rows, columns = distance.shape
     first = np.arange(rows, 0, -1)[:, None] * np.arange(columns, 0, -1)
-    nearness = np.square(np.minimum(distance, tag_distance))
-    return (
-        np.rint(distance) * TAG_WEIGHT
-        - scores[:, None]
-        + (NEARNESS * nearness - PRECEDENCE * first)
-    )
+    apart = np.square(np.minimum(distance, tag_distance))
+    tie = NEARNESS * apart - scores[:, None] * strengths
+    return np.rint(distance) * TAG_WEIGHT - scores[:, None] + (TIE * tie - PRECEDENCE * first)

@@ -16,10 +16,11 @@ from scipy.optimize import linear_sum_assignment
 
 from ofa_pose.pose.settings import PUBLISHED, DecodeSettings
 
-Solver = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+Solver = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Gives rows and columns of the least total of a cost matrix `(candidates, people)`.
 
-It is also shown the tag distances that the costs were made of.
+It is also shown the tag distances that the costs were made of, and each candidate's score times the
+sum of each person's scores so far.
 """
 
 _TAG_WEIGHT = PUBLISHED["tag_weight"].value
@@ -27,7 +28,9 @@ _SHIFT = PUBLISHED["shift"].value
 _CENTRE = PUBLISHED["centre"].value
 
 
-def _least(cost: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _least(
+    cost: np.ndarray, distance: np.ndarray, worth: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     return linear_sum_assignment(cost)
 
 
@@ -128,7 +131,8 @@ def _group(
         means = np.array([np.mean(person.tags, axis=0) for person in known])
         distance = np.linalg.norm(tags[:, None] - means[None], axis=2)
         cost = np.round(distance) * _TAG_WEIGHT - rows[:, 2:]
-        owners = dict(zip(*solve(cost, distance), strict=True))
+        worth = rows[:, 2:] * [person.joints[:, 2].sum() for person in known]
+        owners = dict(zip(*solve(cost, distance, worth), strict=True))
         for number, (row, tag) in enumerate(zip(rows, tags, strict=True)):
             owner = owners.get(number)
             if owner is not None and distance[number, owner] < settings.tag_distance:

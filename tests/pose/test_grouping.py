@@ -61,6 +61,28 @@ def test_where_rounded_costs_tie_the_nearer_tags_win() -> None:
         assert groups.cells[..., 0].tolist() == [[10, 11], [20, 21]]
 
 
+def test_where_tags_hardly_differ_the_higher_joint_goes_to_the_higher_person() -> None:
+    # The ghost's tag is nearer by 0.01, which one person's joints differ by, too.
+    groups = grouped(joint((10, 0.9, 0.02), (20, 0.3, 0.0)), joint((11, 0.8, 0.0), (21, 0.2, 0.01)))
+    assert groups.cells[..., 0].tolist() == [[10, 11], [20, 21]]
+
+
+def test_where_tags_differ_they_tell_more_than_scores() -> None:
+    # 0.9 * 0.5 + 0.8 * 0.4 is 0.01 more than crossed; the distances cost 3 * 2 * 0.3² more.
+    groups = grouped(joint((10, 0.9, 0.0), (20, 0.8, 0.3)), joint((21, 0.5, 0.3), (11, 0.4, 0.0)))
+    assert groups.cells[..., 0].tolist() == [[10, 11], [20, 21]]
+
+
+def test_a_person_is_as_high_as_all_joints_found_so_far() -> None:
+    # 0.5 + 0.9 against 0.6 + 0.2: the first joint alone would give it to the other.
+    groups = grouped(
+        joint((20, 0.6, 0.3), (10, 0.5, 0.0)),
+        joint((11, 0.9, 0.0), (21, 0.2, 0.3)),
+        joint((12, 0.7, 0.15)),
+    )
+    assert groups.cells[..., 0].tolist() == [[20, 21, 0], [10, 11, 12]]
+
+
 def test_people_and_candidates_in_a_row_are_paired_in_that_order() -> None:
     # However they are paired, the distances add up to 0.6; their squares do not.
     groups = grouped(joint((10, 1, 0.0), (20, 1, 0.2)), joint((21, 1, 0.4), (11, 1, 0.4 - 0.1)))

@@ -43,7 +43,7 @@ def scene_of(seed: int) -> tuple[RandomScene, Skeleton]:
 
 
 class Decided:
-    """Solves assignments as the fast mode does: of least published cost, the nearest tags.
+    """Solves assignments as the fast mode does: of least published cost, high with high.
 
     Attributes:
         free: how many joints were assigned before the plain solver first joined others at the
@@ -55,9 +55,11 @@ class Decided:
         self.free = 0
         self.ambiguous = False
 
-    def __call__(self, cost: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self, cost: np.ndarray, distance: np.ndarray, worth: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         plain = linear_sum_assignment(cost)
-        decided = linear_sum_assignment(cost + 1e-5 * np.minimum(distance, 1) ** 2)
+        decided = linear_sum_assignment(cost + 1e-6 * (3 * np.minimum(distance, 1) ** 2 - worth))
         # It must be an optimum of the published cost.
         assert cost[decided].sum() == pytest.approx(cost[plain].sum(), abs=3e-4)
         self.ambiguous |= standing(plain, distance) != standing(decided, distance)
