@@ -121,6 +121,7 @@ def check(
     named: Annotated[
         int, typer.Option("--named", min=1, help="Of each kind of fault, name so many.")
     ] = _NAMED,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --sheet.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Look a data set over: ids, files, sizes, joints, boxes, people twice; draws some of it.
@@ -133,8 +134,8 @@ def check(
     from ofa_pose.skeleton import load_skeleton
 
     file, folder = _find(data, split, annotations, images, needed=not without_pictures)
-    if sheet is not None and (sheet.exists() and sheet.suffix.lower() != ".png"):
-        raise RunFolderError(f"{sheet} exists and is no PNG; choose another --sheet")
+    if sheet is not None and sheet.exists() and not force:
+        raise RunFolderError(f"{sheet} exists; use --force to overwrite it")
     joints = None if skeleton is None else load_skeleton(skeleton)
     looked = SetCheck(file, None if without_pictures else folder, skeleton=joints, decode=not quick)
     with Meter("data check") as meter:

@@ -10,7 +10,7 @@ import typer
 from ofa_pose.catalog import OWN_TABLES, load_space
 from ofa_pose.cli._archs import HELP
 from ofa_pose.cli._options import InterpolateOption, JsonOption, SeedOption, SkeletonOption
-from ofa_pose.errors import UsageError
+from ofa_pose.errors import RunFolderError, UsageError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -66,6 +66,7 @@ def predict(
             "--out", metavar="FILE.csv", help="Write every cost of every arch of the space."
         ),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --out.")] = False,
     skeleton: SkeletonOption = None,
     interpolate: InterpolateOption = False,
     seed: SeedOption = 0,
@@ -84,6 +85,8 @@ def predict(
         return
     if space is None:
         raise UsageError("give a TIER.yaml, or --space NAME with or without --arch")
+    if out is not None and out.exists() and not force:
+        raise RunFolderError(f"{out} exists; use --force to overwrite it")
     declared = load_space(space)
     options = wanted.options(skeleton)
     if arch is None:

@@ -30,7 +30,10 @@ def test_check_of_a_sound_set(command, people, tmp_path):
     assert "skeleton 'crowdpose', 14 joints" in outcome.out
     assert "no faults" in outcome.out
     assert sheet.read_bytes().startswith(b"\x89PNG")
-    document = json.loads(command("data", "check", people, "--sheet", sheet, "--json").out)
+    refused = command("data", "check", people, "--sheet", sheet, "--json")
+    assert (refused.code, "look.png exists; use --force" in refused.err) == (2, True)
+    line = ["data", "check", people, "--sheet", sheet, "--force", "--json"]
+    document = json.loads(command(*line).out)
     assert document["counts"]["pictures"] == 12
     assert document["faults"] == {}
 

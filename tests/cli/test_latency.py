@@ -73,7 +73,9 @@ def test_predict_a_space(command, toy, tables):
         assert [int(row[name]) for name in arch] == list(arch.values())
         assert int(row["params"]) == op.count(toy, arch).params
         assert float(row["latency:desk"]) == 10
-    document = json.loads(command(*line, "--json").out)
+    refused = command(*line)
+    assert (refused.code, "all.csv exists; use --force" in refused.err) == (2, True)
+    document = json.loads(command(*line, "--force", "--json").out)
     assert document["archs"] == 64
     assert document["tables"][0]["latency_ms"]["median"] == 10
 
