@@ -30,12 +30,13 @@ FORMAT = 1
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 _TOLD = 6  # differences that a message names
 
-# What a run may leave in its folder; `force` deletes these and nothing else.
+# What a run may leave in its folder; `force` deletes these, the tiers and nothing else.
 _LEFTOVERS = (
-    "*.yaml", "*.txt", "*.csv", "archive.jsonl", "baseline.jsonl", "predictor.json", "report.html",
-    "health.json", "health.jsonl",
-    "*.png", "*.pt", "*.safetensors",
-    f"{EVENTS}/events.out.tfevents.*", "results.json", "people.json", "overlay.mp4", "overlays/*",
+    LOG, "metrics.csv", "checkpoint.pt", "checkpoint.previous.pt",
+    "best.safetensors", "last.safetensors", f"{EVENTS}/events.out.tfevents.*",
+    "archive.csv", "archive.jsonl", "baseline.csv", "baseline.jsonl", "front.csv", "front.png",
+    "predictor.json", "report.html", "health.csv", "health.json", "health.jsonl",
+    "results.json", "people.json", "overlay.mp4", "overlays/*.jpg",
     f"{RACE}/*.safetensors",
 )  # fmt: skip
 
@@ -215,7 +216,20 @@ def _leftovers(path: Path) -> list[Path]:
     That one is replaced in one go, so that the folder is a run's at every moment.
     """
     found = {file for pattern in _LEFTOVERS for file in path.glob(pattern)}
-    return [file for file in sorted(found) if file.name != CONFIG and file.name[0] != "."]
+    for file in path.glob("*.yaml"):
+        weights = file.with_suffix(".safetensors")
+        if _is_tier(file, weights.name):
+            found |= {file} | ({weights} if weights.exists() else set())
+    return [file for file in sorted(found) if file.name[0] != "."]
+
+
+def _is_tier(file: Path, weights: str) -> bool:
+    """Whether a YAML file is a tier whose weights have this name, as a run writes it."""
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return document["kind"] == "tier" and document["weights"]["file"] == weights
+    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
+        return False
 
 
 def _spare_inputs(path: Path, old: Collection[Path], inputs: Collection[Path]) -> None:

@@ -176,14 +176,18 @@ def test_resume_of_a_run_killed_before_it_began(tmp_path: Path):
         assert not run.resumed
 
 
+TIER = "kind: tier\nweights:\n  file: S.safetensors\n"
+
+
 def test_force_removes_what_the_run_left(tmp_path: Path):
     RunFolder.open(tmp_path, config=CONFIG).close()
     left = (
-        "checkpoint.pt", "checkpoint.previous.pt", "best.safetensors", "S.yaml", "front.png",
-        "archive.csv", "archive.jsonl", ".checkpoint~a1b2c3_d.pt",
+        "checkpoint.pt", "checkpoint.previous.pt", "best.safetensors", "S.safetensors",
+        "front.png", "archive.csv", "archive.jsonl", ".checkpoint~a1b2c3_d.pt",
     )  # fmt: skip
     for name in left:
         (tmp_path / name).touch()
+    (tmp_path / "S.yaml").write_text(TIER)
     events = tmp_path / "tensorboard"
     events.mkdir()
     (events / "events.out.tfevents.0001").touch()
@@ -199,6 +203,21 @@ def test_force_removes_what_the_run_left(tmp_path: Path):
         "tensorboard",
     ]
     assert [p.name for p in events.iterdir()] == ["mine.txt"]
+
+
+def test_force_leaves_what_no_run_writes(tmp_path: Path):
+    RunFolder.open(tmp_path, config=CONFIG).close()
+    mine = {
+        "notes.txt": "mine", "labels.csv": "1,2", "chart.png": "", "old.pt": "", "other.yaml": "{",
+        "space.yaml": "kind: space", "list.yaml": "- 1", "bytes.yaml": "", "other.safetensors": "",
+        "copy.yaml": TIER, "copy.safetensors": "", "overlays/notes.txt": "mine",
+    }  # fmt: skip
+    (tmp_path / "overlays").mkdir()
+    for name, content in mine.items():
+        (tmp_path / name).write_text(content)
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff")
+    RunFolder.open(tmp_path, config=CONFIG, force=True).close()
+    assert all((tmp_path / name).exists() for name in mine)
 
 
 class Listener:
@@ -263,7 +282,7 @@ def test_the_configuration_is_there_while_force_deletes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     RunFolder.open(tmp_path, config=CONFIG).close()
-    (tmp_path / "S.yaml").touch()
+    (tmp_path / "S.yaml").write_text(TIER)
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
