@@ -176,6 +176,18 @@ def film_writer(path: Path, *, fps: float) -> Iterator[WriteFrame]:
         finally:
             if writer is not None:
                 writer.release()
+        if writer is not None and _frames_in(temporary) != count:
+            raise OfaPoseError(
+                f"cannot write {path}: not all of its {count} frames are in it; is the disk full?"
+            )
+
+
+def _frames_in(video: Path) -> int | None:
+    """Return how many frames a video holds by its own account; OpenCV tells of no failed write."""
+    try:
+        return Film(video).total
+    except DataError:
+        return None
 
 
 def _open_writer(

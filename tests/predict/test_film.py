@@ -87,6 +87,20 @@ def test_what_no_encoder_takes(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_a_full_disk_is_noticed(tmp_path, full_disk, capfd):
+    noise = np.random.default_rng(0).integers(0, 256, (20, 64, 96, 3), np.uint8)
+
+    def film():
+        with film_writer(tmp_path / "a.mp4", fps=10) as write:
+            for image in noise:
+                write(image)
+
+    with full_disk(), pytest.raises(OfaPoseError, match="a.mp4: not all of its 20 frames"):
+        film()
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr().err == ""
+
+
 def test_a_camera_counts_time_by_the_clock():
     camera, ticks = FakeCamera(5), iter([10.0, 10.0, 10.5, 11.25, 12.0, 13.0])
     film = Film(0, open_capture=lambda source: camera, clock=lambda: next(ticks))
