@@ -24,7 +24,7 @@ from ofa_pose.search.limits import Limit
 from ofa_pose.search.run import SearchResult
 from ofa_pose.search.run import search as search_numbers
 from ofa_pose.space import Arch, SearchSpace
-from ofa_pose.space.schema import RUN_FILES, run_file
+from ofa_pose.space.schema import RUN_FILES, file_key, run_file
 
 Bound = str | Budget | Limit
 
@@ -55,11 +55,11 @@ def search(
         InfeasibleBudgetError: no arch is within a budget; nothing was evaluated.
         UnknownNameError: a budget names a latency table that is not there; all are listed.
         LatencyError: a latency table cannot be used for the space.
-        UsageError: neither budgets nor tiers, a tier whose files would overwrite a run's own, or
-            whatever else `ofa_pose.search.run.search` refuses.
+        UsageError: neither budgets nor tiers, tiers whose files would overwrite a run's own or
+            each other's, or whatever else `ofa_pose.search.run.search` refuses.
     """
     named = budgets if isinstance(budgets, Mapping) else name_budgets(space, budgets)
-    _refuse_run_files(named)
+    check_tier_names(named)
     bounds = {name: _bounds(given) for name, given in named.items()}
     limits = {name: tuple(map(_limit, given)) for name, given in bounds.items()}
     if costs is None or isinstance(costs, CostTable):
@@ -84,8 +84,8 @@ def name_budgets(space: SearchSpace, texts: Sequence[str]) -> dict[str, tuple[Bu
 
     Raises:
         BudgetError: a text is no budget.
-        UsageError: there is neither a budget nor a tier, a tier's files would overwrite the
-            run's own, or two latency tables share a name.
+        UsageError: there is neither a budget nor a tier, tiers' files would overwrite the run's
+            own or each other's, or two latency tables share a name.
     """
     if isinstance(texts, str):
         raise BudgetError(f"budgets are a list of texts, such as [{texts!r}], not one text")
@@ -98,10 +98,9 @@ def name_budgets(space: SearchSpace, texts: Sequence[str]) -> dict[str, tuple[Bu
         budgets = parse_budgets(text)
         located = any(budget.table for budget in budgets)
         names.setdefault(budgets, _slug(spell_budgets(budgets) if located else text))
-    given = {names[budgets]: budgets for budgets in map(parse_budgets, texts)}
-    chosen = given or own
-    _refuse_run_files(chosen)
-    return chosen
+    given = dict.fromkeys(map(parse_budgets, texts))
+    check_tier_names([names[budgets] for budgets in given] or own)
+    return {names[budgets]: budgets for budgets in given} or own
 
 
 def _refuse_two_tables(budgets: Iterable[Budget]) -> None:
@@ -159,13 +158,26 @@ def format_cost(name: str, value: float) -> str:
     raise BudgetError(f"unknown cost {name!r}")
 
 
-def _refuse_run_files(names: Iterable[str]) -> None:
+def check_tier_names(names: Iterable[str]) -> None:
+    """Refuse tiers whose files would overwrite a run's own or each other's.
+
+    Raises:
+        UsageError: the message names them.
+    """
+    files: dict[str, str] = {}
     for name in names:
         if run_file(name) is not None:
             raise UsageError(
                 f"tier {name!r} has the name of a run's own file; rename it "
                 f"(taken: {', '.join(RUN_FILES)})"
             )
+        key = file_key(name)
+        if key in files:
+            raise UsageError(
+                f"tiers {files[key]!r} and {name!r} would overwrite each other's files; "
+                "give one another name"
+            )
+        files[key] = name
 
 
 def _bounds(bounds: Bound | Sequence[Bound]) -> tuple[Budget | Limit, ...]:

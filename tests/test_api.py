@@ -116,6 +116,23 @@ def test_a_tier_must_not_be_named_like_a_file_of_the_run(toy):
         name_budgets(Renamed(), [])  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("S", "s"), ("my phone", "my-phone"), ("a", "a."), ("é", "ü"), ("é", "tier")]
+)
+def test_two_tiers_must_not_share_their_files(toy, one, other):
+    with pytest.raises(UsageError) as caught:
+        op.search(toy, wide, budgets={one: "0.3M", "L": "2M", other: "1M"})
+    assert str(caught.value) == (
+        f"tiers {one!r} and {other!r} would overwrite each other's files; give one another name"
+    )
+
+
+def test_nor_two_budgets_that_are_named_alike(toy):
+    with pytest.raises(UsageError, match="tiers '30ms-a-b' and '30ms-a-b' would overwrite"):
+        name_budgets(toy, ["30ms@a_b", "30ms@a-b"])
+    assert list(name_budgets(toy, ["1M", "1000k"])) == ["1M"]
+
+
 @pytest.mark.parametrize("name", ["config", "Best", "last", ".last-"])
 def test_nor_a_tier_that_a_program_names(toy, name):
     def never(arch):

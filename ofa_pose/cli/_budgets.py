@@ -49,11 +49,13 @@ def all_budgets(
 
     Without either they are the space's tiers; see `ofa_pose.api.name_budgets`.
     """
-    from ofa_pose.api import name_budgets
+    from ofa_pose.api import check_tier_names, name_budgets
 
     given = name_budgets(space, texts) if texts or not earlier else {}
     known = set(earlier.values())
-    return {**earlier, **{name: bounds for name, bounds in given.items() if bounds not in known}}
+    every = {**earlier, **{name: bounds for name, bounds in given.items() if bounds not in known}}
+    check_tier_names(every)
+    return every
 
 
 def earlier_budgets(folder: Path) -> dict[str, tuple[Budget, ...]]:

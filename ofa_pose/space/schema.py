@@ -227,12 +227,17 @@ def _check_tiers(tiers: Mapping[Any, Any], faults: Faults) -> None:
 
 
 def run_file(name: str) -> str | None:
-    """Return which of a run's own files a tier of this name would overwrite, if it would.
+    """Return which of a run's own files a tier of this name would overwrite, if it would."""
+    key = file_key(name)
+    return key if key in RUN_FILES else None
+
+
+def file_key(name: str) -> str:
+    """Return what two tiers have in common that would overwrite each other's files.
 
     Case does not count on every disk, so it does not count here.
     """
-    stem = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-.")
-    return stem if stem in RUN_FILES else None
+    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-.") or "tier"
 
 
 def _check_file_name(name: str, location: Location, faults: Faults) -> None:
