@@ -76,8 +76,7 @@ def _lasting(value: Path | str | None) -> str | None:
     """Return what means the same in every folder: a path in full, anything's name as it is."""
     if not isinstance(value, Path):
         return value
-    path = value.expanduser()
-    return str(path.resolve() if path.exists() else value)
+    return str(value.resolve() if value.exists() else value)
 
 
 def earlier_config(folder: Path) -> dict[str, Any]:

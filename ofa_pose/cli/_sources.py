@@ -255,7 +255,7 @@ def limited(source: SceneSource, most: int) -> SceneSource:
 def described(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options for a run's config: paths made absolute, what was not given left out."""
     return {
-        key: str(value.expanduser().resolve()) if isinstance(value, Path) else value
+        key: str(value.resolve()) if isinstance(value, Path) else value
         for key, value in options.items()
         if value is not None
     }

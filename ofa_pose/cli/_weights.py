@@ -75,7 +75,7 @@ def init_path(init: str | None) -> Path | None:
     """
     if init is None or init == IMAGENET:
         return None
-    path = supernet_path(Path(init).expanduser())
+    path = supernet_path(Path(init))
     if not path.is_file():
         raise _missing(path)
     return path

@@ -74,7 +74,7 @@ def _root(
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; the last error is one line on stderr."""
     debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
+    arguments = [_at_home(argument) for argument in arguments if argument != "--debug"]
     try:
         _require_alone(arguments[:1])
         with _console.logging_to_stderr():
@@ -106,6 +106,14 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a ? for a letter that the terminal lacks
     sys.exit(run(sys.argv[1:]))
+
+
+def _at_home(argument: str) -> str:
+    """Return an argument with its `~` expanded, which shells leave as it is in `--out=~/x`."""
+    option, equals, value = argument.partition("=")
+    if not option.startswith("-"):
+        return os.path.expanduser(argument)
+    return f"{option}{equals}{os.path.expanduser(value)}"
 
 
 def _require_alone(verb: Sequence[str]) -> None:

@@ -50,6 +50,15 @@ def test_torchrun_is_for_trainings(command, monkeypatch):
     assert command("spaces", "ls").code == 0
 
 
+@pytest.mark.parametrize("written", ["--sheet=~/look.png", "--sheet ~/look.png"])
+def test_the_home_folder_is_found_where_no_shell_did(command, monkeypatch, tmp_path, written):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert command("data", "synth", "~/set", "--count", 1, "--size", 64).code == 0
+    assert command("data", "check", "~/set", *written.split()).code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"set", "look.png"}
+
+
 def test_debug_shows_the_traceback(command):
     outcome = command("macs", "--space", "nope", "--debug")
     assert outcome.code == 2
