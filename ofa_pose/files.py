@@ -70,9 +70,14 @@ def remove_partial(folder: str | Path) -> None:
 
 
 def atomic_write(path: str | Path, content: str | bytes) -> None:
-    """Write `content` (text as UTF-8) to `path` atomically; see `atomic_path`."""
+    """Write `content` to `path` atomically; see `atomic_path`.
+
+    Text is written as UTF-8; what UTF-8 has not, such as a byte of a file's odd name, is escaped.
+    """
+    if isinstance(content, str):
+        content = content.encode(errors="backslashreplace")
     with atomic_path(path) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.write_bytes(content)
 
 
 def sha256_file(path: str | Path) -> str:

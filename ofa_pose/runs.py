@@ -333,7 +333,7 @@ def _plain(value: Any) -> Any:
 
 def _log_to(path: Path) -> logging.Handler:
     """Send the package's messages from INFO on to the end of `path` as well."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setLevel(logging.INFO)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("ofa_pose")

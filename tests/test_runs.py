@@ -344,7 +344,7 @@ def test_config_of_something_else(tmp_path: Path, content: str, message: str, fo
 def test_log(tmp_path: Path):
     logger = logging.getLogger("ofa_pose.somewhere")
     with RunFolder.open(tmp_path, config=CONFIG):
-        logger.info("first")
+        logger.info("first \udcff")
     logger.warning("between")
 
     def fail():
@@ -356,7 +356,7 @@ def test_log(tmp_path: Path):
         fail()
     lines = (tmp_path / "log.txt").read_text().splitlines()
     assert [line.split(" ", 2)[2] for line in lines] == [
-        "INFO first",
+        r"INFO first \udcff",
         "INFO second",
         "ERROR stopped: ValueError: broken",
     ]

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from ofa_pose.data.annotations import is_encodable
 from ofa_pose.errors import DataError, OfaPoseError
 from ofa_pose.files import atomic_path
 
@@ -70,7 +71,7 @@ class Film:
         total: how many frames a file announces, None for a camera or where it does not say.
 
     Raises:
-        DataError: there is no such camera, or the file is no video.
+        DataError: there is no such camera, the file is no video, or its path is not UTF-8.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Film:
         self._clock = clock
         if isinstance(source, Path) and not source.is_file():
             raise DataError(f"{source}: there is no such file")
+        _check_name(source)
         with _quiet():
             self._capture = (open_capture or cv2.VideoCapture)(
                 source if isinstance(source, int) else str(source)
@@ -148,8 +150,9 @@ def film_writer(path: Path, *, fps: float) -> Iterator[WriteFrame]:
     is shown at that time, the one before it until then; without, frames follow one another.
 
     Raises:
-        OfaPoseError: the video cannot be written.
+        OfaPoseError: the video cannot be written, or its path is not UTF-8.
     """
+    _check_name(path)
     with atomic_path(path) as temporary:
         writer: cv2.VideoWriter | None = None
         size = (0, 0)
@@ -180,6 +183,12 @@ def film_writer(path: Path, *, fps: float) -> Iterator[WriteFrame]:
             raise OfaPoseError(
                 f"cannot write {path}: not all of its {count} frames are in it; is the disk full?"
             )
+
+
+def _check_name(source: Path | int) -> None:
+    """Refuse a path that OpenCV, which knows UTF-8 alone, cannot be given."""
+    if not is_encodable(str(source)):
+        raise DataError(f"{source}: the path is not UTF-8, which OpenCV needs; rename it")
 
 
 def _frames_in(video: Path) -> int | None:

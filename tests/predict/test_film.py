@@ -1,6 +1,8 @@
 """Videos that OpenCV wrote, cameras that are none."""
 
 import math
+import os
+import sys
 
 import cv2
 import numpy as np
@@ -99,6 +101,16 @@ def test_a_full_disk_is_noticed(tmp_path, full_disk, capfd):
         film()
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are UTF-8 there")
+def test_paths_that_are_not_utf_8(tmp_path, video):
+    odd = tmp_path / os.fsdecode(b"\xff.mp4")
+    video.rename(odd)
+    with pytest.raises(DataError, match="the path is not UTF-8"):
+        Film(odd)
+    with pytest.raises(DataError, match="the path is not UTF-8"), film_writer(odd, fps=10):
+        pass
 
 
 def test_a_camera_counts_time_by_the_clock():

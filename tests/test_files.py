@@ -1,0 +1,10 @@
+"""Files that are written whole."""
+
+from pathlib import Path
+
+from ofa_pose.files import atomic_write
+
+
+def test_text_that_utf_8_has_not_is_escaped(tmp_path: Path):
+    atomic_write(tmp_path / "a.txt", "é \udcff")
+    assert (tmp_path / "a.txt").read_bytes() == b"\xc3\xa9 \\udcff"
