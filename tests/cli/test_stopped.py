@@ -37,6 +37,27 @@ def lines_of(path):
     return path.read_text().count("\n") if path.exists() else 0
 
 
+STOPPED = """
+import sys
+
+class Stop:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Stop())
+from ofa_pose.__main__ import main
+main()
+"""
+
+
+def test_ctrl_c_while_the_command_is_imported():
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "ofa-pose: error: interrupted\n")
+
+
 @pytest.mark.slow
 def test_killed_search_resumes_to_the_same_archive(trained, tmp_path):
     line = [
