@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from ofa_pose.errors import DataError, UsageError
 
+_LOG = logging.getLogger(__name__)
 _PICTURES = (
     *(".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".apng", ".gif", ".webp", ".bmp"),
     *(".tif", ".tiff", ".jp2", ".j2k", ".avif", ".pbm", ".pgm", ".ppm"),
@@ -34,14 +37,17 @@ def find_pictures(names: Iterable[str | Path]) -> list[Path]:
     """Return pictures in the order given, those of a folder (and of folders in it) by name.
 
     A file that is named is taken whatever it is called; of a folder's files those with a
-    picture's suffix are, hidden ones left out. None is opened.
+    picture's suffix are, hidden ones left out. None is opened. Folders in it that are links, or
+    cannot be read, are left out and told.
 
     Raises:
         DataError: something does not exist, or a folder holds no picture.
-        UsageError: a video is among them.
+        UsageError: a video is among them, or a name is empty.
     """
     found: dict[Path, None] = {}
     for name in names:
+        if not str(name):
+            raise UsageError("the name of a source is empty; the folder you are in is called .")
         path = Path(name)
         if not _exists(path):
             raise DataError(f"{name}: there is no such file or folder")
@@ -50,7 +56,7 @@ def find_pictures(names: Iterable[str | Path]) -> list[Path]:
                 raise UsageError(f"{name} is a video; give a video or a camera alone")
             found[path] = None
             continue
-        inside = [file for file in sorted(path.rglob("*")) if _is_picture(file, path)]
+        inside = _pictures_in(path)
         if not inside:
             raise DataError(f"{path}: holds no picture (no file called {', '.join(_PICTURES)})")
         found |= dict.fromkeys(inside)
@@ -64,6 +70,16 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _is_picture(file: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return file.suffix.lower() in _PICTURES and not hidden and not file.is_dir()
+def _pictures_in(folder: Path) -> list[Path]:
+    def tell(error: OSError) -> None:
+        _LOG.warning("left out %s: %s", error.filename, error.strerror)
+
+    found = []
+    for place, folders, files in os.walk(folder, onerror=tell):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for path in (Path(place, name) for name in folders):
+            if path.is_symlink():
+                _LOG.warning("left out %s: it is a link to a folder; give it by its name", path)
+        shown = (Path(place, name) for name in files if not name.startswith("."))
+        found += [path for path in shown if path.suffix.lower() in _PICTURES]
+    return sorted(found)

@@ -1,5 +1,6 @@
 """What a name on the command line means."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,27 @@ def test_a_folder_by_name_and_what_is_named_as_it_comes(album):
     assert find_pictures(named) == [Path("odd"), Path("more/c.webp"), Path("b.jpg")]
 
 
+def test_folders_that_are_left_out_are_told(album, monkeypatch, caplog):
+    (album / "elsewhere").symlink_to(album / "more")
+    (album / ".cache").symlink_to(album / "more")
+    scandir = os.scandir
+
+    def refuse(path):
+        if os.fspath(path).endswith("more"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert find_pictures(["."]) == [Path("a.PNG"), Path("b.jpg")]
+    assert sorted(record.getMessage() for record in caplog.records) == [
+        "left out ./more: Permission denied",
+        "left out elsewhere: it is a link to a folder; give it by its name",
+    ]
+
+
 def test_what_holds_nothing(album):
+    with pytest.raises(UsageError, match="the name of a source is empty"):
+        find_pictures(["b.jpg", ""])
     (album / "empty").mkdir()
     with pytest.raises(DataError, match="empty: holds no picture"):
         find_pictures(["empty"])
