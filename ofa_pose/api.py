@@ -23,7 +23,7 @@ from ofa_pose.errors import BudgetError, UsageError
 from ofa_pose.search.limits import Limit
 from ofa_pose.search.run import SearchResult
 from ofa_pose.search.run import search as search_numbers
-from ofa_pose.space import Arch, SearchSpace
+from ofa_pose.space import Arch, SearchSpace, require_space
 from ofa_pose.space.schema import RUN_FILES, file_key, run_file
 
 Bound = str | Budget | Limit
@@ -51,6 +51,7 @@ def search(
         **options: seed, strategy, evaluations, archive_path, … of `ofa_pose.search.run.search`.
 
     Raises:
+        SpaceError: the space is none, but a name or the like.
         BudgetError: a text is no budget.
         InfeasibleBudgetError: no arch is within a budget; nothing was evaluated.
         UnknownNameError: a budget names a latency table that is not there; all are listed.
@@ -58,6 +59,7 @@ def search(
         UsageError: neither budgets nor tiers, tiers whose files would overwrite a run's own or
             each other's, or whatever else `ofa_pose.search.run.search` refuses.
     """
+    require_space(space)
     named = budgets if isinstance(budgets, Mapping) else name_budgets(space, budgets)
     check_tier_names(named)
     bounds = {name: _bounds(given) for name, given in named.items()}

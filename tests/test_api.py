@@ -4,7 +4,14 @@ import pytest
 
 import ofa_pose as op
 from ofa_pose.api import name_budgets
-from ofa_pose.errors import BudgetError, InfeasibleBudgetError, UnknownNameError, UsageError
+from ofa_pose.errors import (
+    ArchError,
+    BudgetError,
+    InfeasibleBudgetError,
+    SpaceError,
+    UnknownNameError,
+    UsageError,
+)
 from ofa_pose.search import Limit
 
 
@@ -104,6 +111,29 @@ def test_what_is_refused(toy):
         op.search(toy, wide, budgets=["1 mile"])
     with pytest.raises(BudgetError, match="a list of texts"):
         op.search(toy, wide, budgets="1.2G")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda arch: op.count("toy", arch),  # pyright: ignore[reportArgumentType]
+        lambda arch: op.build("toy", arch),  # pyright: ignore[reportArgumentType]
+        lambda arch: op.Supernet("toy"),  # pyright: ignore[reportArgumentType]
+        lambda arch: op.CostTable("toy"),  # pyright: ignore[reportArgumentType]
+        lambda arch: op.search("toy", wide, budgets=["1M"]),  # pyright: ignore[reportArgumentType]
+    ],
+    ids=["count", "build", "Supernet", "CostTable", "search"],
+)
+def test_a_name_is_no_space(toy, call):
+    with pytest.raises(SpaceError, match=r"a search space is needed, not 'toy'; load_space\(...\)"):
+        call(toy.largest)
+
+
+@pytest.mark.parametrize("arch", ["S", {"stem": 4}, 3])
+def test_what_is_no_arch(toy, arch):
+    for call in (op.count, op.build):
+        with pytest.raises(ArchError, match="an arch is needed, not .*; space.arch"):
+            call(toy, arch)
 
 
 def test_a_tier_must_not_be_named_like_a_file_of_the_run(toy):

@@ -42,13 +42,9 @@ def check_device(device: str) -> str:
     Raises:
         UsageError: it is no device, or not here.
     """
-    import torch
+    from ofa_pose import models
 
-    try:
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0].partition(". ")[0]
-        raise UsageError(f"--device {device} cannot be used here: {reason}") from error
+    models.check_device(device)
     return device
 
 

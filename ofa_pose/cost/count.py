@@ -81,7 +81,8 @@ def count(space: SearchSpace, arch: Arch, **options: Any) -> Cost:
         options: the family's own, such as `skeleton="coco"`.
 
     Raises:
-        ArchError: the arch belongs to another space.
+        SpaceError: the space is none, but a name or the like.
+        ArchError: the arch is none, or belongs to another space.
         CostError: a unit holds a layer whose cost is not known.
     """
     return count_plan(plan(space, arch, **options))

@@ -20,7 +20,7 @@ from ofa_pose.cost.formulas import CONVENTIONS
 from ofa_pose.cost.latency import LatencyTable
 from ofa_pose.errors import CostError, suggest
 from ofa_pose.models import UnitSpec, plan
-from ofa_pose.space import Arch, SearchSpace
+from ofa_pose.space import Arch, SearchSpace, require_space
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +51,7 @@ class CostTable:
         options: the family's own, such as `skeleton="coco"`.
 
     Raises:
+        SpaceError: the space is none, but a name or the like.
         CostError: the space is too large, or its units' costs do not split by choices.
     """
 
@@ -62,6 +63,7 @@ class CostTable:
         interpolate: bool = False,
         **options: Any,
     ) -> None:
+        require_space(space)
         if len(space) > MOST_ARCHS:
             raise CostError(
                 f"space {space.name!r} has {len(space):,} archs; "

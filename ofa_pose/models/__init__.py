@@ -2,6 +2,7 @@
 
 from ofa_pose.models import layers as _layers  # noqa: F401  (registers the unit kinds)
 from ofa_pose.models import litepose as _litepose  # noqa: F401  (registers the family)
+from ofa_pose.models.device import check_device
 from ofa_pose.models.family import (
     Family,
     build,
@@ -21,6 +22,7 @@ __all__ = [
     "Unit",
     "UnitSpec",
     "build",
+    "check_device",
     "empty_network",
     "fold_batch_norms",
     "get_family",

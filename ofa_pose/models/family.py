@@ -13,7 +13,7 @@ import torch
 from ofa_pose.errors import ArchError, UnknownNameError, UsageError
 from ofa_pose.models.network import Network, empty_network, initialize
 from ofa_pose.models.unit import NetworkPlan
-from ofa_pose.space import Arch, SearchSpace
+from ofa_pose.space import Arch, SearchSpace, require_space
 
 ENTRY_POINT_GROUP = "ofa_pose.families"
 
@@ -59,9 +59,13 @@ def plan(space: SearchSpace, arch: Arch, **options: Any) -> NetworkPlan:
     """List the units of one arch.
 
     Raises:
-        ArchError: the arch belongs to another space.
+        SpaceError: the space is none, but a name or the like.
+        ArchError: the arch is none, or belongs to another space.
         UsageError: the family has no such option.
     """
+    require_space(space)
+    if not isinstance(arch, Arch):
+        raise ArchError(f"an arch is needed, not {arch!r:.60}; space.arch(...) gives one")
     if arch not in space:
         raise ArchError(f"arch {arch.key} belongs to space {arch.space!r}, not to {space.name!r}")
     return _plan(space, arch, tuple(sorted(options.items())))
@@ -118,6 +122,9 @@ def build(
     Returns:
         A module `(N, 3, H, W) -> list of tensors`; for `litepose` the 1/4 map of heatmaps and
         tags `(N, 2K, H/4, W/4)` and the 1/2 map of heatmaps `(N, K, H/2, W/2)`.
+
+    Raises:
+        SpaceError, ArchError, UsageError: as `plan`.
     """
     network = empty_network(plan(space, arch, **options))
     initialize(network, seed=seed)

@@ -21,6 +21,7 @@ from ofa_pose.errors import DataError, UsageError
 from ofa_pose.evaluate import PictureBatch, find_people
 from ofa_pose.export import Tier, load_tier
 from ofa_pose.files import atomic_path
+from ofa_pose.models import check_device
 from ofa_pose.pose import DecodeSettings, Person
 from ofa_pose.predict.draw import draw_people
 from ofa_pose.skeleton import Skeleton
@@ -49,7 +50,7 @@ class PosePredictor:
 
     Raises:
         UsageError: the tier's file is absent or breaks the schema, its network predicts no
-            joints, or a value cannot work.
+            joints, this machine has no such device, or a value cannot work.
         WeightsError: the weights are missing, damaged, or another network's.
     """
 
@@ -65,6 +66,7 @@ class PosePredictor:
     ) -> None:
         if not min_score >= 0:
             raise UsageError(f"min_score must not be negative, got {min_score}")
+        check_device(device)
         self.tier = tier if isinstance(tier, Tier) else load_tier(tier, check_weights=False)
         self.tier.require_skeleton()
         self.flip = flip

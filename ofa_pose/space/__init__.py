@@ -4,7 +4,7 @@ from ofa_pose.space.arch import Arch
 from ofa_pose.space.choice import Choice, make_divisible
 from ofa_pose.space.declaration import declare_space
 from ofa_pose.space.frozen import FrozenDict, freeze, thaw
-from ofa_pose.space.space import SearchSpace
+from ofa_pose.space.space import SearchSpace, require_space
 from ofa_pose.space.uniform import uniform_archs
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "declare_space",
     "freeze",
     "make_divisible",
+    "require_space",
     "thaw",
     "uniform_archs",
 ]

@@ -243,6 +243,16 @@ class SearchSpace:
         return f"SearchSpace({self.name}: {self.family}, {len(self):,} archs)"
 
 
+def require_space(space: object) -> None:
+    """Refuse what is no search space, such as the name of one.
+
+    Raises:
+        SpaceError: the message says what makes one.
+    """
+    if not isinstance(space, SearchSpace):
+        raise SpaceError(f"a search space is needed, not {space!r:.60}; load_space(...) gives one")
+
+
 def arch_faults(choices: Mapping[str, Choice | None], arch: Mapping[Any, Any]) -> list[str]:
     """Return what is wrong with `arch` as one value for each choice; empty when nothing.
 

@@ -19,7 +19,7 @@ from ofa_pose.models import (
     plan,
     run_plan,
 )
-from ofa_pose.space import Arch, SearchSpace
+from ofa_pose.space import Arch, SearchSpace, require_space
 from ofa_pose.supernet.elastic import UnitCut, active, copy_cut, make_elastic, unit_cut
 
 _without_sizes = lru_cache(maxsize=65536)(UnitSpec.without_sizes)  # asked for by every step
@@ -35,9 +35,13 @@ class Supernet(nn.Module):
         space: whose archs share the weights.
         seed: of the initial weights.
         options: the family's own keywords, such as `skeleton="crowdpose"`.
+
+    Raises:
+        SpaceError: the space is none, but a name or the like.
     """
 
     def __init__(self, space: SearchSpace, *, seed: int = 0, **options: Any) -> None:
+        require_space(space)
         super().__init__()
         self.space = space
         self.options = options

@@ -177,7 +177,7 @@ WRONG_USE = [
     (["TIER", "album", "clip.mp4"], "clip.mp4 is a video"),
     (["TIER", "0", "album"], "a camera is given alone"),
     (["TIER", "album", "--out", "album"], "lies in the folder of the results"),
-    (["TIER", "album", "--device", "gpu"], "--device gpu"),
+    (["TIER", "album", "--device", "gpu"], "device gpu cannot be used here"),
     (["TIER", "album", "--min-score", "2"], "--min-score"),
     (["TIER", "album", "--scales", "0.5,2"], "1 must be among the scales"),
     (["TIER", "album", "--scales", "1;2"], "cannot read --scales '1;2'"),

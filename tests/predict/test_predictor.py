@@ -116,6 +116,11 @@ def test_a_tier_that_is_none(tmp_path):
         PosePredictor(tmp_path / "absent.yaml", min_score=-1)
 
 
+def test_a_device_that_is_not_here(tiny_tier):
+    with pytest.raises(UsageError, match="^device cuda:99 cannot be used here: "):
+        PosePredictor(tiny_tier, device="cuda:99")
+
+
 def test_weights_that_went_away(tiny_tier, tmp_path):
     (tmp_path / "tiny.yaml").write_bytes(tiny_tier.read_bytes())
     with pytest.raises(WeightsError, match="missing"):
