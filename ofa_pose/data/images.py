@@ -72,7 +72,8 @@ def read_image(
         upright: turn the picture as its EXIF says, as every viewer shows it.
 
     Raises:
-        UnreadableImageError: the file is absent, damaged, of another kind or of another size.
+        UnreadableImageError: the file is absent, damaged, of another kind or of another size, or
+            its pixels, of 32 bits or with a sign, are of no known range.
     """
     try:
         with _open(path) as stream, warnings.catch_warnings():
@@ -172,13 +173,13 @@ def _rgb(image: Image.Image) -> Image.Image:
     """Return a decoded picture in mode RGB."""
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
-    if image.mode in _DEEP:
-        levels = np.asarray(image).astype(np.int64)
-        if levels.min() < 0 or levels.max() > 0xFFFF:
-            raise UnreadableImageError("has pixels of more than 16 bits")
-        return Image.fromarray((levels >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode == "I" and image.format == "TIFF":
+        raise UnreadableImageError("has pixels of 32 bits or with a sign, whose range is not known")
     if image.mode == "F":
         raise UnreadableImageError("has floating-point pixels, whose range is not known")
+    if image.mode in _DEEP:
+        levels = np.asarray(image) >> 8
+        return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
     if not image.has_transparency_data:
         return image.convert("RGB")
     rgba = image.convert("RGBA")

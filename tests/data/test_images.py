@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from ofa_pose.data.images import UnreadableImageError, quick_check, read_image
 
@@ -58,6 +59,15 @@ def test_not_a_picture(tmp_path):
         read_image(path)
     with pytest.raises(UnreadableImageError, match="No such file"):
         read_image(tmp_path / "b.jpg")
+
+
+@pytest.mark.parametrize(
+    ("pixel", "expected"), [(np.int32, "32 bits or with a sign"), (np.float32, "floating-point")]
+)
+def test_pixels_of_an_unknown_range_are_refused(tmp_path, pixel, expected):
+    Image.fromarray(np.full((4, 5), 200, pixel)).save(tmp_path / "deep.tif")
+    with pytest.raises(UnreadableImageError, match=f"{expected}.*whose range is not known"):
+        read_image(tmp_path / "deep.tif")
 
 
 def test_grey_and_16_bit_pictures_become_rgb(tmp_path):
