@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from ofa_pose.errors import UsageError
 # The first words of the seeds, so that no two uses of one user seed share a stream of numbers.
 _COUNTS, _ORDER, _LAYOUT = 101, 102, 103
 _BLUR_CELLS = 6
+_LEAST_SIDE = 8  # of a picture on average, pixels; much smaller ones could have none
 
 
 class MosaicScenes:
@@ -34,6 +36,9 @@ class MosaicScenes:
         size: side of the canvas in pixels.
         people: fewest and most pictures on a canvas.
         scale: smallest and largest size of a picture, 1 being the largest that fits its rectangle.
+
+    Raises:
+        UsageError: an impossible number or size, or more pictures than the canvas has room for.
     """
 
     def __init__(
@@ -53,6 +58,11 @@ class MosaicScenes:
             raise UsageError(f"mosaic scale must be 0 < low <= high <= 1, got {scale}")
         if count < 1 or size < 16:
             raise UsageError(f"a mosaic needs scenes of 16 px or more, got {count} of {size} px")
+        least = math.ceil(_LEAST_SIDE * math.sqrt(high))
+        if size < least:
+            raise UsageError(
+                f"a mosaic of {high} pictures needs a canvas of {least} px or more, got {size}"
+            )
         self.source = source
         self.skeleton = source.skeleton
         self.seed = seed

@@ -122,3 +122,11 @@ def test_ground_truth_has_every_person(dots):
 def test_impossible_settings_are_refused(dots, settings):
     with pytest.raises(UsageError):
         MosaicScenes(dots(3), **{"seed": 0, "count": 5, **settings})
+
+
+def test_a_canvas_has_room_for_so_many_pictures(dots):
+    # 8 px a side each: 64 are 8 x 8 of them on 64 px; 65 need the square root of 65 * 64, 64.5.
+    crowded = MosaicScenes(dots(3), seed=0, count=2, size=64, people=(64, 64))
+    assert crowded[0].image.shape == (64, 64, 3)
+    with pytest.raises(UsageError, match="mosaic of 65 pictures needs a canvas of 65 px or more"):
+        MosaicScenes(dots(3), seed=0, count=2, size=64, people=(1, 65))
