@@ -16,7 +16,8 @@ from ofa_pose.errors import DataError
 from ofa_pose.skeleton import Skeleton, load_skeleton, plain_name, skeleton_names
 
 _LOG = logging.getLogger(__name__)
-_LARGEST_ID = 2**63 - 1  # what tools in other languages can hold
+LARGEST_ID = 2**63 - 1
+"""Of ids: what tools in other languages can hold."""
 _FARTHEST = 1e6  # pixels; what lies beyond is a slip, and squares of it leave float32's range
 
 
@@ -150,6 +151,11 @@ def _check_order(document: Mapping[str, Any], skeleton: Skeleton, path: Path) ->
                 )
 
 
+def person_categories(document: Mapping[str, Any]) -> list[Any]:
+    """Return the ids of the categories called person; all annotations are people's without one."""
+    return [item.get("id") for item in _categories_of_people(document)]
+
+
 def _categories_of_people(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the categories called person."""
     categories = document.get("categories")
@@ -161,7 +167,7 @@ def _of_people(
     document: Mapping[str, Any], annotations: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Keep the annotations of the category called person, where there is one."""
-    wanted = [item.get("id") for item in _categories_of_people(document)]
+    wanted = person_categories(document)
     if not wanted:
         return list(annotations)
     return [item for item in annotations if item.get("category_id", wanted[0]) in wanted]
@@ -170,7 +176,7 @@ def _of_people(
 def _check_image(image: Any, path: Path) -> None:
     if not isinstance(image, dict) or "id" not in image or "file_name" not in image:
         raise DataError(f"{path}: an entry of `images` lacks `id` or `file_name`")
-    if not _is_whole(image["id"]) or abs(image["id"]) > _LARGEST_ID:
+    if not _is_whole(image["id"]) or abs(image["id"]) > LARGEST_ID:
         raise DataError(f"{path}: an image's `id` must be a whole number, got {image['id']!r:.60}")
     name = image["file_name"]
     if not isinstance(name, str) or not name or "\0" in name or not is_encodable(name):

@@ -10,9 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from ofa_pose.data.annotations import has_joints, load_document, stated_size
+from ofa_pose.data.annotations import (
+    has_joints,
+    load_document,
+    person_categories,
+    stated_size,
+)
 from ofa_pose.data.faults import (
     Finding,
+    id_faults,
     image_faults,
     is_id,
     number_list,
@@ -109,6 +115,7 @@ class SetCheck:
         document = load_document(annotations)
         self.skeleton = skeleton or recognise_skeleton(document)
         self.report = SetReport()
+        self._categories = person_categories(document)
         self._entries: list[Any] = document["images"]
         self._annotations: list[Any] = document["annotations"]
         self._sound: dict[int, dict[str, Any]] = {}
@@ -184,12 +191,14 @@ class SetCheck:
             number: Any = annotation.get("id")
             image: Any = annotation.get("image_id")
             name = f"annotation {number!a:.30}"
-            if not is_id(number):
-                self.report.add(("annotation ids that are no whole numbers", name))
-            elif number in ids:
+            wrong = list(id_faults(number, name, what="annotation"))
+            self.report.add(*wrong)
+            if not wrong and number in ids:
                 self.report.add(("annotation ids used twice", name))
-            else:
+            elif not wrong:
                 ids.add(number)
+            if self._is_left_out(annotation, name):
+                continue
             if not is_id(image) or image not in self._sound:
                 where = f"{name}: image {image!a:.30}"
                 self.report.add(("annotations of images that are not listed", where))
@@ -206,6 +215,18 @@ class SetCheck:
             if has_joints(person) and pose in poses:
                 self.report.add(("people annotated twice", f"{name} is {poses[pose]!a:.30}"))
             poses.setdefault(pose, number)
+
+    def _is_left_out(self, annotation: Mapping[str, Any], name: str) -> bool:
+        """Whether an annotation is of another category than person; one with joints is told."""
+        category = annotation.get("category_id")
+        if not self._categories or "category_id" not in annotation or category in self._categories:
+            return False
+        where = f"{name}: {category!a:.30}"
+        if not is_id(category):
+            self.report.add(("values of `category_id` that are no whole numbers", where))
+        elif annotation.get("keypoints"):
+            self.report.note(("joints of other categories than person's are left out", where))
+        return True
 
     def _person(self, annotation: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return what of an annotation can be drawn and counted; None if its joints cannot."""
@@ -247,6 +268,8 @@ class SetCheck:
     def _count(self) -> None:
         everyone = [person for people in self._people.values() for person in people]
         with_joints = [person for person in everyone if has_joints(person)]
+        if not with_joints:
+            self.report.add(("nobody has labelled joints", f"of {len(everyone)} annotated"))
         points = np.array([person["keypoints"] for person in with_joints], np.float64)
         points = points.reshape(-1, self.skeleton.num_joints, 3)
         joints = (points[:, :, 2] > 0).sum(axis=0).tolist()

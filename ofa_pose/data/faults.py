@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ofa_pose.data.annotations import is_encodable
+from ofa_pose.data.annotations import LARGEST_ID, is_encodable
 from ofa_pose.skeleton import Skeleton
 
 Finding = tuple[str, str]
@@ -36,14 +36,21 @@ def is_id(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def id_faults(value: Any, name: str, *, what: str) -> Iterator[Finding]:
+    """Yield what is wrong with the id of an `image` or an `annotation`, found on `name`."""
+    if not is_id(value):
+        yield f"{what} ids that are no whole numbers", name
+    elif abs(value) > LARGEST_ID:
+        yield f"{what} ids of more than 64 bits", name
+
+
 def image_faults(image: Any) -> Iterator[Finding]:
     """Yield what makes an entry of `images` unusable."""
     if not isinstance(image, dict):
         yield "entries of `images` that are no objects", f"{image!a:.40}"
         return
     name = f"image {image.get('id')!a:.30} ({image.get('file_name')!a:.60})"
-    if not is_id(image.get("id")):
-        yield "image ids that are no whole numbers", name
+    yield from id_faults(image.get("id"), name, what="image")
     file_name = image.get("file_name")
     if not isinstance(file_name, str) or "\0" in file_name or not is_encodable(file_name):
         yield "images without a file name", name

@@ -40,7 +40,8 @@ def look(write_set, three) -> Look:
         annotations: list[Any], change: Callable[[dict, Path], None] | None = None, **options: Any
     ) -> SetReport:
         grey = np.full((40, 60, 3), 99, np.uint8)
-        path, folder = write_set({"a.png": grey, "b.png": grey}, annotations)
+        people = [{"id": 1, "name": "person"}]
+        path, folder = write_set({"a.png": grey, "b.png": grey}, annotations, categories=people)
         if change is not None:
             document = json.loads(path.read_text())
             change(document, folder)
@@ -73,7 +74,10 @@ def test_a_sound_set(look: Look) -> None:
     [
         (7, "entries of `annotations` that are no objects"),
         (person(None), "annotation ids that are no whole numbers"),
+        (person(2**63), "annotation ids of more than 64 bits"),
         (person(1), "annotation ids used twice"),
+        (person(2, category_id="1"), "values of `category_id` that are no whole numbers"),
+        (person(2, category_id=None), "values of `category_id` that are no whole numbers"),
         (person(2, 99), "annotations of images that are not listed"),
         (person(2, [70]), "annotations of images that are not listed"),
         (person(2, keypoints=[1, 2, 2]), "keypoints that are not 3 times x, y, v"),
@@ -103,6 +107,7 @@ def test_a_fault_of_an_annotation(look: Look, annotation: Any, kind: str) -> Non
     ("changes", "kind"),
     [
         ({"id": "1"}, "image ids that are no whole numbers"),
+        ({"id": -(2**63)}, "image ids of more than 64 bits"),
         ({"id": 70}, "image ids used twice"),
         ({"file_name": ""}, "images without a file name"),
         ({"file_name": "a.png"}, "pictures listed under several ids"),
@@ -118,6 +123,22 @@ def test_a_fault_of_an_image(look: Look, changes: dict[str, Any], kind: str) -> 
 
     faults = look([person(1)], change).faults
     assert list(faults) == [kind]
+
+
+def test_joints_of_another_category_are_noted(look: Look) -> None:
+    dog, cat = person(2, category_id=18, keypoints=[1, 2, 2]), person(3, category_id=17)
+    del cat["keypoints"]
+    report = look([person(1), dog, cat])
+    assert report.faults == {}
+    assert report.notes == {
+        "joints of other categories than person's are left out": ["annotation 2: 18"]
+    }
+    assert report.counts["people with keypoints"] == 1
+
+
+def test_nobody_is_labelled(look: Look) -> None:
+    faults = look([person(1, keypoints=[0] * 9, num_keypoints=0)]).faults
+    assert faults == {"nobody has labelled joints": ["of 1 annotated"]}
 
 
 def test_an_entry_that_is_no_image(look: Look) -> None:
