@@ -17,6 +17,7 @@ import numpy as np
 
 from ofa_pose.cost.latency_files import (
     UnitLatency,
+    check_kinds,
     find_table,
     read_info,
     read_rows,
@@ -74,13 +75,16 @@ class LatencyTable:
 
         Raises:
             UnknownNameError: no table has this name; the message lists those there are.
-            LatencyError: a file is missing, damaged, of another format or breaks the schema.
+            LatencyError: a file is missing, damaged, of another format or breaks the schema, or
+                the YAML scales a kind of unit that the CSV does not hold.
         """
         if isinstance(name, LatencyTable):
             return name
         path = find_table(name)
         info = read_info(path)
-        return cls(info, read_rows(path.with_suffix(".csv"), sha256=info.rows_sha256))
+        rows = read_rows(path.with_suffix(".csv"), sha256=info.rows_sha256)
+        check_kinds(info, rows, path=path)
+        return cls(info, rows)
 
     def save(self, folder: str | Path) -> Path:
         """Write the table's two files atomically and return the path of its YAML.

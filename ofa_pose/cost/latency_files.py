@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import yaml
 
 from ofa_pose.catalog import latency_table_names
 from ofa_pose.cost.latency_schema import TableInfo, check_format
-from ofa_pose.errors import LatencyError, OfaPoseError, SpaceError, UnknownNameError
+from ofa_pose.errors import LatencyError, OfaPoseError, SpaceError, UnknownNameError, suggest
 from ofa_pose.files import atomic_write
 from ofa_pose.models import UnitSpec
 from ofa_pose.space.document import read_document
@@ -146,6 +146,26 @@ def read_rows(path: Path, *, sha256: str | None) -> dict[str, UnitLatency]:
             "one of the two was replaced (delete rows_sha256 from the YAML to accept it)"
         )
     return rows
+
+
+def check_kinds(info: TableInfo, rows: Mapping[str, UnitLatency], *, path: Path) -> None:
+    """Refuse a model of units that the table does not hold, which would change no prediction.
+
+    Args:
+        info: the YAML.
+        rows: of the CSV, by the unit's key.
+        path: of the YAML, for the message.
+
+    Raises:
+        LatencyError: the message has the kind of unit that may be meant.
+    """
+    held = {UnitSpec.parse(key).kind for key in rows}
+    for kind in info.model.kinds:
+        if kind not in held:
+            raise LatencyError(
+                f"{path}: model.kinds: the table holds no units of kind {kind!r}"
+                f"{suggest(kind, held)}"
+            )
 
 
 def write_table(folder: str | Path, info: TableInfo, rows: Iterable[UnitLatency]) -> TableInfo:

@@ -40,6 +40,11 @@ def fault_of(path):
         ({"name": "yours"}, "'yours' is declared in a file called mine.yaml"),
         ({"model": {"intercept_ms": float("nan")}}, "model.intercept_ms: a finite number"),
         ({"model": {"kinds": {"stem": {"scale": 0}}}}, "model.kinds.stem.scale: "),
+        (
+            {"model": {"kinds": {"inverted_residuals": {"scale": 2.0}}}},
+            "model.kinds: the table holds no units of kind 'inverted_residuals'; did you mean "
+            "'inverted_residual'?",
+        ),
         ({"spaces": [{"name": "toy"}]}, "spaces[0].hash: this key is missing"),
         ({"validation": {"mape": 0.1}}, "validation.networks: this key is missing"),
         ({"rows_sha256": "0" * 64}, "is not the file that mine.yaml was written with"),
