@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,13 @@ from ofa_pose import __version__
 from ofa_pose.cost import count
 from ofa_pose.errors import ArchError, OfaPoseError, UsageError, WeightsError
 from ofa_pose.export.declare import check_installed_space, restore_skeleton, restore_space
-from ofa_pose.export.schema import FORMAT, TierFile, check_document, read_tier_file
+from ofa_pose.export.schema import (
+    FORMAT,
+    CostSection,
+    TierFile,
+    check_document,
+    read_tier_file,
+)
 from ofa_pose.files import atomic_write, sha256_file
 from ofa_pose.models import Network, empty_network, plan, takes_option
 from ofa_pose.skeleton import Skeleton, load_skeleton
@@ -25,6 +32,7 @@ from ofa_pose.space import Arch, FrozenDict, SearchSpace, declare_space, freeze,
 from ofa_pose.supernet import load_state, load_weights, save_weights
 from ofa_pose.supernet.weights import WEIGHTS_FORMAT
 
+_LOG = logging.getLogger(__name__)
 _HEADER = "# A network found by ofa_pose: what it is, what it costs, how good it is.\n"
 
 
@@ -163,17 +171,13 @@ def make_tier(
     if skeleton is None and takes_option(space, "skeleton"):
         skeleton = space.skeleton
     joints = None if skeleton is None else load_skeleton(skeleton)
-    cost = count(space, space.arch(arch), **_family_options(joints, options or {}))
     return Tier(
         name=name,
         space=space,
         arch=arch,
         skeleton=joints,
-        costs=TierCosts(
-            macs=FrozenDict(cost.macs),
-            params=cost.params,
-            peak_memory_bytes=cost.peak_memory,
-            latency_ms=FrozenDict(latency_ms or {}),
+        costs=_counted(
+            space, space.arch(arch), _family_options(joints, options or {}), latency_ms or {}
         ),
         budget=budget,
         scores=scores or {},
@@ -221,7 +225,8 @@ def load_tier(
     """Read a tier and check all of it, weights included.
 
     The space is the one the tier carries, so that the file works where that space is not
-    installed; where it is, both must mean the same.
+    installed; where it is, both must mean the same. Costs are counted anew: where the file says
+    others, a warning tells them, and the counted ones are the tier's. Latencies are the file's.
 
     Args:
         path: the tier's YAML.
@@ -257,17 +262,16 @@ def _tier(path: Path, document: TierFile, space: SearchSpace) -> Tier:
         )
     if document.pixels != document.space.declaration.pixels:
         raise UsageError("pixels are not those of the space the tier declares")
+    skeleton = _skeleton(document, space)
+    options = _family_options(skeleton, document.options)
+    costs = _counted(space, arch, options, document.costs.latency_ms)
+    _tell_other_costs(path, document.costs, costs)
     return Tier(
         name=document.name,
         space=space,
         arch=arch,
-        skeleton=_skeleton(document, space),
-        costs=TierCosts(
-            macs=FrozenDict(document.costs.macs.model_dump()),
-            params=document.costs.params,
-            peak_memory_bytes=document.costs.peak_memory_bytes,
-            latency_ms=FrozenDict(document.costs.latency_ms),
-        ),
+        skeleton=skeleton,
+        costs=costs,
         budget=document.budget,
         scores=document.scores,
         seed=document.seed,
@@ -278,6 +282,30 @@ def _tier(path: Path, document: TierFile, space: SearchSpace) -> Tier:
         weights=path.parent / document.weights.file,
         sha256=document.weights.sha256,
     )
+
+
+def _counted(
+    space: SearchSpace, arch: Arch, options: Mapping[str, Any], latency_ms: Mapping[str, float]
+) -> TierCosts:
+    cost = count(space, arch, **options)
+    return TierCosts(
+        macs=FrozenDict(cost.macs),
+        params=cost.params,
+        peak_memory_bytes=cost.peak_memory,
+        latency_ms=FrozenDict(latency_ms),
+    )
+
+
+def _tell_other_costs(path: Path, given: CostSection, counted: TierCosts) -> None:
+    """Warn of costs in a tier's file that are not those of its network."""
+    pairs = {
+        f"macs.{name}": (getattr(given.macs, name), counted.macs[name]) for name in counted.macs
+    }
+    for name in ("params", "peak_memory_bytes"):
+        pairs[name] = getattr(given, name), getattr(counted, name)
+    wrong = [f"{name} {own:,}, not {told:,}" for name, (told, own) in pairs.items() if told != own]
+    if wrong:
+        _LOG.warning("%s: costs are counted anew, and used: %s", path, "; ".join(wrong))
 
 
 def _family_options(skeleton: Skeleton | None, others: Mapping[str, Any]) -> dict[str, Any]:

@@ -290,6 +290,25 @@ def test_a_tampered_field_is_refused(saved, key, value, error, words):
     refused(saved, error, *words)
 
 
+def test_costs_edited_by_hand_are_counted_anew_and_told(saved, caplog):
+    rewrite(saved, lambda document: put(document, "costs/macs/exact", 1))
+    rewrite(saved, lambda document: put(document, "costs/params", 2000))
+    loaded = load_tier(path_of(saved))
+    assert loaded.costs == saved.costs
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    message = record.getMessage()
+    assert message.startswith(f"{saved.path}: costs are counted anew")
+    assert f"macs.exact {saved.costs.macs['exact']:,}, not 1; params" in message
+    assert message.endswith(", not 2,000")
+
+
+def test_latencies_and_untouched_costs_are_taken_without_a_word(saved, caplog):
+    rewrite(saved, lambda document: put(document, "costs/latency_ms", {"phone": 3.0}))
+    assert load_tier(path_of(saved)).costs.latency_ms == {"phone": 3.0}
+    assert not caplog.records
+
+
 KEYS = ["name", "arch", "resolution", "budget", "costs", "scores", "seed", "weights", "pixels"]
 
 
