@@ -29,6 +29,7 @@ from ofa_pose.latency.measuring.protocol import measure
 from ofa_pose.latency.results import Results, read_results
 from ofa_pose.latency.runtimes import Runtime, get_runtime
 from ofa_pose.latency.tables import table_of
+from ofa_pose.skeleton import load_skeleton
 from ofa_pose.space import Arch
 
 FIT_NETWORKS = 24
@@ -124,7 +125,7 @@ def describe(costs: CostTable) -> dict[str, str]:
     return {
         "name": costs.space.name,
         "hash": costs.space.hash,
-        "skeleton": getattr(skeleton, "name", skeleton),
+        "skeleton": load_skeleton(skeleton).name,
     }
 
 

@@ -192,7 +192,7 @@ def costs_with(space: SearchSpace, skeleton: str, known: Sequence[Skeleton] = ()
     Raises:
         LatencyError: there is none of this name.
     """
-    if skeleton == space.skeleton:
+    if skeleton in (space.skeleton, load_skeleton(space.skeleton).name):
         return CostTable(space)
     own = next((one for one in known if one.name == skeleton), None)
     try:

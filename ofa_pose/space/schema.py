@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -106,13 +107,15 @@ class _ChoiceSection(_Section):
 
 
 def read_space(path: str | Path) -> SearchSpace:
-    """Read a search space from a YAML file.
+    """Read a search space from a YAML file; its skeleton's file is looked for from its folder.
 
     Raises:
         SpaceError: the file cannot be read or breaks the schema; every fault is in the message,
             one a line, with its line number and key.
     """
-    return _space_of(read_document(Path(path)))
+    path = Path(path)
+    space = _space_of(read_document(path))
+    return dataclasses.replace(space, skeleton=_from_folder(path.parent, space.skeleton))
 
 
 def parse_space(text: str, path: str | Path) -> SearchSpace:
@@ -122,6 +125,14 @@ def parse_space(text: str, path: str | Path) -> SearchSpace:
         SpaceError: it breaks the schema.
     """
     return _space_of(parse_document(text, Path(path)))
+
+
+def _from_folder(folder: Path, skeleton: str) -> str:
+    """Return a skeleton's name as it is, and the path of its file in full."""
+    path = Path(skeleton)
+    if path.suffix not in {".yaml", ".yml"} and path.name == skeleton:
+        return skeleton
+    return str((folder / path.expanduser()).resolve())
 
 
 def _space_of(document: Document) -> SearchSpace:

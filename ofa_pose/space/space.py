@@ -34,7 +34,7 @@ class SearchSpace:
         archs: named archs (given as mappings, held as `Arch`).
         tiers: tier name → budget text.
         recipe: how the space's networks are trained; raw.
-        skeleton: name of the default skeleton; only passed on.
+        skeleton: name or path of the default skeleton; only passed on.
         hash: 16 hex digits over family, choices, network and pixels: what gives shared weights
             their meaning. Stable over runs and platforms.
 

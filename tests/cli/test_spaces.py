@@ -1,9 +1,12 @@
 """`ofa-pose spaces`: ls, show, validate, cp."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SHIPPED = ["litepose", "litepose-k", "litepose-lite0", "litepose-xs", "toy"]
 
 
@@ -74,6 +77,17 @@ def test_validate_tries_tiers_and_skeleton(command, tmp_path):
     outcome = command("spaces", "validate", path)
     assert outcome.code == 2
     assert "crowdpos" in outcome.err
+
+
+def test_a_spaces_skeleton_is_found_from_any_folder(command, tmp_path, monkeypatch):
+    path = tmp_path / "own" / "mine.yaml"
+    assert command("spaces", "cp", "toy", path).code == 0
+    text = path.read_text(encoding="utf-8").replace("skeleton: crowdpose", "skeleton: five.yaml")
+    path.write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert command("spaces", "validate", path).code == 2
+    shutil.copy(EXAMPLES / "five_joints.yaml", path.parent / "five.yaml")
+    assert command("spaces", "validate", path).out == f"{path}: ok\n"
 
 
 def test_cp_overwrites_only_when_told(command, tmp_path):

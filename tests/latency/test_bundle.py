@@ -1,6 +1,7 @@
 """A bundle runs where there is neither torch nor this package, and its results make the table."""
 
 import ast
+import dataclasses
 import subprocess
 import sys
 import venv
@@ -8,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from ofa_pose.cost import CostTable
 from ofa_pose.errors import RunFolderError
 from ofa_pose.latency import Effort, import_results, measuring, write_bundle
+from ofa_pose.latency.build import describe
+from ofa_pose.latency.bundle import costs_with
 
 
 def test_a_bundle_holds_what_it_needs(toy, tmp_path):
@@ -21,6 +25,13 @@ def test_a_bundle_holds_what_it_needs(toy, tmp_path):
     assert f"all {len(toy.specs_of_all)} units" in text
     with pytest.raises(RunFolderError, match="not empty"):
         write_bundle(tmp_path / "b", [toy], runtime="onnxruntime")
+
+
+def test_joints_in_a_file_of_the_space_are_told_by_their_name(toy):
+    five = Path(__file__).parents[2] / "examples" / "five_joints.yaml"
+    space = dataclasses.replace(toy.space, skeleton=str(five))
+    assert describe(CostTable(space))["skeleton"] == "five"
+    assert costs_with(space, "five").options == {}
 
 
 def test_measuring_imports_python_numpy_and_itself():

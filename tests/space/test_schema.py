@@ -180,6 +180,18 @@ def test_one_fault_is_one_line_with_its_line_number(tmp_path: Path) -> None:
     )
 
 
+def test_a_skeletons_file_is_looked_for_from_the_spaces_folder(tmp_path: Path) -> None:
+    folder = tmp_path.resolve()
+    for text, found in {
+        "own.yaml": folder / "own.yaml",
+        "../joints/own.yml": folder.parent / "joints" / "own.yml",
+        "joints/own": folder / "joints" / "own",
+        "/joints/own.yaml": Path("/joints/own.yaml"),
+    }.items():
+        assert read(tmp_path, skeleton=text).skeleton == str(found)
+    assert read(tmp_path, skeleton="aic").skeleton == "aic"
+
+
 def test_every_fault_is_collected_in_the_order_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "space.yaml"
     path.write_text(
