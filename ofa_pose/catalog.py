@@ -102,16 +102,30 @@ def load_space(name: str | Path | SearchSpace) -> SearchSpace:
     """
     if isinstance(name, SearchSpace):
         return name
-    text = str(name)
-    if isinstance(name, Path) or text.endswith((".yaml", ".yml")) or Path(text).name != text:
-        return read_space(Path(text).expanduser())
-    names = space_names()
-    if text not in names:
-        raise UnknownNameError("search space", text, names)
-    space = read_space(names[text])
-    if space.name != text:
+    path = find_space(name)
+    space = read_space(path)
+    if not _is_path(name) and space.name != name:
         raise SpaceError(
-            f"{names[text]}: name: {space.name!r} is declared in a file called {text}.yaml; "
+            f"{path}: name: {space.name!r} is declared in a file called {path.name}; "
             "rename one of the two"
         )
     return space
+
+
+def find_space(name: str | Path) -> Path:
+    """Return the YAML of a space by its name, or by its path as `load_space` tells it.
+
+    Raises:
+        UnknownNameError: no space has this name.
+    """
+    if _is_path(name):
+        return Path(name).expanduser()
+    names = space_names()
+    if name not in names:
+        raise UnknownNameError("search space", str(name), names)
+    return names[str(name)]
+
+
+def _is_path(name: str | Path) -> bool:
+    text = str(name)
+    return isinstance(name, Path) or text.endswith((".yaml", ".yml")) or Path(text).name != text

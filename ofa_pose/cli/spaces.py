@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 import re
 import shlex
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
 
-from ofa_pose.catalog import catalog_folder, load_space, space_names
+from ofa_pose.catalog import catalog_folder, find_space, load_space, space_names
 from ofa_pose.cli import _console
 from ofa_pose.cli._options import JsonOption
 from ofa_pose.errors import OfaPoseError, SpaceError, UnknownNameError, UsageError
 from ofa_pose.files import atomic_write
-from ofa_pose.space.schema import NAME_PATTERN
+from ofa_pose.space.schema import NAME_PATTERN, read_sound_parts
 
 if TYPE_CHECKING:
     from ofa_pose.space import SearchSpace
@@ -86,7 +88,7 @@ def validate(
     names: Annotated[list[str], typer.Argument(metavar="NAME|FILE...", help="Spaces to check.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Check spaces whole: the schema, that networks can be built, tiers, recipes, skeleton."""
+    """Check spaces whole: schema, skeleton, recipes, that networks can be built and meet tiers."""
     found = {name: _faults(name) for name in names}
     if as_json:
         _console.emit_json({name: {"faults": faults} for name, faults in found.items()})
@@ -150,23 +152,18 @@ def _summary(space: SearchSpace) -> dict[str, Any]:
 
 def _faults(name: str) -> list[str]:
     """Return everything that is wrong with a space, each fault with the file or name it is in."""
-    from ofa_pose.cost import parse_budgets
-    from ofa_pose.models import plan
-    from ofa_pose.skeleton import load_skeleton
-    from ofa_pose.train.recipe import STAGES, make_recipe
-
+    faults: list[str] = []
     try:
-        space = load_space(name)
+        space, whole = load_space(name), True
+    except SpaceError as error:
+        faults.append(str(error))
+        try:
+            space, whole = read_sound_parts(find_space(name))
+        except SpaceError:
+            return faults
     except OfaPoseError as error:
         return [str(error)]
-    checks = [
-        lambda: load_skeleton(space.skeleton),
-        lambda: (plan(space, space.largest), plan(space, space.smallest)),
-        *(lambda text=text: parse_budgets(text) for text in space.tiers.values()),
-        *(lambda stage=stage: make_recipe(space, stage) for stage in STAGES),
-    ]
-    faults: list[str] = []
-    for check in checks:
+    for check in _checks(space, whole=whole):
         try:
             check()
         except OfaPoseError as error:
@@ -174,3 +171,39 @@ def _faults(name: str) -> list[str]:
             if message not in faults:
                 faults.append(message)
     return faults
+
+
+def _checks(space: SearchSpace, *, whole: bool) -> list[Callable[[], object]]:
+    """Return what raises for a fault that the schema does not know.
+
+    Args:
+        space: whose parts are checked.
+        whole: whether networks can be planned.
+    """
+    from ofa_pose.cost import parse_budgets
+    from ofa_pose.models import plan
+    from ofa_pose.skeleton import load_skeleton
+    from ofa_pose.train.recipe import STAGES, make_recipe
+
+    checks: list[Callable[[], object]] = [lambda: load_skeleton(space.skeleton)]
+    checks += [partial(parse_budgets, text) for text in space.tiers.values()]
+    checks += [partial(make_recipe, space, stage) for stage in STAGES]
+    if whole:
+        checks += [partial(plan, space, arch) for arch in (space.largest, space.smallest)]
+        checks += [partial(_require_met, space, tier) for tier in space.tiers]
+    return checks
+
+
+def _require_met(space: SearchSpace, tier: str) -> None:
+    """Refuse a tier that no arch meets; predicted latencies, whose table may be elsewhere, aside.
+
+    Raises:
+        InfeasibleBudgetError: the message names the smallest feasible value.
+    """
+    from ofa_pose.cli._budgets import refuse_infeasible
+    from ofa_pose.cost import CostTable, count, parse_budgets
+
+    budgets = [one for one in parse_budgets(space.tiers[tier]) if one.kind != "latency"]
+    least = count(space, space.smallest)
+    if any(budget.value(least) > budget.limit for budget in budgets):
+        refuse_infeasible(CostTable(space), {tier: budgets})

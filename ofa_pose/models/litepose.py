@@ -5,15 +5,29 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ofa_pose.errors import SpaceError
 from ofa_pose.models.family import register_family
 from ofa_pose.models.unit import NetworkPlan, Shape, Unit, UnitSpec
 from ofa_pose.skeleton import Skeleton, load_skeleton
 from ofa_pose.space import Arch, SearchSpace
+from ofa_pose.space.choice import LARGEST_VALUE
 
-Elastic = Annotated[int, Field(gt=0)] | str
+
+def _in_range(value: int | str) -> int | str:
+    if isinstance(value, int) and not 1 <= value <= LARGEST_VALUE:
+        raise ValueError(f"{value} is not from 1 to {LARGEST_VALUE}")
+    return value
+
+
+def _odd(value: int | str) -> int | str:
+    if isinstance(value, int) and value % 2 == 0:
+        raise ValueError(f"a kernel has a centre, so its side is odd, not {value}")
+    return value
+
+
+Elastic = Annotated[int | str, AfterValidator(_in_range)]
 """A number, or the name of the choice that gives it."""
 
 
@@ -27,7 +41,7 @@ class Stage(_Strict):
     blocks: Elastic
     stride: int = Field(ge=1, le=2)
     width: Elastic
-    kernel: Elastic
+    kernel: Annotated[Elastic, AfterValidator(_odd)]
     expansion: Elastic
 
 
@@ -39,7 +53,7 @@ class LitePoseConfig(_Strict):
     stages: tuple[Stage, ...] = Field(min_length=3)
     deconvs: tuple[Elastic, ...] = Field(min_length=2)
     deconv_kernel: int = Field(default=4, ge=2, le=4)
-    head_kernel: int = Field(default=5, ge=1)
+    head_kernel: Annotated[int, AfterValidator(_in_range), AfterValidator(_odd)] = 5
 
 
 @register_family("litepose")
@@ -57,8 +71,9 @@ def litepose(
         SpaceError: the `network:` section is not a LitePose table, or its strides do not fit
             the deconvolutions.
     """
+    config = litepose_config(space)
     joints = _num_joints(space.skeleton if skeleton is None else skeleton)
-    return _Wiring(space, arch, litepose_config(space)).plan(joints)
+    return _Wiring(space, arch, config).plan(joints)
 
 
 @lru_cache(maxsize=64)
@@ -74,13 +89,32 @@ def litepose_config(space: SearchSpace) -> LitePoseConfig:
         SpaceError: it is not a LitePose table; every fault is in the message.
     """
     try:
-        return LitePoseConfig.model_validate(dict(space.network))
+        config = LitePoseConfig.model_validate(dict(space.network))
     except ValidationError as error:
         faults = "; ".join(
-            f"network.{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            f"network.{'.'.join(map(str, fault['loc']))}: "
+            f"{fault['msg'].removeprefix('Value error, ')}"
             for fault in error.errors()
         )
         raise SpaceError(f"space {space.name!r}: {faults}") from None
+    faults = _even_kernels(space, config)
+    if faults:
+        raise SpaceError(f"space {space.name!r}: {'; '.join(faults)}")
+    return config
+
+
+def _even_kernels(space: SearchSpace, config: LitePoseConfig) -> list[str]:
+    """Return what is wrong with the choices that give kernels."""
+    named = {stage.kernel for stage in config.stages}
+    faults = []
+    for choice in space.choices:
+        even = [str(value) for value in choice.values if value % 2 == 0]
+        if choice.name in named and even:
+            faults.append(
+                f"choice {choice.name!r}: a kernel has a centre, so its side is odd, not "
+                f"{', '.join(even)}"
+            )
+    return faults
 
 
 class _Wiring:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from ofa_pose.errors import ArchError, SpaceError
 
+LARGEST_VALUE = 16_384
+"""The largest width, side or number of blocks that a space's YAML may declare."""
+
 
 def make_divisible(value: float, divisor: int = 8) -> int:
     """Round channels to a multiple of `divisor`, never below it nor more than 10 % below `value`.

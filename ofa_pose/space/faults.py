@@ -30,6 +30,10 @@ class Faults:
         self.document = document
         self._found: list[tuple[int, str]] = []
 
+    def __bool__(self) -> bool:
+        """Whether anything was found."""
+        return bool(self._found)
+
     def add(self, location: Location, message: str) -> None:
         """Add a fault; its line is that of `location` or of the closest key around it."""
         line = self.document.line(location)

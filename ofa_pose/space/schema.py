@@ -11,13 +11,16 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ofa_pose.errors import SpaceError, suggest
-from ofa_pose.space.choice import Choice
+from ofa_pose.space.choice import LARGEST_VALUE, Choice
 from ofa_pose.space.document import Document, Location, parse_document, read_document
 from ofa_pose.space.faults import Faults, short
 from ofa_pose.space.space import IMAGENET_MEAN, IMAGENET_STD, SearchSpace, arch_faults
 
 RESOLUTION_MULTIPLE = 16
 """What a resolution must be a multiple of, unless the choice gives its own `divisor`."""
+
+DEFAULT_SKELETON = "crowdpose"
+"""Whose joints a space that names no skeleton predicts."""
 
 RESERVED_ARCHS = ("largest", "smallest")
 
@@ -40,7 +43,7 @@ def _shares(ratios: list[float]) -> list[float]:
     return ratios
 
 
-Whole = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=1, le=LARGEST_VALUE)]
 Positive = Annotated[float, Field(gt=0)]
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -57,7 +60,7 @@ class _SpaceSection(_Section):
     name: Name
     family: Name
     description: str = ""
-    skeleton: Annotated[str, Field(min_length=1)] = "crowdpose"
+    skeleton: Annotated[str, Field(min_length=1)] = DEFAULT_SKELETON
     pixels: dict[Any, Any] = Field(default_factory=dict)
     choices: Annotated[dict[Any, Any], Field(min_length=1)]
     network: dict[Any, Any] = Field(default_factory=dict)
@@ -116,6 +119,43 @@ def read_space(path: str | Path) -> SearchSpace:
     path = Path(path)
     space = _space_of(read_document(path))
     return dataclasses.replace(space, skeleton=_from_folder(path.parent, space.skeleton))
+
+
+def read_sound_parts(path: str | Path) -> tuple[SearchSpace, bool]:
+    """Read what is sound of a space that `read_space` refuses, so that the rest is checked, too.
+
+    Named archs are left out; where there is no sound resolution, so is the recipe, which may name
+    resolutions.
+
+    Returns:
+        The space, and whether its choices and its network are sound and whole.
+
+    Raises:
+        SpaceError: the file cannot be read, or its choices span too many archs.
+    """
+    path = Path(path)
+    document = read_document(path)
+    data, faults = document.data, Faults(document)
+    network, family, skeleton = _mapping(data, "network"), data.get("family"), data.get("skeleton")
+    _check_plain(network, ("network",), faults)
+    choices = _read_choices(_mapping(data, "choices"), faults)
+    _check_network(network, choices, faults)
+    sound = {name: choice for name, choice in choices.items() if choice is not None}
+    tiers = _mapping(data, "tiers").items()
+    space = SearchSpace(
+        name=path.stem,
+        family=family if isinstance(family, str) else "",
+        choices=tuple({"resolution": Choice("resolution", (1,)), **sound}.values()),
+        network={} if faults else network,
+        skeleton=(
+            _from_folder(path.parent, skeleton)
+            if isinstance(skeleton, str) and skeleton
+            else DEFAULT_SKELETON
+        ),
+        tiers={str(name): budget for name, budget in tiers if _may_be_budget(budget)},
+        recipe=_mapping(data, "recipe") if "resolution" in sound else {},
+    )
+    return space, not faults and bool(space.family)
 
 
 def parse_space(text: str, path: str | Path) -> SearchSpace:
@@ -232,9 +272,13 @@ def _check_archs(
 def _check_tiers(tiers: Mapping[Any, Any], faults: Faults) -> None:
     for name, budget in tiers.items():
         _check_file_name(str(name), ("tiers", str(name)), faults)
-        if not isinstance(budget, str) or not budget[:1].isdigit():
+        if not _may_be_budget(budget):
             message = f"a budget with its unit is expected, such as 1.2G, not {short(budget)}"
             faults.add(("tiers", str(name)), message)
+
+
+def _may_be_budget(value: Any) -> bool:
+    return isinstance(value, str) and value[:1].isdigit()
 
 
 def run_file(name: str) -> str | None:

@@ -69,6 +69,66 @@ def test_validate_names_file_and_key_of_every_fault(command, tmp_path):
     assert outcome.err.count("\n") == 1
 
 
+def mend(command, tmp_path, *changes):
+    """Copy `toy`, replace texts in it, and validate it."""
+    path = tmp_path / "mine.yaml"
+    assert command("spaces", "cp", "toy", path, "--force").code == 0
+    text = path.read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text, encoding="utf-8")
+    return command("spaces", "validate", path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("head_kernel: 5", "head_kernel: 4", "network.head_kernel: a kernel has a centre"),
+        ("kernel: 3,", "kernel: 4,", "network.stages.0.kernel: a kernel has a centre"),
+        ("stem_width: 4", "stem_width: 1000000000", "1000000000 is not from 1 to 16384"),
+        ("base: 8", "base: 1000000000", "should be less than or equal to 16384, not 1000000000"),
+        # The first convolution alone has 4 x 16 x 16 outputs of 27 MACs at 32 px.
+        ("tiers:", "tiers:\n  none: 1k", "budget none (1k exact MACs) is below every arch"),
+        ("tiers:", "tiers:\n  none: 1 params,3ms@phone", "budget none (1 params) is below every"),
+    ],
+)
+def test_validate_refuses_what_no_network_can_be(command, tmp_path, old, new, expected):
+    outcome = mend(command, tmp_path, (old, new))
+    assert outcome.code == 2
+    assert expected in outcome.err
+
+
+def test_validate_refuses_even_kernels_of_a_choice(command, tmp_path):
+    changes = [("kernel: 3,", "kernel: side,"), ("choices:", "choices:\n  side: {values: [3, 2]}")]
+    outcome = mend(command, tmp_path, *changes)
+    assert "choice 'side': a kernel has a centre, so its side is odd, not 2" in outcome.err
+
+
+def test_validate_leaves_latencies_to_the_device(command, tmp_path):
+    outcome = mend(command, tmp_path, ("tiers:", "tiers:\n  phone: 1ms@phone"))
+    assert outcome.code == 0, outcome.err
+
+
+def test_validate_tells_everything_in_one_go(command, tmp_path):
+    outcome = mend(
+        command,
+        tmp_path,
+        ("skeleton: crowdpose", "skeleton: crowdpos\nfrobs: 3"),
+        ("head_kernel: 5", "head_kernel: 4"),
+        ("tiers:", "tiers:\n  none: 1k\n  odd: 1 frob"),
+        ("supernet:", "supernat:"),
+    )
+    for fault in ("frobs", "crowdpos", "head_kernel", "1 frob", "supernat"):
+        assert fault in outcome.err
+
+
+def test_what_hangs_on_a_fault_is_not_told_beside_it(command, tmp_path):
+    outcome = mend(command, tmp_path, ("resolution: {values: [", "resolution: {values: [7, "))
+    assert outcome.err.count("; ") == 0
+    assert "not a multiple of 16: 7" in outcome.err
+
+
 def test_validate_tries_tiers_and_skeleton(command, tmp_path):
     path = tmp_path / "odd.yaml"
     assert command("spaces", "cp", "toy", path).code == 0
