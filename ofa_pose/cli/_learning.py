@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ofa_pose.space import SearchSpace
     from ofa_pose.train import Recipe
 
+_LOG = logging.getLogger(__name__)
 # What a run may be resumed with other values of: they do not change its result, or it is told.
 _FREE = ("workers", "device", "tensorboard", "recipe.accumulate")
 
@@ -168,6 +170,8 @@ class Learning:
             synthetic=options.synthetic is not None,
             most=options.val_scenes,
         )
+        if val is not None:
+            _tell_shared(train, val)
         return cls(options, space, recipe, train, val)
 
     def folder(self, default: str) -> Path:
@@ -224,6 +228,19 @@ class Learning:
             "resume": run.resumed,
             "progress": _progress(meter),
         }
+
+
+def _tell_shared(train: SceneSource, val: SceneSource) -> None:
+    """Warn of pictures that are learnt from and validate, too."""
+    from ofa_pose.evaluate import shared_pictures
+
+    shared = shared_pictures(train, val)
+    if shared:
+        _LOG.warning(
+            "%d of the pictures that validate are learnt from as well, such as %s: the AP of "
+            "others will be lower",
+            *(len(shared), shared[0]),
+        )
 
 
 def _progress(meter: Meter) -> Callable[[int, int | None, Mapping[str, float]], None]:

@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from ofa_pose.data import CocoScenes, MappedScenes, Scene, SceneSource
+from ofa_pose.data import (
+    CocoScenes,
+    MappedScenes,
+    MixedScenes,
+    MosaicScenes,
+    PastedScenes,
+    Scene,
+    SceneSource,
+)
 from ofa_pose.data.fingerprint import fingerprint_of
 from ofa_pose.data.shares import cut
 from ofa_pose.errors import DataError, UsageError
@@ -79,8 +87,10 @@ class SubsetScenes:
 def shared_pictures(one: SceneSource, other: SceneSource) -> tuple[Path, ...]:
     """Return the files that two sources of photographs both show, sorted; none for other sources.
 
+    Mosaics and mixes may show each picture of what they are made of.
+
     Args:
-        one: `CocoScenes`, or a part of some.
+        one: `CocoScenes`, a part of some, or scenes made of them.
         other: likewise; two annotation files may list the same picture.
     """
     return tuple(sorted(_files(one) & _files(other)))
@@ -91,8 +101,12 @@ def _files(source: SceneSource, indices: Sequence[int] | None = None) -> set[Pat
     indices = range(len(source)) if indices is None else indices
     if isinstance(source, SubsetScenes):
         return _files(source.source, [source.indices[index] for index in indices])
-    if isinstance(source, MappedScenes):
+    if isinstance(source, MappedScenes | PastedScenes):
         return _files(source.source, indices)
+    if isinstance(source, MosaicScenes):
+        return _files(source.source)
+    if isinstance(source, MixedScenes):
+        return set().union(*map(_files, source.sources))
     return {source.file(index) for index in indices} if isinstance(source, CocoScenes) else set()
 
 

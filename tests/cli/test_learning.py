@@ -37,6 +37,35 @@ def columns(folder: Path) -> list[str]:
     return (folder / "metrics.csv").read_text().splitlines()[0].split(",")
 
 
+@pytest.fixture
+def photographs(command, tmp_path):
+    """A folder with four pictures of split `train`."""
+    folder = tmp_path / "photographs"
+    assert command("data", "synth", folder, "--count", 4, "--size", 64).code == 0
+    return folder
+
+
+STEP = ["train", "--space", "toy", "--arch", "smallest", "--steps", 1, "--batch-size", 2]
+STEP += ["--workers", 0, "--validations", 1]
+
+
+@pytest.mark.parametrize("made", [[], ["--mosaic", 2], ["--synthetic", 2, "--paste", 1]])
+def test_validating_on_pictures_that_are_learnt_from_is_told(command, tmp_path, photographs, made):
+    line = [*STEP, "--data", photographs, *made, "--out", tmp_path / "run"]
+    outcome = command(*line, "--val", photographs / "annotations" / "train.json")
+    assert outcome.code == 0, outcome.err
+    told = f"4 of the pictures that validate are learnt from as well, such as {photographs}/"
+    assert outcome.err.count(told) == 1
+
+
+def test_validating_on_other_pictures_is_not_told(command, tmp_path, photographs):
+    line = ["data", "synth", photographs, "--count", 2, "--size", 64, "--split", "val"]
+    assert command(*line).code == 0
+    outcome = command(*STEP, "--data", photographs, "--out", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    assert "learnt from" not in outcome.err
+
+
 def test_pretrained_network_starts_a_supernet(command, tmp_path):
     """The largest network, heatmaps only; then the supernet, with the channels sorted or not."""
     first = tmp_path / "pretrained"
