@@ -150,8 +150,9 @@ class Learning:
         if options.tensorboard:
             require_tensorboard()
         making = Making(skeleton, options.seed, options.mosaic, options.canvas, options.paste)
-        joints = options.data_skeleton
-        pictures = Pictures(options.data, options.annotations, options.images, joints)
+        joints, own = options.data_skeleton, (options.data, options.annotations)
+        only_val = options.val is not None and own == (None, None)
+        pictures = Pictures(*own, options.images, None if only_val else joints)
         train = training_scenes(
             pictures,
             making,

@@ -131,7 +131,7 @@ DataSkeletonOption = Annotated[
     typer.Option(
         "--data-skeleton",
         metavar="NAME|FILE",
-        help="Joints that the data is annotated with, where the network's are others.",
+        help="Joints that the photographs are annotated with, where the network's are others.",
         rich_help_panel=_DATA,
     ),
 ]

@@ -101,3 +101,15 @@ def test_data_of_other_joints_trains_and_scores(command, tmp_path):
         assert expected in outcome.err
     outcome = command("eval", tier, "--synthetic", 1, "--data-skeleton", "mpii")
     assert (outcome.code, "needs photographs" in outcome.err) == (2, True)
+
+
+def test_painted_training_validates_on_data_of_other_joints(command, tmp_path):
+    photos = tmp_path / "photos"
+    line = ["data", "synth", photos, "--skeleton", "mpii", "--split", "val"]
+    assert command(*line, "--count", 2, "--size", 64).code == 0
+    line = ["train", "--space", "toy", "--arch", "smallest", "--synthetic", 2, "--steps", 1]
+    line += ["--batch-size", 2, "--workers", 0, "--validations", 1, "--data-skeleton", "mpii"]
+    outcome = command(*line, "--val", photos, "--out", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    refused = command(*line, "--out", tmp_path / "none")
+    assert (refused.code, "needs photographs: give --data" in refused.err) == (2, True)
