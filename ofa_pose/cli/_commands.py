@@ -9,6 +9,8 @@ from typing import Any
 
 import typer
 
+from ofa_pose.errors import UsageError
+
 _HIDDEN = ("force", "as_json")
 _OF_THIS_CALL = ("budget", "out", "resume", "force", "as_json")
 # How a value came about, in click's words.
@@ -65,6 +67,24 @@ def recall(context: typer.Context, earlier: Mapping[str, Any]) -> None:
             if value is not None and name in _PATHS:
                 value = Path(value)
             context.params[name] = value
+
+
+def refuse_idle(context: typer.Context, uses: Mapping[str, tuple[bool, str]]) -> None:
+    """Refuse an option that was given and would change nothing.
+
+    Args:
+        context: of the command.
+        uses: by the name of a parameter, whether it is used here, and what it is for.
+
+    Raises:
+        UsageError: the message names the option and what it is for.
+    """
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        is_used, purpose = uses.get(name, (True, ""))
+        source = context.get_parameter_source(name)
+        if not is_used and source is not None and source.name not in _NOT_GIVEN:
+            raise UsageError(f"{parameter.opts[0]} would change nothing: {purpose}")
 
 
 def as_given(options: Mapping[str, Any]) -> dict[str, str | None]:

@@ -13,6 +13,8 @@ import typer
 from ofa_pose.cli._progress import Meter
 from ofa_pose.cli._settings import read_settings, refuse_unused
 from ofa_pose.cli._sources import (
+    OF_CANVAS,
+    OF_MOSAIC,
     Making,
     Pictures,
     described,
@@ -69,6 +71,22 @@ class LearningOptions:
         """Pick them from what the command was called with, but for the device."""
         picked = {field.name: context.params[field.name] for field in fields(cls)}
         return cls(**{**picked, "device": device})
+
+    @property
+    def uses(self) -> dict[str, tuple[bool, str]]:
+        """Whether options of the scenes are used, and what they are for; see `refuse_idle`."""
+        photographs = Pictures(self.data, self.annotations)
+        painted, given = self.synthetic is not None, self.val is not None
+        validated = given or photographs.has_split("val") or (painted and not photographs.given)
+        of_share = "it is for photographs and painted scenes: give both --data and --synthetic"
+        of_val = "there is nothing to validate on: give --val"
+        return {
+            "mosaic": (photographs.given or given, OF_MOSAIC),
+            "canvas": (painted or self.mosaic is not None, OF_CANVAS),
+            "synthetic_share": (painted and photographs.given, of_share),
+            "val_scenes": (validated, of_val),
+            "validations": (validated, of_val),
+        }
 
     def overrides(self, stage: str) -> dict[str, Any]:
         """Return the changes to the recipe of a stage that the options ask for.

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ofa_pose.skeleton import Skeleton
 
 CANVAS = 256
+OF_MOSAIC = "it composes photographs: give --data FOLDER"
+OF_CANVAS = "it is the side of mosaics (--mosaic) and of painted scenes"
 
 
 class Use(IntEnum):
@@ -65,6 +67,14 @@ class Pictures:
         if self.data is None or self.annotations is not None:
             return False
         return has_split(self.data, split)
+
+    def depends_on(self, split: str) -> bool:
+        """Whether `split` has a part in which photographs are opened."""
+        from ofa_pose.data.layouts import depends_on_split
+
+        return depends_on_split(
+            self.data, split=split, annotations=self.annotations, images=self.images
+        )
 
     def open(
         self,
@@ -250,6 +260,29 @@ def limited(source: SceneSource, most: int) -> SceneSource:
     from ofa_pose.evaluate import SubsetScenes
 
     return SubsetScenes(source, [i * len(source) // most for i in range(most)])
+
+
+def use_of_split(pictures: Pictures, split: str) -> tuple[bool, str]:
+    """Return whether `--split` is used, and what it is for; see `refuse_idle`."""
+    purpose = "it chooses among the annotation files of a data set's folder"
+    return pictures.given and pictures.depends_on(split), purpose
+
+
+def uses_of_pictures(
+    pictures: Pictures, *, split: str, mosaic: int | None
+) -> dict[str, tuple[bool, str]]:
+    """Return whether options of the scenes are used, and what they are for; see `refuse_idle`.
+
+    Args:
+        pictures: photographs; where there are none, scenes are painted.
+        split: as given.
+        mosaic: as given.
+    """
+    return {
+        "split": use_of_split(pictures, split),
+        "mosaic": (pictures.given, OF_MOSAIC),
+        "canvas": (mosaic is not None or not pictures.given, OF_CANVAS),
+    }
 
 
 def described(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ofa_pose.cli import _console
+from ofa_pose.cli._commands import refuse_idle
 from ofa_pose.cli._options import (
     AnnotationsOption,
     ImagesOption,
@@ -20,6 +21,7 @@ from ofa_pose.cli._options import (
     SplitOption,
 )
 from ofa_pose.cli._progress import Meter
+from ofa_pose.cli._sources import Pictures, use_of_split
 from ofa_pose.errors import DataError, RunFolderError, UsageError
 from ofa_pose.files import atomic_write
 
@@ -96,6 +98,7 @@ SetArgument = Annotated[
 
 @app.command("check", epilog="Example: ofa-pose data check photos --split train --sheet look.png")
 def check(
+    context: typer.Context,
     data: SetArgument,
     split: SplitOption = "train",
     annotations: AnnotationsOption = None,
@@ -133,6 +136,11 @@ def check(
     from ofa_pose.data.layouts import has_split
     from ofa_pose.skeleton import load_skeleton
 
+    of_pictures = "pictures are not looked at with --no-pictures"
+    uses = {"split": use_of_split(Pictures(data, annotations, images), split)}
+    for name in ("sheet", "quick", "images"):
+        uses[name] = (not without_pictures, of_pictures)
+    refuse_idle(context, uses)
     file, folder = _find(data, split, annotations, images, needed=not without_pictures)
     if sheet is not None and sheet.exists() and not force:
         raise RunFolderError(f"{sheet} exists; use --force to overwrite it")
@@ -210,6 +218,7 @@ def _check_document(
     "Example: ofa-pose data split photos --out parts --part train=0.9 --part val=0.1 --seed 7",
 )
 def split_(
+    context: typer.Context,
     data: SetArgument,
     out: Annotated[
         Path, typer.Option("--out", metavar="FOLDER", help="Of the parts; made if absent.")
@@ -241,6 +250,7 @@ def split_(
 
     shares = _parse_shares(part or _PARTS)
     targets = {name: out / "annotations" / f"{name}.json" for name in shares}
+    refuse_idle(context, {"split": use_of_split(Pictures(data, annotations, images), split)})
     file, folder = _find(data, split, annotations, images, needed=images is not None)
     for target in targets.values():
         if target.exists() and (not force or target.samefile(file)):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ofa_pose.cli import _console
+from ofa_pose.cli._commands import refuse_idle
 from ofa_pose.cli._options import (
     AnnotationsOption,
     CanvasOption,
@@ -29,7 +30,7 @@ from ofa_pose.cli._options import (
 )
 from ofa_pose.cli._progress import Meter
 from ofa_pose.cli._scales import parse_scales
-from ofa_pose.cli._sources import CANVAS, Making, Pictures, scored_scenes
+from ofa_pose.cli._sources import CANVAS, Making, Pictures, scored_scenes, uses_of_pictures
 from ofa_pose.cli._weights import check_device
 from ofa_pose.errors import RunFolderError, UsageError
 from ofa_pose.files import atomic_write
@@ -49,6 +50,7 @@ _RESULT_KEYS = ("image_id", "category_id", "keypoints", "score", "bbox")
 
 
 def command(
+    context: typer.Context,
     tier: Annotated[
         Path, typer.Argument(metavar="TIER.yaml", help="What a search or a training wrote.")
     ],
@@ -117,6 +119,7 @@ def command(
     Pictures(data, annotations, images, data_skeleton)  # refuses options that do not go together
     making = Making(load_skeleton(data_skeleton or joints), seed, mosaic, canvas)
     pictures = Pictures(data, annotations, images)
+    refuse_idle(context, uses_of_pictures(pictures, split=split, mosaic=mosaic))
     scenes = scored_scenes(
         pictures,
         making,

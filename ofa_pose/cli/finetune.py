@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ofa_pose.cli._commands import refuse_idle
 from ofa_pose.cli._learning import Learning, LearningOptions
 from ofa_pose.cli._options import (
     AnnotationsOption,
@@ -112,6 +113,7 @@ def command(
     taught_by = None if teacher is None else load_tier(teacher)
     with together(device) as own:
         options = LearningOptions.of(context, device=own)
+        refuse_idle(context, options.uses)
         learning = Learning.resolve(
             options,
             found.space,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ofa_pose.cli import _console
+from ofa_pose.cli._commands import refuse_idle
 from ofa_pose.cli._options import (
     AnnotationsOption,
     CalibrationOption,
@@ -35,7 +36,7 @@ from ofa_pose.cli._options import (
 )
 from ofa_pose.cli._progress import Meter
 from ofa_pose.cli._searching import Target, search_scenes, tell_defaults
-from ofa_pose.cli._sources import CANVAS, Making, Pictures, Use, described
+from ofa_pose.cli._sources import CANVAS, Making, Pictures, Use, described, uses_of_pictures
 from ofa_pose.cli._weights import check_device
 from ofa_pose.errors import UsageError
 from ofa_pose.files import atomic_write, sha256_file
@@ -131,6 +132,9 @@ def command(
     recipe = make_recipe(target.space, "finetune", overrides=warmup)
     making = Making(target.skeleton, seed, mosaic, canvas)
     pictures = Pictures(data, annotations, images, data_skeleton)
+    of_steps = "nothing is fine-tuned with --tuned 0"
+    uses = uses_of_pictures(pictures, split=split, mosaic=mosaic)
+    refuse_idle(context, {**uses, "steps": (tuned > 0, of_steps)})
     people = search_scenes(pictures, making, options={**context.params, "report": None})
     training = _training_scenes(pictures, making, wanted=tuned > 0)
     run = _open_run(target, people, recipe, options=context.params)

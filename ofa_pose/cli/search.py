@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ofa_pose.cli._budgets import table_paths
-from ofa_pose.cli._commands import all_commands, as_given, earlier_config, recall
+from ofa_pose.cli._commands import all_commands, as_given, earlier_config, recall, refuse_idle
 from ofa_pose.cli._options import (
     AnnotationsOption,
     CalibrationOption,
@@ -45,7 +45,7 @@ from ofa_pose.cli._searching import (
     search_scenes,
     tell_defaults,
 )
-from ofa_pose.cli._sources import CANVAS, Making, Pictures, described
+from ofa_pose.cli._sources import CANVAS, Making, Pictures, described, uses_of_pictures
 from ofa_pose.cli._weights import check_device
 from ofa_pose.cli._winners import save_winners, tell_search, write_front
 from ofa_pose.files import sha256_file
@@ -230,6 +230,8 @@ def _run(context: typer.Context, earlier: Mapping[str, Any]) -> None:
     keep_freed_memory()
     making = Making(target.skeleton, options["seed"], options["mosaic"], options["canvas"])
     pictures = Pictures(*(options[key] for key in _PICTURES))
+    uses = uses_of_pictures(pictures, split=options["split"], mosaic=options["mosaic"])
+    refuse_idle(context, uses)
     people = search_scenes(pictures, making, options=options)
     evaluator = load_evaluator(target, people, options=options)
     with _open_run(target, people, context, earlier) as run:

@@ -14,6 +14,7 @@ import typer
 from ofa_pose.catalog import load_space
 from ofa_pose.cli._archs import HELP as ARCH_HELP
 from ofa_pose.cli._archs import parse_arch
+from ofa_pose.cli._commands import refuse_idle
 from ofa_pose.cli._learning import Learning, LearningOptions
 from ofa_pose.cli._options import (
     AnnotationsOption,
@@ -147,6 +148,8 @@ def command(
     start = _Start(init, ordering, files)
     with together(device) as own:
         options = LearningOptions.of(context, device=own)
+        of_ordering = "it sorts the channels of the network that --init names"
+        refuse_idle(context, {**options.uses, "ordering": (init is not None, of_ordering)})
         learning = Learning.resolve(
             options, declared, stage=stage, skeleton=joints, supernet=plain is None
         )

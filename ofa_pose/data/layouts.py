@@ -94,9 +94,11 @@ def find_annotations(
 
     Raises:
         DataError: nothing was found; the message names every path tried.
-        UsageError: neither a folder nor an annotation file was given.
+        UsageError: neither a folder nor an annotation file was given, or two such files.
     """
     if annotations is not None:
+        if folder is not None and Path(folder).is_file():
+            raise UsageError(f"{folder} and {annotations} are two annotation files; give one")
         return Path(annotations)
     if folder is None:
         raise UsageError("a dataset's folder or an annotation JSON is needed")
@@ -108,6 +110,30 @@ def find_annotations(
 def has_split(folder: str | Path, split: str) -> bool:
     """Whether a dataset's folder holds annotations of a split, by the layouts of `open_scenes`."""
     return any((Path(folder) / layout.format(split=split)).is_file() for layout in _ANNOTATIONS)
+
+
+def depends_on_split(
+    folder: str | Path | None,
+    *,
+    split: str,
+    annotations: str | Path | None = None,
+    images: str | Path | None = None,
+) -> bool:
+    """Whether `split` has a part in what `find_set` finds.
+
+    An annotation file is of a split of its own; another can only lead to its pictures.
+
+    Raises:
+        UsageError: as `find_annotations`.
+    """
+    if annotations is None and not (folder is not None and Path(folder).is_file()):
+        return True
+    own = _split_of(find_annotations(folder, annotations=annotations))
+    try:
+        found = find_set(folder, split=own, annotations=annotations, images=images)
+    except DataError:
+        return True
+    return found != find_set(folder, split=split, annotations=annotations, images=images)
 
 
 def _dataset_of(annotations: Path) -> Path:

@@ -55,3 +55,17 @@ def test_results_for_a_server_that_alone_knows_the_labels(command, tier, tmp_pat
         assert expected in refused.err
     outcome = command(*line, "--results", results, "--force", "--tags")
     assert (outcome.code, outcome.err.splitlines()[-1].count("an AP needs some")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["--synthetic", 2, "--mosaic", 2], "--mosaic"),
+        (["--synthetic", 2, "--split", "val"], "--split"),
+        (["--data", "absent.json", "--canvas", 128], "--canvas"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(command, tier, words, option):
+    outcome = command("eval", tier, *words)
+    assert outcome.code == 2
+    assert f"error: {option} would change nothing: " in outcome.err

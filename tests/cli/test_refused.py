@@ -59,6 +59,51 @@ def test_refused_in_one_line(command, monkeypatch, tmp_path, line, code, expecte
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture
+def people(command, tmp_path):
+    """A data set of two pictures."""
+    folder = tmp_path / "people"
+    assert command("data", "synth", folder, "--count", 2, "--size", 64).code == 0
+    return folder
+
+
+PLAIN = ["train", "--space", "toy", "--arch", "smallest", "--steps", 1, "--batch-size", 2]
+PLAIN += ["--workers", 0]
+FILE = "people/annotations/train.json"
+IDLE = [
+    ([*TRAIN, "--steps", 1, "--mosaic", 4], "--mosaic", "it composes photographs"),
+    ([*TRAIN, "--steps", 1, "--ordering", "bn"], "--ordering", "network that --init names"),
+    ([*TRAIN, "--steps", 1, "--synthetic-share", 0.5], "--synthetic-share", "give both"),
+    ([*PLAIN, "--data", "people", "--synthetic-share", 0.3], "--synthetic-share", "give both"),
+    ([*PLAIN, "--data", "people", "--canvas", 128], "--canvas", "side of mosaics"),
+    ([*PLAIN, "--data", "people", "--val-scenes", 2], "--val-scenes", "give --val"),
+    ([*PLAIN, "--data", "people", "--validations", 2], "--validations", "give --val"),
+    ([*SEARCH, "--mosaic", 4], "--mosaic", "it composes photographs"),
+    ([*SEARCH, "--split", "val"], "--split", "data set's folder"),
+    ([*SEARCH, "--data", FILE, "--split", "val"], "--split", "data set's folder"),
+    (["health", "--archs", 2, "--split", "val"], "--split", "data set's folder"),
+    (["health", "--archs", 2, "--tuned", 0, "--steps", 9], "--steps", "nothing is fine-tuned"),
+    (["data", "check", FILE, "--split", "val"], "--split", "data set's folder"),
+    (["data", "check", "people", "--no-pictures", "--quick"], "--quick", "not looked at"),
+    (["data", "check", "people", "--no-pictures", "--sheet", "a.png"], "--sheet", "not looked at"),
+    (["data", "split", FILE, "--split", "val", "--out", "parts"], "--split", "data set's folder"),
+]
+
+
+@pytest.mark.parametrize(
+    ("line", "option", "expected"), IDLE, ids=[" ".join(text(line))[-50:] for line, *_ in IDLE]
+)
+def test_an_option_that_would_change_nothing_is_refused(
+    command, monkeypatch, tmp_path, people, line, option, expected
+):
+    monkeypatch.chdir(tmp_path)
+    outcome = command(*line)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1), outcome.err
+    assert f"error: {option} would change nothing: " in outcome.err
+    assert expected in outcome.err
+    assert list(tmp_path.iterdir()) == [people]
+
+
 def damage(path, change):
     document = json.loads(path.read_text())
     change(document)

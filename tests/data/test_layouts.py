@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ofa_pose.data import has_split, open_scenes
+from ofa_pose.data.layouts import depends_on_split
 from ofa_pose.errors import DataError, UsageError
 
 
@@ -102,3 +103,23 @@ def test_a_split_is_there_when_its_own_annotations_are(tmp_path):
     assert has_split(tmp_path, "trainval")
     assert not has_split(tmp_path, "val")
     assert not has_split(tmp_path / "absent", "train")
+
+
+def test_when_a_split_has_a_part_in_what_is_found(tmp_path):
+    write(tmp_path, "annotations/person_keypoints_val2017.json", "val2017")
+    write(tmp_path, "annotations/mine.json", "train2017")
+    val, mine = (tmp_path / "annotations" / name for name in (
+        "person_keypoints_val2017.json", "mine.json"
+    ))  # fmt: skip
+    assert depends_on_split(tmp_path, split="train")
+    assert not depends_on_split(val, split="train")  # its pictures are val2017 by its name
+    assert not depends_on_split(tmp_path, split="train", annotations=val)
+    assert depends_on_split(mine, split="train")  # whose pictures lie in train2017
+    assert not depends_on_split(mine, split="train", images=tmp_path / "train2017")
+
+
+def test_two_annotation_files_are_refused(tmp_path, three):
+    write(tmp_path, "annotations/val.json", "images")
+    file = tmp_path / "annotations" / "val.json"
+    with pytest.raises(UsageError, match="two annotation files; give one"):
+        open_scenes(file, annotations=tmp_path / "other.json", skeleton=three)
