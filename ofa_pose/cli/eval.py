@@ -89,7 +89,8 @@ def command(
         typer.Option(
             "--results",
             metavar="FILE",
-            help="Write who was found, as COCO's servers take it; the pictures may be unlabelled.",
+            help="Write who was found in the pictures of --data, as COCO's servers take it; they "
+            "may be unlabelled.",
         ),
     ] = None,
     tags: Annotated[
@@ -112,6 +113,11 @@ def command(
     cuts, sizes = _parse_cuts(crowd_cuts), parse_scales(scales)
     evaluator_name(evaluator)
     if results is not None:
+        if mosaic is not None or synthetic is not None:
+            raise UsageError(
+                "--results is for a data set's own pictures, as nobody else knows the ids of "
+                "mosaics and painted scenes; leave out --mosaic and --synthetic"
+            )
         _check_results(results, force=force)
     found = load_tier(tier)
     joints = found.require_skeleton()

@@ -69,3 +69,11 @@ def test_an_option_that_would_change_nothing_is_refused(command, tier, words, op
     outcome = command("eval", tier, *words)
     assert outcome.code == 2
     assert f"error: {option} would change nothing: " in outcome.err
+
+
+@pytest.mark.parametrize("made", [["--synthetic", 2], ["--data", "photos", "--mosaic", 2]])
+def test_results_are_those_of_pictures_that_others_have(command, tier, tmp_path, made):
+    outcome = command("eval", tier, *made, "--results", tmp_path / "results.json")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "--results is for a data set's own pictures" in outcome.err
+    assert not (tmp_path / "results.json").exists()

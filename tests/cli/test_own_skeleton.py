@@ -40,8 +40,11 @@ def test_five_joints_from_training_to_prediction(command, tmp_path):
     outcome = command("finetune", tier, *learn, "--out", tuned)
     assert outcome.code == 0, outcome.err
 
+    photos = tmp_path / "photos"
+    line = ["data", "synth", photos, "--skeleton", tmp_path / "elsewhere.yaml", "--split", "val"]
+    assert command(*line, "--count", 3).code == 0
     results = tmp_path / "results.json"
-    line = ["eval", tuned / "1M.yaml", "--synthetic", 3, "--results", results]
+    line = ["eval", tuned / "1M.yaml", "--data", photos, "--results", results]
     outcome = command(*line, "--tags", "--json", "--scales", "0.5,1", "--flip")
     assert outcome.code == 0, outcome.err
     document = json.loads(outcome.out)
@@ -54,10 +57,7 @@ def test_five_joints_from_training_to_prediction(command, tmp_path):
     refused = command(*line)
     assert (refused.code, "use --force" in refused.err) == (2, True)
 
-    photos = tmp_path / "photos"
-    line = ["data", "synth", photos, "--count", 2, "--skeleton", tmp_path / "elsewhere.yaml"]
-    assert command(*line).code == 0
-    picture = photos / "images" / "train" / "000000.jpg"
+    picture = photos / "images" / "val" / "000000.jpg"
     outcome = command("predict", tuned / "1M.yaml", picture, "--out", tmp_path / "seen")
     assert outcome.code == 0, outcome.err
 
