@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,11 @@ from ofa_pose.catalog import load_space
 from ofa_pose.errors import LatencyError, OfaPoseError
 from ofa_pose.space import Arch, SearchSpace
 
+SHORTEST_MS, LONGEST_MS = 1e-6, 1e9
+"""Between these is what a network may have taken: a nanosecond, eleven days."""
+
 _NEEDED = ("arch", "latency_ms")
+_LONGEST_CELL = 4096
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class LatencyPoint:
     """What one whole network took for one picture at its arch's resolution.
 
     Raises:
-        LatencyError: the latency is not a positive finite number.
+        LatencyError: the latency is not between `SHORTEST_MS` and `LONGEST_MS`.
     """
 
     space: SearchSpace
@@ -30,9 +34,10 @@ class LatencyPoint:
     latency_ms: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.latency_ms) and self.latency_ms > 0):
+        if not SHORTEST_MS <= self.latency_ms <= LONGEST_MS:
             raise LatencyError(
-                f"latency_ms is a positive number of milliseconds, not {self.latency_ms!r}"
+                f"latency_ms is a positive number of milliseconds, from {SHORTEST_MS:g} to "
+                f"{LONGEST_MS:g}, not {self.latency_ms!r}"
             )
 
 
@@ -57,30 +62,48 @@ def read_points(
     except UnicodeDecodeError:
         raise LatencyError(f"{path} is not UTF-8 text") from None
     lines = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        return _points(lines, path, space)
+    except csv.Error as error:
+        raise LatencyError(f"{path} cannot be read as CSV: {error}") from None
+
+
+def _points(
+    lines: csv.DictReader[str], path: Path, space: SearchSpace | str | None
+) -> tuple[LatencyPoint, ...]:
     missing = [name for name in _NEEDED if name not in (lines.fieldnames or ())]
     if missing:
         raise LatencyError(
             f"{path} has no column {' and '.join(missing)}; its first line is "
             "space,arch,latency_ms, or arch,latency_ms with a space given"
         )
-    points: list[LatencyPoint] = []
+    points: dict[tuple[SearchSpace, Arch], LatencyPoint] = {}
+    load = functools.cache(load_space)
     for row in lines:
         try:
-            point = _point(row, space)
+            point = _point(row, space, load=load)
         except (OfaPoseError, ValueError) as error:
             raise LatencyError(f"{path}, line {lines.line_num}: {error}") from None
-        if any((point.space, point.arch) == (other.space, other.arch) for other in points):
+        if (point.space, point.arch) in points:
             raise LatencyError(f"{path}, line {lines.line_num}: {point.arch.key} stands twice")
-        points.append(point)
-    return tuple(points)
+        points[point.space, point.arch] = point
+    return tuple(points.values())
 
 
-def _point(row: Mapping[str | None, Any], space: SearchSpace | str | None) -> LatencyPoint:
+def _point(
+    row: Mapping[str | None, Any],
+    space: SearchSpace | str | None,
+    *,
+    load: Callable[[SearchSpace | str], SearchSpace],
+) -> LatencyPoint:
     if None in row:
         raise LatencyError("has more cells than the first line; decimals take a point, not a comma")
+    letters = max(len(cell or "") for cell in row.values())
+    if letters > _LONGEST_CELL:
+        raise LatencyError(f"a cell has {letters:,} letters, more than any network's name")
     name = (row.get("space") or "").strip() or space
     if name is None:
         raise LatencyError("no space is given for the arch")
-    declared = load_space(name)
+    declared = load(name)
     arch = declared.arch((row["arch"] or "").strip())
     return LatencyPoint(declared, arch, float(row["latency_ms"] or "nan"))

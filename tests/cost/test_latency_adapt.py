@@ -111,6 +111,17 @@ def test_points_from_a_file(tmp_path):
     assert read_points(path, space="toy")[0].arch == op.load_space("toy").smallest
 
 
+def test_a_space_is_read_once_however_long_the_file(tmp_path, monkeypatch):
+    toy, loaded = op.load_space("toy"), []
+    path = tmp_path / "points.csv"
+    path.write_text("arch,latency_ms\n" + "".join(f"{arch.key},1\n" for arch in toy))
+    monkeypatch.setattr(
+        "ofa_pose.cost.latency_points.load_space", lambda name: loaded.append(name) or toy
+    )
+    assert len(read_points(path, space="toy")) == 64
+    assert loaded == ["toy"]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -118,6 +129,12 @@ def test_points_from_a_file(tmp_path):
         ("arch,latency_ms\nlargest,0\n", "line 2: latency_ms is a positive number"),
         ("arch,latency_ms\nlargest,-3\n", "line 2: latency_ms is a positive number"),
         ("arch,latency_ms\nlargest,nan\n", "line 2: latency_ms is a positive number"),
+        ("arch,latency_ms\nlargest,inf\n", "line 2: latency_ms is a positive number"),
+        ("arch,latency_ms\nlargest,1e-7\n", "milliseconds, from 1e-06 to 1e.09, not 1e-07"),
+        ("arch,latency_ms\nlargest,1e300\n", "milliseconds, from 1e-06 to 1e.09, not 1e.300"),
+        (f"arch,latency_ms\n{'9' * 5000},5\n", "line 2: a cell has 5,000 letters"),
+        (f"arch,latency_ms\n{'x' * 200_000},5\n", "cannot be read as CSV: field larger"),
+        (f"{'x' * 200_000},latency_ms\n", "cannot be read as CSV: field larger"),
         ("arch,latency_ms\nlargest\n", "line 2: latency_ms is a positive number"),
         ("arch,latency_ms\nlargest,fast\n", "line 2: could not convert"),
         ("arch,latency_ms\nhuge,3\n", "line 2: unknown arch"),
