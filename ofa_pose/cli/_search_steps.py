@@ -46,11 +46,15 @@ def search_archs(
 ) -> SearchResult:
     """Search, or go on with the search whose archive is in the run's folder."""
     from ofa_pose.api import search
+    from ofa_pose.search import Race
 
     opened = searching_workers(target, evaluator, options, kept=run.file(RACE))
     with Meter("search") as meter, opened as workers:
         watch = Watch(meter, options["evaluations"])
-        evaluator.progress = watch.pictured  # other processes leave it behind
+        if isinstance(workers, Race):
+            workers.progress = watch.raced
+        else:
+            evaluator.progress = watch.pictured  # other processes leave it behind
         result = search(
             target.space,
             evaluator,

@@ -35,6 +35,11 @@ class Watch:
         self._of_this_arch = count
         self._show()
 
+    def raced(self, images: int) -> None:
+        """Take note of how many pictures the archs of a race were scored on, in all."""
+        self._pictures = images
+        self._show()
+
     def _show(self) -> None:
         pictures = f"{self._pictures:,} pictures" if self._pictures else ""
         best = "best AP" if self._best else ""

@@ -7,7 +7,7 @@ alike cancels out, so few images tell a poor arch from a good one.
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
@@ -130,6 +130,7 @@ class Race:
 
     Attributes:
         images: scored so far, over all archs.
+        progress: called with `images` whenever an arch has seen a part.
         recalled: how many archs an earlier run has seen to the end.
     """
 
@@ -141,6 +142,7 @@ class Race:
     ) -> None:
         self.settings = settings
         self.images = 0
+        self.progress: Callable[[int], None] | None = None
         self.recalled = 0
         self._workers = workers
         self._tiers = tiers
@@ -232,6 +234,8 @@ class Race:
                 failures[index] = outcome
                 continue
             self.images += len(outcome)
+            if self.progress is not None:
+                self.progress(self.images)
             if part:
                 runner = runners[index]
                 runner.measured, runner.parts = runner.measured.join(outcome), part + 1

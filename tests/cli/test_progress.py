@@ -46,23 +46,42 @@ def test_the_time_left_is_by_the_pace_since_the_first_step(capsys, monkeypatch):
     ]
 
 
+class Recorder(Meter):
+    """Keeps what is shown."""
+
+    def __init__(self):
+        super().__init__("search")
+        self.shown = []
+
+    def show(self, done, total, figures=None, *, fraction=None, of=""):
+        self.shown.append((done, total, dict(figures or {}), of))
+
+
 def test_a_search_moves_with_every_batch_of_pictures(make_evaluation):
-    shown = []
-
-    class Recorder(Meter):
-        def show(self, done, total, figures=None, *, fraction=None, of=""):
-            shown.append((done, total, dict(figures or {}), of))
-
-    watch = Watch(Recorder("search"), 9)
+    meter = Recorder()
+    watch = Watch(meter, 9)
     watch.pictured(8)
     watch.pictured(12)
     watch.evaluated(Progress(1, 9, make_evaluation(0.25), {"S": make_evaluation(0.25)}))
     watch.pictured(12)  # of the next arch, all at once
-    assert shown == [
+    assert meter.shown == [
         (0, 9, {}, "8 pictures"),
         (0, 9, {}, "12 pictures"),
         (1, 9, {"S": 0.25}, "12 pictures, best AP"),
         (1, 9, {"S": 0.25}, "24 pictures, best AP"),
+    ]
+
+
+def test_a_race_moves_with_every_part_of_an_arch(make_evaluation):
+    meter = Recorder()
+    watch = Watch(meter, 9)
+    watch.raced(8)
+    watch.raced(16)
+    watch.evaluated(Progress(1, 9, make_evaluation(0.25), {"S": make_evaluation(0.25)}))
+    assert meter.shown == [
+        (0, 9, {}, "8 pictures"),
+        (0, 9, {}, "16 pictures"),
+        (1, 9, {"S": 0.25}, "16 pictures, best AP"),
     ]
 
 

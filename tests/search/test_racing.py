@@ -80,6 +80,14 @@ def run(race: Race, indices: Sequence[int]) -> dict[int, Mapping[str, float]]:
     return {index: row for index, row in outcomes if not isinstance(row, Exception)}
 
 
+def test_progress_is_told_while_a_batch_is_raced():
+    race, told = race_over(marks_of([0.5, 0.6])), []
+    race.progress = told.append
+    next(race.evaluate([0, 1]))  # the first outcome comes when all have raced
+    assert told[:2] == [16, 32]  # each has seen the first part
+    assert (told[-1], sorted(told)) == (race.images, told)
+
+
 def test_the_winner_sees_everything_and_the_poor_see_little():
     quality = [0.1, 0.5, 0.2, 0.49, 0.3, 0.0, 0.25, 0.15]
     marks = marks_of(quality)
