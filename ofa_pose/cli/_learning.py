@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from ofa_pose.runs import RunFolder
     from ofa_pose.skeleton import Skeleton
     from ofa_pose.space import SearchSpace
-    from ofa_pose.train import Recipe
+    from ofa_pose.train import Cadence, Recipe
 
 _LOG = logging.getLogger(__name__)
 # What a run may be resumed with other values of: they do not change its result, or it is told.
-_FREE = ("workers", "device", "tensorboard", "recipe.accumulate")
+_FREE = ("workers", "device", "checkpoint_minutes", "tensorboard", "recipe.accumulate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +64,7 @@ class LearningOptions:
     out: Path | None
     resume: bool
     force: bool
+    checkpoint_minutes: float
     tensorboard: bool
 
     @classmethod
@@ -115,6 +116,7 @@ class Learning:
         options: as given.
         space: whose recipe is followed.
         recipe: with the options' changes.
+        cadence: how often it validates and saves.
         train: the scenes that are learnt from.
         val: the scenes that validate, or None.
     """
@@ -122,6 +124,7 @@ class Learning:
     options: LearningOptions
     space: SearchSpace
     recipe: Recipe
+    cadence: Cadence
     train: SceneSource
     val: SceneSource | None
 
@@ -148,13 +151,13 @@ class Learning:
 
         Raises:
             RecipeError: an unknown key, an impossible value, or one that nothing uses; no length;
-                a precision that the device is not made for.
+                a precision that the device is not made for; a time that is not a number.
             DataError: the scenes cannot be used.
             UsageError: no scenes are given, or the device is not here.
             MissingExtraError: TensorBoard is asked for and not installed.
         """
         from ofa_pose.memory import keep_freed_memory
-        from ofa_pose.train import make_recipe
+        from ofa_pose.train import Cadence, make_recipe
         from ofa_pose.train.events import require_tensorboard
 
         overrides = options.overrides(stage)
@@ -162,6 +165,9 @@ class Learning:
         refuse_unused(overrides, recipe, supernet=supernet, teacher=teacher)
         if recipe.budget is None:
             raise RecipeError("how long? give one of --steps, --epochs and --minutes")
+        cadence = Cadence(
+            validations=options.validations, checkpoint_seconds=60 * options.checkpoint_minutes
+        )
         recipe.check_device(check_device(options.device))
         if options.device == "cpu":
             keep_freed_memory()
@@ -191,7 +197,7 @@ class Learning:
         )
         if val is not None:
             _tell_shared(train, val)
-        return cls(options, space, recipe, train, val)
+        return cls(options, space, recipe, cadence, train, val)
 
     def folder(self, default: str) -> Path:
         """Return the run's folder: `runs/<default>`, unless `--out` names one."""
@@ -235,13 +241,11 @@ class Learning:
 
     def keywords(self, run: RunFolder, meter: Meter) -> dict[str, Any]:
         """Return the keyword arguments that both training functions take."""
-        from ofa_pose.train import Cadence
-
         return {
             "run": run,
             "recipe": self.recipe,
             "seed": self.options.seed,
-            "cadence": Cadence(validations=self.options.validations),
+            "cadence": self.cadence,
             "workers": self.options.workers,
             "device": self.options.device,
             "resume": run.resumed,

@@ -86,6 +86,15 @@ ForceOption = Annotated[
         "--force", help="Delete the run in the folder and start anew.", rich_help_panel=_RUN
     ),
 ]
+CheckpointMinutesOption = Annotated[
+    float,
+    typer.Option(
+        "--checkpoint-minutes",
+        min=0,
+        help="Save what --resume goes on from whenever so much time has passed; 0: every step.",
+        rich_help_panel=_RUN,
+    ),
+]
 
 TensorboardOption = Annotated[
     bool,

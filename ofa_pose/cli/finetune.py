@@ -14,6 +14,7 @@ from ofa_pose.cli._learning import Learning, LearningOptions
 from ofa_pose.cli._options import (
     AnnotationsOption,
     CanvasOption,
+    CheckpointMinutesOption,
     CompileOption,
     DataOption,
     DataSkeletonOption,
@@ -103,6 +104,7 @@ def command(
     out: OutOption = None,
     resume: ResumeOption = False,
     force: ForceOption = False,
+    checkpoint_minutes: CheckpointMinutesOption = 5.0,
     tensorboard: TensorboardOption = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -66,6 +66,20 @@ def test_validating_on_other_pictures_is_not_told(command, tmp_path, photographs
     assert "learnt from" not in outcome.err
 
 
+def test_checkpoints_are_as_frequent_as_asked_for(command, tmp_path, photographs):
+    line = ["train", "--space", "toy", "--arch", "smallest", "--data", photographs, "--steps", 3]
+    line += ["--batch-size", 2, "--workers", 0]
+    assert command(*line, "--out", tmp_path / "rare").code == 0
+    assert not (tmp_path / "rare" / "checkpoint.previous.pt").exists()  # it saved at the end alone
+    often = [*line, "--checkpoint-minutes", 0, "--out", tmp_path / "often"]
+    assert command(*often).code == 0
+    assert (tmp_path / "often" / "checkpoint.previous.pt").exists()
+    assert command(*line, "--out", tmp_path / "often", "--resume").code == 0  # at another pace
+    refused = command(*line, "--checkpoint-minutes", "nan", "--out", tmp_path / "none")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert not (tmp_path / "none").exists()
+
+
 def test_pretrained_network_starts_a_supernet(command, tmp_path):
     """The largest network, heatmaps only; then the supernet, with the channels sorted or not."""
     first = tmp_path / "pretrained"
