@@ -107,6 +107,12 @@ class Target:
         starter = supernet is None
         return cls(declared, joints, named, table, path, starter=starter, folder=folder)
 
+    @property
+    def timed(self) -> bool:
+        """Whether latencies are predicted."""
+        limits = [budget for bounds in self.budgets.values() for budget in bounds]
+        return bool(self.table.latencies) or any(limit.kind == "latency" for limit in limits)
+
     def axis(self, cost: str | None) -> str:
         """Return the cost that the front is drawn over; by default the first budget's.
 

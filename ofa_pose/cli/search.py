@@ -63,6 +63,7 @@ EPILOG = (
 )
 EVALUATIONS = 80
 _PICTURES = ("data", "annotations", "images", "data_skeleton")
+_OF_INTERPOLATE = "it is for latency tables: give --latency TABLE, or a budget in ms"
 # What a search may be resumed with other values of.
 _FREE = (
     *("supernet", "device", "batch_size", "evaluations", "axis", "budgets", "workers"),
@@ -231,7 +232,7 @@ def _run(context: typer.Context, earlier: Mapping[str, Any]) -> None:
     making = Making(target.skeleton, options["seed"], options["mosaic"], options["canvas"])
     pictures = Pictures(*(options[key] for key in _PICTURES))
     uses = uses_of_pictures(pictures, split=options["split"], mosaic=options["mosaic"])
-    refuse_idle(context, uses)
+    refuse_idle(context, {**uses, "interpolate": (target.timed, _OF_INTERPOLATE)})
     people = search_scenes(pictures, making, options=options)
     evaluator = load_evaluator(target, people, options=options)
     with _open_run(target, people, context, earlier) as run:

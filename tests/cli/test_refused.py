@@ -81,6 +81,7 @@ IDLE = [
     ([*SEARCH, "--mosaic", 4], "--mosaic", "it composes photographs"),
     ([*SEARCH, "--split", "val"], "--split", "data set's folder"),
     ([*SEARCH, "--data", FILE, "--split", "val"], "--split", "data set's folder"),
+    ([*SEARCH, "--budget", "300M", "--interpolate"], "--interpolate", "for latency tables"),
     (["health", "--archs", 2, "--split", "val"], "--split", "data set's folder"),
     (["health", "--archs", 2, "--tuned", 0, "--steps", 9], "--steps", "nothing is fine-tuned"),
     (["data", "check", FILE, "--split", "val"], "--split", "data set's folder"),
