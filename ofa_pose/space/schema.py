@@ -124,8 +124,7 @@ def read_space(path: str | Path) -> SearchSpace:
 def read_sound_parts(path: str | Path) -> tuple[SearchSpace, bool]:
     """Read what is sound of a space that `read_space` refuses, so that the rest is checked, too.
 
-    Named archs are left out; where there is no sound resolution, so is the recipe, which may name
-    resolutions.
+    Named archs are left out, and the recipes' `resolutions` where that choice is not sound.
 
     Returns:
         The space, and whether its choices and its network are sound and whole.
@@ -141,7 +140,7 @@ def read_sound_parts(path: str | Path) -> tuple[SearchSpace, bool]:
     choices = _read_choices(_mapping(data, "choices"), faults)
     _check_network(network, choices, faults)
     sound = {name: choice for name, choice in choices.items() if choice is not None}
-    tiers = _mapping(data, "tiers").items()
+    tiers, recipe = _mapping(data, "tiers").items(), _mapping(data, "recipe")
     space = SearchSpace(
         name=path.stem,
         family=family if isinstance(family, str) else "",
@@ -153,9 +152,17 @@ def read_sound_parts(path: str | Path) -> tuple[SearchSpace, bool]:
             else DEFAULT_SKELETON
         ),
         tiers={str(name): budget for name, budget in tiers if _may_be_budget(budget)},
-        recipe=_mapping(data, "recipe") if "resolution" in sound else {},
+        recipe=recipe if "resolution" in sound else _without_resolutions(recipe),
     )
     return space, not faults and bool(space.family)
+
+
+def _without_resolutions(recipe: Mapping[Any, Any]) -> dict[Any, Any]:
+    return {
+        stage: {key: value for key, value in keys.items() if key != "resolutions"}
+        for stage, keys in recipe.items()
+        if isinstance(keys, Mapping)
+    }
 
 
 def parse_space(text: str, path: str | Path) -> SearchSpace:

@@ -124,9 +124,14 @@ def test_validate_tells_everything_in_one_go(command, tmp_path):
 
 
 def test_what_hangs_on_a_fault_is_not_told_beside_it(command, tmp_path):
-    outcome = mend(command, tmp_path, ("resolution: {values: [", "resolution: {values: [7, "))
+    wrong = ("resolution: {values: [", "resolution: {values: [7, ")
+    drawn = ("supernet:\n", "supernet:\n    resolutions: [32]\n")
+    outcome = mend(command, tmp_path, wrong, drawn)
     assert outcome.err.count("; ") == 0
     assert "not a multiple of 16: 7" in outcome.err
+    outcome = mend(command, tmp_path, wrong, drawn, ("lr: 0.0005", "lr: -1"))
+    assert "; " in outcome.err
+    assert "recipe 'finetune' of space 'mine': lr: " in outcome.err
 
 
 def test_validate_tries_tiers_and_skeleton(command, tmp_path):
