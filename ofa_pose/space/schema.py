@@ -124,7 +124,8 @@ def read_space(path: str | Path) -> SearchSpace:
 def read_sound_parts(path: str | Path) -> tuple[SearchSpace, bool]:
     """Read what is sound of a space that `read_space` refuses, so that the rest is checked, too.
 
-    Named archs are left out, and the recipes' `resolutions` where that choice is not sound.
+    Named archs are left out, and the recipes' `resolutions` where that choice is not sound; so are
+    recipes with a fault of their own.
 
     Returns:
         The space, and whether its choices and its network are sound and whole.
@@ -152,12 +153,18 @@ def read_sound_parts(path: str | Path) -> tuple[SearchSpace, bool]:
             else DEFAULT_SKELETON
         ),
         tiers={str(name): budget for name, budget in tiers if _may_be_budget(budget)},
-        recipe=recipe if "resolution" in sound else _without_resolutions(recipe),
+        recipe=_sound_recipe(recipe, document, resolutions="resolution" in sound),
     )
     return space, not faults and bool(space.family)
 
 
-def _without_resolutions(recipe: Mapping[Any, Any]) -> dict[Any, Any]:
+def _sound_recipe(
+    recipe: Mapping[Any, Any], document: Document, *, resolutions: bool
+) -> Mapping[Any, Any]:
+    faults = Faults(document)
+    _check_plain(recipe, ("recipe",), faults)
+    if faults or resolutions:
+        return {} if faults else recipe
     return {
         stage: {key: value for key, value in keys.items() if key != "resolutions"}
         for stage, keys in recipe.items()

@@ -134,6 +134,12 @@ def test_what_hangs_on_a_fault_is_not_told_beside_it(command, tmp_path):
     assert "recipe 'finetune' of space 'mine': lr: " in outcome.err
 
 
+def test_a_recipe_that_yaml_reads_as_something_else_is_told_once(command, tmp_path):
+    outcome = mend(command, tmp_path, ("  pretrain:", "  5:"))
+    assert "recipe.5: YAML reads this key as int" in outcome.err
+    assert outcome.err.count("mine.yaml") == 1
+
+
 def test_validate_tries_tiers_and_skeleton(command, tmp_path):
     path = tmp_path / "odd.yaml"
     assert command("spaces", "cp", "toy", path).code == 0
