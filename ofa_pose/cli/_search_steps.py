@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ofa_pose.cli._progress import Meter
@@ -88,17 +89,24 @@ def score_uniform(
     if not options["baseline"]:
         return ()
     from ofa_pose.api import all_costs, limits_of
-    from ofa_pose.search import uniform_baseline
+    from ofa_pose.search import Race, Workers, uniform_baseline
     from ofa_pose.space import uniform_archs
 
     rivals = uniform_archs(target.space)
     with Meter("uniform scaling") as meter:
+
+        @contextmanager
+        def opened() -> Iterator[Workers[Any, Any]]:
+            kept = run.file(RACE)
+            with searching_workers(target, evaluator, options, kept=kept, among=rivals) as workers:
+                if isinstance(workers, Race):
+                    workers.progress = Watch(meter, len(rivals)).raced
+                yield workers
+
         return tuple(
             uniform_baseline(
                 result,
-                lambda: searching_workers(
-                    target, evaluator, options, kept=run.file(RACE), among=rivals
-                ),
+                opened,
                 costs=all_costs(target.table, limits_of(target.budgets)),
                 path=run.file("baseline.csv"),
                 progress=meter.show,
