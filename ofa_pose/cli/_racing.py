@@ -51,19 +51,20 @@ def searching_workers(
         UsageError: `--workers` is nothing that is known.
         MissingExtraError: Ray is not installed.
     """
-    if not options["racing"]:
+    from ofa_pose.evaluate import PartsEvaluator, growing_parts
+
+    ends = growing_parts(len(evaluator.scenes))
+    if not options["racing"] or len(ends) == 1:  # too few scenes to race over
         with scoring_workers(target, evaluator, options) as workers:
             yield workers
         return
     import numpy as np
 
     from ofa_pose.api import all_costs, limits_of
-    from ofa_pose.evaluate import PartsEvaluator, growing_parts
     from ofa_pose.pose import Matches
     from ofa_pose.search import KeptWorkers, Race, RaceSettings, resolve_budgets
     from ofa_pose.search.racing import arch_of
 
-    ends = growing_parts(len(evaluator.scenes))
     parts = PartsEvaluator(evaluator, ends=ends, seed=options["seed"])
     limits = limits_of(target.budgets)
     sets, _ = resolve_budgets(target.space, limits, costs=all_costs(target.table, limits))

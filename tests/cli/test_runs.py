@@ -71,7 +71,7 @@ def test_search_writes_a_run_folder(searched):
     # 0.25M is a tier of the space and takes its name, S; the other is named as it was written.
     assert names == {
         "config.yaml", "log.txt", "metrics.csv",
-        "archive.csv", "archive.jsonl", "race", "front.csv", "front.png",
+        "archive.csv", "archive.jsonl", "front.csv", "front.png",
         "baseline.csv", "baseline.jsonl", "report.html",
         "S.yaml", "S.safetensors", "9k-params.yaml", "9k-params.safetensors",
     }  # fmt: skip
@@ -384,6 +384,7 @@ def test_archs_race_under_a_latency(command, trained, latency_table, tmp_path):
     done = command(*line, "--supernet", trained, "--budget", budget, "--out", out)
     assert done.code == 0, done.err
     assert "archs race over 16, 32 scenes" in done.err
+    assert len(list((out / "race").iterdir())) >= 3
     found = rows(out / "archive.csv")
     assert len(found) == 3
     assert all(float(row["cost.latency:phone"]) <= 3.5 for row in found)
