@@ -3,7 +3,8 @@
     python examples/search_with_the_starter.py 150M 300M --scenes 64 --evaluations 60
 
 What `ofa-pose search` does with neither data nor weights given: subnets of the starter compete on
-painted scenes, within every budget. Scores are of inherited weights.
+painted scenes, within every budget; here without a race, each on all scenes. Scores are of
+inherited weights.
 """
 
 import argparse

@@ -107,7 +107,7 @@ def main() -> None:
     whole.write_text(json.dumps(coco_document(given.pictures, given.table, skeleton)))
     joints = ("--skeleton", given.skeleton)
     photos = ("--images", given.pictures)
-    command("data", "check", whole, *photos, *joints, "--sheet", out / "look.png")
+    command("data", "check", whole, *photos, *joints, "--sheet", out / "look.png", "--force")
     shares = ("--part", "train=0.8", "--part", "val=0.2")
     command("data", "split", whole, *photos, *shares, "--out", parts)
 

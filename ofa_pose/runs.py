@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
 import yaml
+from safetensors import SafetensorError, safe_open
 
 import ofa_pose
 from ofa_pose.errors import OfaPoseError, RunFolderError
@@ -220,6 +221,9 @@ def _leftovers(path: Path) -> list[Path]:
         weights = file.with_suffix(".safetensors")
         if _is_tier(file, weights.name):
             found |= {file} | ({weights} if weights.exists() else set())
+    # A tier's weights are written before its YAML.
+    lone = (file for file in path.glob("*.safetensors") if not file.with_suffix(".yaml").exists())
+    found |= {file for file in lone if _are_of_a_tier(file)}
     return [file for file in sorted(found) if file.name[0] != "."]
 
 
@@ -229,6 +233,15 @@ def _is_tier(file: Path, weights: str) -> bool:
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
         return document["kind"] == "tier" and document["weights"]["file"] == weights
     except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
+        return False
+
+
+def _are_of_a_tier(weights: Path) -> bool:
+    """Whether weights are a tier's, as they say themselves."""
+    try:
+        with safe_open(weights, "np") as file:
+            return (file.metadata() or {}).get("kind") == "tier"
+    except (OSError, SafetensorError):
         return False
 
 

@@ -7,8 +7,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from safetensors.numpy import save_file
 
 import ofa_pose
 from ofa_pose.errors import RunFolderError
@@ -218,6 +220,14 @@ def test_force_leaves_what_no_run_writes(tmp_path: Path):
     (tmp_path / "bytes.yaml").write_bytes(b"\xff")
     RunFolder.open(tmp_path, config=CONFIG, force=True).close()
     assert all((tmp_path / name).exists() for name in mine)
+
+
+def test_force_removes_the_weights_of_a_tier_that_was_not_finished(tmp_path: Path):
+    RunFolder.open(tmp_path, config=CONFIG).close()
+    for kind in ("tier", "supernet"):
+        save_file({"a": np.zeros(1)}, tmp_path / f"{kind}.safetensors", metadata={"kind": kind})
+    RunFolder.open(tmp_path, config=CONFIG, force=True).close()
+    assert [file.name for file in tmp_path.glob("*.safetensors")] == ["supernet.safetensors"]
 
 
 class Listener:

@@ -72,6 +72,8 @@ def recall(context: typer.Context, earlier: Mapping[str, Any]) -> None:
 def refuse_idle(context: typer.Context, uses: Mapping[str, tuple[bool, str]]) -> None:
     """Refuse an option that was given and would change nothing.
 
+    A run that goes on may have any that it began with.
+
     Args:
         context: of the command.
         uses: by the name of a parameter, whether it is used here, and what it is for.
@@ -79,6 +81,8 @@ def refuse_idle(context: typer.Context, uses: Mapping[str, tuple[bool, str]]) ->
     Raises:
         UsageError: the message names the option and what it is for.
     """
+    if context.params.get("resume"):
+        return
     for parameter in context.command.params:
         name = str(parameter.name)
         is_used, purpose = uses.get(name, (True, ""))

@@ -79,6 +79,7 @@ class LearningOptions:
         photographs = Pictures(self.data, self.annotations)
         painted, given = self.synthetic is not None, self.val is not None
         validated = given or photographs.has_split("val") or (painted and not photographs.given)
+        validated |= photographs.missing  # which is told when they are opened
         of_share = "it is for photographs and painted scenes: give both --data and --synthetic"
         of_val = "there is nothing to validate on: give --val"
         return {

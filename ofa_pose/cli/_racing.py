@@ -135,7 +135,7 @@ def tell_race(workers: Workers[Any, Any]) -> None:
 
     if not isinstance(workers, Race):
         return
-    _LOG.info("%s images were scored", f"{workers.images:,}")
+    _LOG.info("the archs have seen %s images", f"{workers.images:,}")
     if workers.recalled:
         _LOG.info(
             "%d archs of before the resume are not among those that ties are looked for in",

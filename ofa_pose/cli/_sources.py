@@ -68,6 +68,11 @@ class Pictures:
             return False
         return has_split(self.data, split)
 
+    @property
+    def missing(self) -> bool:
+        """Whether a data set is named that is not there."""
+        return self.data is not None and not self.data.exists()
+
     def depends_on(self, split: str) -> bool:
         """Whether `split` has a part in which photographs are opened."""
         from ofa_pose.data.layouts import depends_on_split

@@ -164,6 +164,7 @@ def _open_run(
     target: Target, people: SearchScenes, recipe: Recipe, *, options: Mapping[str, Any]
 ) -> RunFolder:
     from ofa_pose.cost import spell_budgets
+    from ofa_pose.pose import SCORING
     from ofa_pose.runs import RunFolder
 
     identity = {
@@ -173,6 +174,7 @@ def _open_run(
         "skeleton": target.skeleton.name,
         "supernet": target.weights,
         "supernet_sha256": sha256_file(target.weights),
+        "scoring": SCORING,
         "recipe": recipe.to_dict(),
         "pictures": {
             "search": people.search.fingerprint(),

@@ -286,6 +286,7 @@ def _open_run(
     target: Target, people: SearchScenes, context: typer.Context, earlier: Mapping[str, Any]
 ) -> RunFolder:
     from ofa_pose.cost import spell_budgets
+    from ofa_pose.pose import SCORING
     from ofa_pose.runs import RunFolder
 
     options = context.params
@@ -296,6 +297,7 @@ def _open_run(
         "skeleton": target.skeleton.name,
         "supernet": target.weights,
         "supernet_sha256": sha256_file(target.weights),
+        "scoring": SCORING,
         "budgets": {name: spell_budgets(bounds) for name, bounds in target.budgets.items()},
         "pictures": {
             "search": people.search.fingerprint(),

@@ -119,7 +119,7 @@ def depends_on_split(
     annotations: str | Path | None = None,
     images: str | Path | None = None,
 ) -> bool:
-    """Whether `split` has a part in what `find_set` finds.
+    """Whether `split` has a part in what `find_set` finds, or says what is so.
 
     An annotation file is of a split of its own; another can only lead to its pictures.
 
@@ -129,6 +129,8 @@ def depends_on_split(
     if annotations is None and not (folder is not None and Path(folder).is_file()):
         return True
     own = _split_of(find_annotations(folder, annotations=annotations))
+    if split == own:
+        return True
     try:
         found = find_set(folder, split=own, annotations=annotations, images=images)
     except DataError:

@@ -13,7 +13,7 @@ from ofa_pose.pose.oks import (
     has_crowd_index,
     person_to_result,
 )
-from ofa_pose.pose.settings import PUBLISHED, SCORED, DecodeSettings
+from ofa_pose.pose.settings import PUBLISHED, SCORED, SCORING, DecodeSettings
 from ofa_pose.pose.targets import Targets, make_targets
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "DecodeSettings",
     "PUBLISHED",
     "SCORED",
+    "SCORING",
     "DistillationLoss",
     "EvaluatorName",
     "Matches",

@@ -34,6 +34,9 @@ PUBLISHED = {
 }
 """Every number in the published decoder. The order of the joints is the skeleton's."""
 
+SCORING = 2
+"""Raised whenever the same network comes to another AP on the same pictures."""
+
 
 @dataclass(frozen=True)
 class DecodeSettings:

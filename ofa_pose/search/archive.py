@@ -139,6 +139,15 @@ class Archive:
         self._put(evaluation)
         self._append({"evaluation": _plain(evaluation)})
 
+    def revise(self, evaluation: Evaluation) -> None:
+        """Put an evaluation in the place of an earlier one of its arch; it is on disk then.
+
+        Raises:
+            KeyError: the arch is not there.
+        """
+        self._revise(evaluation)
+        self._append({"revision": _plain(evaluation)})
+
     def propose(self, generation: int, proposals: Sequence[Proposal]) -> None:
         """Keep what a generation is made of; a resumed search does not make it again."""
         self._generations[generation] = tuple(proposals)
@@ -183,6 +192,11 @@ class Archive:
     def _put(self, evaluation: Evaluation) -> None:
         if evaluation.index in self._by_index:
             raise ValueError(f"arch {evaluation.arch.key} is in the archive already")
+        self._by_index[evaluation.index] = evaluation
+
+    def _revise(self, evaluation: Evaluation) -> None:
+        if evaluation.index not in self._by_index:
+            raise KeyError(f"arch {evaluation.arch.key} is not in the archive")
         self._by_index[evaluation.index] = evaluation
 
     def _append(self, record: Mapping[str, Any]) -> None:
@@ -252,6 +266,8 @@ class Archive:
                 Proposal(int(order), generation, str(tier), int(index))
                 for order, tier, index in record["proposals"]
             )
+        elif "revision" in record:
+            self._revise(_parse(record["revision"], self.space))
         else:
             self._put(_parse(record["evaluation"], self.space))
 

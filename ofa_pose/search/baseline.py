@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -59,10 +60,10 @@ def uniform_baseline(
         RunFolderError: what is at `path` is of another space or another search.
     """
     space = result.archive.space
-    baseline = _open(result, path)
+    known = _scored_fully(result.archive)
+    baseline = _open(result, path, known=known)
     orders = {space.index(arch): order for order, arch in enumerate(uniform_archs(space))}
     within = [index for index in orders if _fits(result, costs, index)]
-    known = _scored_fully(result.archive)
 
     def keep(index: int, scores: Mapping[str, float], error: str) -> None:
         baseline.add(
@@ -117,13 +118,28 @@ def best_uniform(
     return best
 
 
-def _open(result: SearchResult, path: str | Path | None) -> Archive:
-    settings = {"baseline": TIER, "objective": result.objective}
+def _open(
+    result: SearchResult, path: str | Path | None, *, known: Mapping[int, Evaluation]
+) -> Archive:
+    """Return the baseline's archive; one of a race with other tiers or rivals begins anew."""
+    space = result.archive.space
+    settings: dict[str, Any] = {"baseline": TIER, "objective": result.objective}
+    if any("parts" in row.scores for row in known.values()):
+        settings["race"] = {
+            "tiers": {
+                name: [[limit.cost, limit.value] for limit in tier.limits]
+                for name, tier in result.tiers.items()
+            },
+            "known": sorted(known),
+        }
     if path is None:
-        return Archive(result.archive.space, settings=settings)
+        return Archive(space, settings=settings)
     if journal_path(path).exists():
-        return Archive.resume(path, result.archive.space, settings=settings)
-    return Archive.create(path, result.archive.space, settings=settings)
+        if Archive.load(path, space).settings.get("race") == settings.get("race"):
+            return Archive.resume(path, space, settings=settings)
+        journal_path(path).unlink()
+        Path(path).unlink(missing_ok=True)
+    return Archive.create(path, space, settings=settings)
 
 
 def _fits(result: SearchResult, costs: Mapping[str, np.ndarray], index: int) -> bool:
@@ -134,9 +150,11 @@ def _fits(result: SearchResult, costs: Mapping[str, np.ndarray], index: int) -> 
 
 
 def _scored_fully(archive: Archive) -> dict[int, Evaluation]:
-    """Return by index what the search has scored on all images: the most parts of a race."""
+    """Return by index what failed or was scored on all images: the most parts of a race."""
     parts = max((row.scores.get("parts", 1.0) for row in archive), default=1.0)
-    return {row.index: row for row in archive if row.scores.get("parts", 1.0) == parts}
+    return {
+        row.index: row for row in archive if row.failed or row.scores.get("parts", 1.0) == parts
+    }
 
 
 def _told(

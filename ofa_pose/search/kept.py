@@ -76,7 +76,9 @@ class KeptWorkers(Generic[Kept]):
                 yield task, known
         for task, outcome in self._workers.evaluate(missing):
             if not isinstance(outcome, Exception):
-                atomic_write(self._path(task), save(dict(outcome.arrays())))
+                # What is not contiguous would be written in another order, without a warning.
+                arrays = {key: np.ascontiguousarray(a) for key, a in outcome.arrays().items()}
+                atomic_write(self._path(task), save(arrays))
             yield task, outcome
 
     def close(self) -> None:

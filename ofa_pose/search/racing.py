@@ -129,7 +129,7 @@ class Race:
         settings: see there.
 
     Attributes:
-        images: scored so far, over all archs.
+        images: seen so far, over all archs, those whose results were kept included.
         progress: called with `images` whenever an arch has seen a part.
         recalled: how many archs an earlier run has seen to the end.
     """
@@ -195,6 +195,14 @@ class Race:
         for index in tasks:
             yield index, outcomes[index]
 
+    def see_all(self, index: int) -> Mapping[str, float]:
+        """Return the scores of an arch on all images, whether or not it was dropped.
+
+        Raises:
+            Exception: what it ends in on one of the parts.
+        """
+        return self._own_scores(index, self._measure_all(index))
+
     def close(self) -> None:
         """Close the workers."""
         self._workers.close()
@@ -255,14 +263,15 @@ class Race:
             failures.update(self._see(late, missed, runners))
         return failures
 
-    def _measure_all(self, index: int) -> None:
-        """Measure an arch of an earlier run again."""
+    def _measure_all(self, index: int) -> _Runner:
+        """Let an arch see all parts, outside a race."""
         runners: dict[int, _Runner] = {}
         for part in range(self.settings.parts):
             for error in self._see([index], part, runners).values():
                 raise error
         self._measured[index] = runners[index].measured
         self._drawn[index] = self._resamples(runners[index].measured)
+        return runners[index]
 
     def _compare(
         self, racing: Sequence[int], runners: dict[int, _Runner], champions: Mapping[str, int]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from ofa_pose.search.ranking import log_generations, rank
 from ofa_pose.search.settings import SearchSettings, describe
 from ofa_pose.search.strategy import make_settings
 from ofa_pose.search.workers import OfArch, Workers, WorkersSpec, open_workers
-from ofa_pose.space import Arch, SearchSpace
+from ofa_pose.space import Arch, FrozenDict, SearchSpace
 
 logger = logging.getLogger(__name__)
 
@@ -201,6 +201,8 @@ def search(
             before = [row for row in archive if done or row.generation < evolution.generation]
             workers.recall((row.index, row.scores) for row in before)
         _run(evolution, workers, progress=progress)
+        if isinstance(workers, Race):
+            _see_winners_whole(evolution, workers)
     logger.info(evolution.message)
     return _result(evolution, notes, front_costs=front_costs)
 
@@ -249,6 +251,24 @@ def _run(
             if progress is not None:
                 progress(_progress(evolution, evaluation))
     _require_success(archive)
+
+
+def _see_winners_whole(evolution: Evolution, race: Race) -> None:
+    """Score the best of every tier on all images.
+
+    One that lost a race may be the best of a tier that was added later.
+    """
+    parts = race.settings.parts
+    while short := {
+        row.index: row for row in _winners(evolution).values() if row.scores.get("parts") != parts
+    }:
+        for index, row in short.items():
+            scores, error = {}, ""
+            try:
+                scores = race.see_all(index)
+            except (WeightsError, WorkerLostError) as failure:
+                error = " ".join(str(failure).split()) or type(failure).__name__
+            evolution.archive.revise(replace(row, scores=FrozenDict(scores), error=error))
 
 
 def _require_success(archive: Archive) -> None:

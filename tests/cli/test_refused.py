@@ -105,6 +105,25 @@ def test_an_option_that_would_change_nothing_is_refused(
     assert list(tmp_path.iterdir()) == [people]
 
 
+def test_a_split_that_the_file_is_of_may_be_given(command, monkeypatch, tmp_path, people):
+    monkeypatch.chdir(tmp_path)
+    outcome = command("data", "check", FILE, "--split", "train")
+    assert outcome.code == 0, outcome.err
+
+
+def test_a_folder_that_is_not_there_is_told_first(command, monkeypatch, tmp_path, people):
+    monkeypatch.chdir(tmp_path)
+    outcome = command(*PLAIN, "--data", "typo", "--val-scenes", 5)
+    assert (outcome.code, "no dataset folder typo" in outcome.err) == (1, True)
+    assert "would change nothing" not in outcome.err
+
+
+def test_a_run_that_goes_on_may_have_what_it_began_with(command, monkeypatch, tmp_path, people):
+    monkeypatch.chdir(tmp_path)
+    outcome = command(*PLAIN, "--data", "people", "--validations", 2, "--resume")
+    assert (outcome.code, "nothing to resume" in outcome.err) == (2, True)
+
+
 def damage(path, change):
     document = json.loads(path.read_text())
     change(document)

@@ -112,6 +112,7 @@ def test_when_a_split_has_a_part_in_what_is_found(tmp_path):
         "person_keypoints_val2017.json", "mine.json"
     ))  # fmt: skip
     assert depends_on_split(tmp_path, split="train")
+    assert depends_on_split(val, split="val")  # which is what it is of
     assert not depends_on_split(val, split="train")  # its pictures are val2017 by its name
     assert not depends_on_split(tmp_path, split="train", annotations=val)
     assert depends_on_split(mine, split="train")  # whose pictures lie in train2017

@@ -109,7 +109,7 @@ def test_matches_come_back_as_they_were(tmp_path: Path) -> None:
     matches = Matches(
         pictures=np.array([0, 0, 2]),
         scores=np.array([0.9, 0.1, 0.30000000000000004]),
-        right=np.arange(30).reshape(10, 3) % 2 == 0,
+        right=np.asfortranarray(np.arange(30).reshape(10, 3) % 4 == 0),
         wrong=np.arange(30).reshape(10, 3) % 3 == 1,
         people=np.array([1, 0, 2]),
     )

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from ofa_pose.errors import UsageError, WeightsError
-from ofa_pose.search import Archive, Limit, best_uniform, search, uniform_baseline
+from ofa_pose.search import (
+    Archive,
+    Limit,
+    SearchResult,
+    best_uniform,
+    search,
+    uniform_baseline,
+)
 from ofa_pose.search.racing import Race, RaceSettings
 from ofa_pose.search.workers import InProcess
-from ofa_pose.space import uniform_archs
+from ofa_pose.space import FrozenDict, uniform_archs
 
 PARTS = (16, 32, 64, 128)
 """Where each part of the images ends."""
@@ -240,6 +247,82 @@ def test_uniform_archs_race_each_other_and_the_best_of_them_is_found(two_races):
         assert best[name].score("AP") == pytest.approx(whole[index], abs=1e-12)
     assert {row.index for row in baseline} == {i for i in uniform if members["L"][i]}
     assert any(row.scores["parts"] < len(PARTS) for row in baseline if not row.failed)
+
+
+def test_a_baseline_of_other_rivals_begins_anew(two_races, tmp_path):
+    result, compare, marks, members, uniform = two_races
+    compare("baseline.csv")
+    seen = next(row for row in result.archive if row.scores["parts"] == len(PARTS))
+    lost = next(
+        row
+        for row in compare("baseline.csv")
+        if row.scores.get("parts", 9) < len(PARTS) and not result.archive.has(row.index)
+    )
+    whole = {"AP": float(marks[lost.index].mean()), "parts": float(len(PARTS))}
+    result.archive.add(replace(lost, order=99, tier=seen.tier, scores=FrozenDict(whole)))
+    again = {row.index: row for row in compare("baseline.csv")}
+    assert again[lost.index].scores == whole
+
+
+def test_what_failed_in_the_search_is_not_raced_again(make_landscape):
+    land = make_landscape(3, 4, 3, 3, 3)
+    marks = marks_of(land.scores * 2, seed=2)
+    asked = []
+
+    def failing(task: tuple[int, int]) -> Marks:
+        asked.append(task)
+        index, _part = task
+        if index == broken:
+            raise WeightsError("NaN")
+        return Marks(marks[index])
+
+    broken = land.space.index(uniform_archs(land.space)[-1])
+    limits = {"L": Limit("macs", 1e12)}
+
+    def opened() -> Race:
+        everybody = {"L": np.ones(len(land.space), dtype=bool)}
+        return Race(InProcess(failing), everybody, RaceSettings(parts=1))
+
+    result = search(
+        land.space, land, budgets=limits, costs={"macs": land.macs}, evaluations=20,
+        workers=opened(),
+    )  # fmt: skip
+    assert result.archive.has(broken)
+    baseline = uniform_baseline(result, lambda: nullcontext(opened()), costs={"macs": land.macs})
+    assert asked.count((broken, 0)) == 1
+    assert {row.error for row in baseline if row.index == broken} == {"NaN"}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_winner_of_a_tier_that_is_added_later_sees_everything(make_landscape, tmp_path, seed):
+    land = make_landscape(seed, 4, 3, 3, 3)
+    marks = marks_of(land.scores * 2, seed=seed)
+    budgets = {"L": Limit("macs", 1e12), "S": Limit("macs", float(np.median(land.macs)))}
+
+    def whole(task: tuple[int, int]) -> Marks:
+        index, part = task
+        return Marks(marks[index, (0, *PARTS)[part] : PARTS[part]])
+
+    def run_with(*tiers: str) -> SearchResult:
+        masks = {name: land.macs <= budgets[name].value for name in tiers}
+        return search(
+            land.space,
+            land,
+            budgets={name: budgets[name] for name in tiers},
+            costs={"macs": land.macs},
+            evaluations=20,
+            archive_path=tmp_path / "archive.csv",
+            resume=len(tiers) > 1,
+            workers=Race(InProcess(whole), masks, RaceSettings(parts=len(PARTS))),
+        )
+
+    run_with("L")
+    result = run_with("L", "S")
+    for tier in result.tiers.values():
+        assert tier.scores["parts"] == len(PARTS)
+        own = marks[tier.evaluation.index].mean()
+        assert tier.scores["AP"] == pytest.approx(own, abs=1e-12)
+    assert run_with("L", "S").tiers == result.tiers
 
 
 def test_a_comparison_that_was_stopped_gives_what_one_in_one_go_gives(two_races, tmp_path):
