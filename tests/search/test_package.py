@@ -16,7 +16,7 @@ def test_package_and_function_are_one_name() -> None:
         "    try:\n"
         "        call(None, None, budgets={}, costs={})\n"
         "    except ofa_pose.OfaPoseError as error:\n"
-        "        assert 'at least one budget' in str(error)\n"
+        "        assert 'a search space is needed' in str(error)\n"
         "    else:\n"
         "        raise SystemExit('not called')\n"
     )
