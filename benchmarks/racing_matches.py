@@ -79,7 +79,7 @@ def main() -> None:
         matches = evaluate.matches(evaluate.prepared(arch), arch, range(len(scenes)))
         part = options.out / f"{index}.part"
         with part.open("wb") as file:
-            np.savez_compressed(file, **matches.arrays())
+            np.savez_compressed(file, allow_pickle=False, **matches.arrays())
         part.replace(options.out / f"{index}.npz")
         print(f"{number} of {len(space)}: AP {matches.ap():.4f}", flush=True)
 
