@@ -26,6 +26,7 @@ import torch.distributed
 from lspet_sources import TRAIN, photographs, search_scenes, train_pictures
 
 import ofa_pose as op
+from ofa_pose.cli._settings import read_settings
 from ofa_pose.data import CocoScenes, MosaicScenes, SceneSource
 from ofa_pose.data.export_coco import write_coco
 from ofa_pose.data.mixed import MixedScenes
@@ -123,7 +124,7 @@ def main() -> None:
             paint(options.out / "painted")
         wait(world)
         weights = options.init
-        for number, stage in enumerate(STAGES):
+        for number, stage in enumerate(STAGES[: len(options.steps or options.minutes)]):
             weights = train(stage, number, weights, options, world)
             wait(world)
 
@@ -176,7 +177,11 @@ def train(
             supernet,
             training(options.out / "painted", options.data, stage.shares),
             run=run,
-            recipe=make_recipe(supernet.space, "supernet", overrides=stage.overrides()),
+            recipe=make_recipe(
+                supernet.space,
+                "supernet",
+                overrides={**stage.overrides(), **read_settings(options.set, stage="supernet")},
+            ),
             budget=budget,
             validate=partial(followed, evaluators),
             cadence=Cadence(log_every=50, validations=4, checkpoint_seconds=120),
@@ -246,10 +251,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder of the lspet set; none: painted alone")
     parser.add_argument("--init", type=Path, help="supernet to start from; none: random weights")
     length = parser.add_mutually_exclusive_group(required=True)
-    length.add_argument("--minutes", type=float, nargs=len(STAGES), help="of the stages")
-    length.add_argument("--steps", type=int, nargs=len(STAGES), help="of the stages")
+    length.add_argument("--minutes", type=float, nargs="+", help="of the stages, or the first few")
+    length.add_argument("--steps", type=int, nargs="+", help="of the stages, or the first few")
+    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE in every recipe")
     parser.add_argument("--out", type=Path, required=True)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if len(options.steps or options.minutes) > len(STAGES):
+        parser.error(f"there are {len(STAGES)} stages")
+    return options
 
 
 if __name__ == "__main__":
