@@ -294,20 +294,18 @@ def _parse(record: Mapping[str, Any], space: SearchSpace) -> Evaluation:
     index = int(record["index"])
     if not 0 <= index < len(space):
         raise ValueError(f"there is no arch {index} in {space.name!r}")
-    arch = space[index]
-    if arch.key != record["arch"]:
-        raise ValueError(f"{record['arch']} is not arch {index}, {arch.key}")
-    scores = {str(name): float(score) for name, score in record["scores"].items()}
+    key = space[index].key
+    if key != record["arch"]:
+        raise ValueError(f"{record['arch']} is not arch {index}, {key}")
     costs = {str(name): _number(cost) for name, cost in record["costs"].items()}
-    return Evaluation(
+    return Evaluation.of(
+        space,
+        index,
         order=int(record["order"]),
         generation=int(record["generation"]),
         tier=str(record["tier"]),
-        index=index,
-        arch=arch,
-        genes=tuple(space.genes_of(np.array([index]))[0].tolist()),
-        costs=FrozenDict(costs),
-        scores=FrozenDict(scores),
+        costs=costs,
+        scores={str(name): float(score) for name, score in record["scores"].items()},
         error=str(record["error"]),
     )
 

@@ -7,7 +7,6 @@ whether nor when they were scored changes what a search finds or how it resumes.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -15,13 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from ofa_pose.errors import UnknownNameError, WeightsError, WorkerLostError
 from ofa_pose.search.archive import Archive, journal_path
-from ofa_pose.search.evaluation import Evaluation
+from ofa_pose.search.evaluation import Evaluation, told
 from ofa_pose.search.racing import Race
 from ofa_pose.search.run import SearchResult
 from ofa_pose.search.workers import Workers
-from ofa_pose.space import FrozenDict, uniform_archs
+from ofa_pose.space import uniform_archs
 
 TIER = "uniform"
 """What stands in the column `tier` of a network of the baseline."""
@@ -67,15 +65,14 @@ def uniform_baseline(
 
     def keep(index: int, scores: Mapping[str, float], error: str) -> None:
         baseline.add(
-            Evaluation(
+            Evaluation.of(
+                space,
+                index,
                 order=orders[index],
                 generation=0,
                 tier=TIER,
-                index=index,
-                arch=space[index],
-                genes=tuple(space.genes_of(np.array([index]))[0].tolist()),
-                costs=FrozenDict({name: cost[index].item() for name, cost in costs.items()}),
-                scores=FrozenDict({name: float(value) for name, value in scores.items()}),
+                costs={name: cost[index].item() for name, cost in costs.items()},
+                scores=scores,
                 error=error,
             )
         )
@@ -94,7 +91,7 @@ def uniform_baseline(
             for index, outcome in workers.evaluate(waiting):
                 if baseline.has(index):
                     continue
-                keep(index, *_told(outcome, result.objective))
+                keep(index, *told(outcome, result.objective))
                 if progress is not None:
                     progress(len(baseline), len(within))
     baseline.add_costs(costs)
@@ -155,22 +152,3 @@ def _scored_fully(archive: Archive) -> dict[int, Evaluation]:
     return {
         row.index: row for row in archive if row.failed or row.scores.get("parts", 1.0) == parts
     }
-
-
-def _told(
-    outcome: Mapping[str, float] | Exception, objective: str
-) -> tuple[Mapping[str, float], str]:
-    """Return scores and what went wrong, by the rules of a search.
-
-    Raises:
-        Exception: the outcome, where it says nothing about the arch.
-        UnknownNameError: the objective is not among the scores.
-    """
-    if isinstance(outcome, WeightsError | WorkerLostError):
-        return {}, " ".join(str(outcome).split()) or type(outcome).__name__
-    if isinstance(outcome, Exception):
-        raise outcome
-    if objective not in outcome:
-        raise UnknownNameError("score to search for", objective, outcome)
-    value = outcome[objective]
-    return outcome, "" if math.isfinite(value) else f"{objective} is {value}"

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ofa_pose.errors import RunFolderError, UnknownNameError, UsageError
+from ofa_pose.errors import RunFolderError, UsageError
 from ofa_pose.search.archive import Archive
-from ofa_pose.search.evaluation import Evaluation
+from ofa_pose.search.evaluation import Evaluation, told
 from ofa_pose.search.features import Features, UnitCosts
 from ofa_pose.search.limits import FeasibleSet, bands
 from ofa_pose.search.operators import GeneTable
@@ -19,7 +19,6 @@ from ofa_pose.search.proposal import Proposal
 from ofa_pose.search.screening import Screen
 from ofa_pose.search.settings import SearchSettings
 from ofa_pose.search.strategy import Situation, Strategy, find_strategy
-from ofa_pose.space.frozen import FrozenDict
 from ofa_pose.space.uniform import uniform_archs
 
 logger = logging.getLogger(__name__)
@@ -155,23 +154,17 @@ class Evolution:
         waiting = {p.index: p for p in self._proposals if self._waits(p)}
         if index not in waiting:
             raise ValueError(f"arch {index} was not asked for")
-        objective = self.settings.objective
-        values = {name: float(value) for name, value in scores.items()}
         if not error:
-            if objective not in values:
-                raise UnknownNameError("score to search for", objective, values)
-            if not math.isfinite(values[objective]):
-                error = f"{objective} is {values[objective]}"
+            scores, error = told(scores, self.settings.objective)
         proposal = waiting[index]
-        evaluation = Evaluation(
+        evaluation = Evaluation.of(
+            self._space,
+            index,
             order=proposal.order,
             generation=proposal.generation,
             tier=proposal.tier,
-            index=index,
-            arch=self._space[index],
-            genes=tuple(self._table.genes[index].tolist()),
-            costs=FrozenDict({name: cost[index].item() for name, cost in self._costs.items()}),
-            scores=FrozenDict(values),
+            costs={name: cost[index].item() for name, cost in self._costs.items()},
+            scores=scores,
             error=" ".join(error.split()),
         )
         self.archive.add(evaluation)

@@ -6,7 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ofa_pose.space import Arch
+import numpy as np
+
+from ofa_pose.errors import UnknownNameError, WeightsError, WorkerLostError
+from ofa_pose.space import Arch, FrozenDict, SearchSpace
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,32 @@ class Evaluation:
     scores: Mapping[str, float]
     error: str = ""
 
+    @classmethod
+    def of(
+        cls,
+        space: SearchSpace,
+        index: int,
+        *,
+        order: int,
+        generation: int,
+        tier: str,
+        costs: Mapping[str, float],
+        scores: Mapping[str, float],
+        error: str = "",
+    ) -> Evaluation:
+        """Return the evaluation of the arch at `index` of a space; the rest as in the class."""
+        return cls(
+            order=order,
+            generation=generation,
+            tier=tier,
+            index=index,
+            arch=space[index],
+            genes=tuple(space.genes_of(np.array([index]))[0].tolist()),
+            costs=FrozenDict(costs),
+            scores=FrozenDict({name: float(value) for name, value in scores.items()}),
+            error=error,
+        )
+
     @property
     def failed(self) -> bool:
         """Whether the evaluation gave no usable objective."""
@@ -46,3 +75,26 @@ class Evaluation:
     def score(self, name: str) -> float:
         """Return a score, or NaN where the evaluation failed or has no such score."""
         return math.nan if self.failed else self.scores.get(name, math.nan)
+
+
+def told(
+    outcome: Mapping[str, float] | Exception, objective: str
+) -> tuple[Mapping[str, float], str]:
+    """Return the scores that an evaluation gave, and in one line why it failed, or "".
+
+    Args:
+        outcome: scores, or what was raised instead.
+        objective: name of the score that is searched for.
+
+    Raises:
+        Exception: the outcome, where it says nothing about the arch.
+        UnknownNameError: the objective is not among the scores.
+    """
+    if isinstance(outcome, WeightsError | WorkerLostError):
+        return {}, " ".join(str(outcome).split()) or type(outcome).__name__
+    if isinstance(outcome, Exception):
+        raise outcome
+    if objective not in outcome:
+        raise UnknownNameError("score to search for", objective, outcome)
+    value = outcome[objective]
+    return outcome, "" if math.isfinite(value) else f"{objective} is {value}"

@@ -195,13 +195,12 @@ class Race:
         for index in tasks:
             yield index, outcomes[index]
 
-    def see_all(self, index: int) -> Mapping[str, float]:
-        """Return the scores of an arch on all images, whether or not it was dropped.
-
-        Raises:
-            Exception: what it ends in on one of the parts.
-        """
-        return self._own_scores(index, self._measure_all(index))
+    def see_all(self, index: int) -> Mapping[str, float] | Exception:
+        """Return the scores of an arch on all images, dropped or not, or what it ended in."""
+        try:
+            return self._own_scores(index, self._measure_all(index))
+        except Exception as failure:
+            return failure
 
     def close(self) -> None:
         """Close the workers."""

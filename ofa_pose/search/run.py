@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from deap import tools
 
-from ofa_pose.errors import OfaPoseError, UnknownNameError, WeightsError, WorkerLostError
+from ofa_pose.errors import OfaPoseError, UnknownNameError
 from ofa_pose.search.archive import Archive, journal_path
 from ofa_pose.search.engine import Evolution
-from ofa_pose.search.evaluation import Evaluation
+from ofa_pose.search.evaluation import Evaluation, told
 from ofa_pose.search.features import UnitCosts
 from ofa_pose.search.limits import Budgets, FormatCost, Limit, plain_cost, resolve_budgets
 from ofa_pose.search.predictor import AccuracyPredictor
@@ -232,19 +232,13 @@ def _run(
     while waiting := evolution.ask():
         if evolution.generation > 0:
             _require_success(archive)
-        told = []
+        again = []
         if isinstance(workers, Race):  # an interrupted batch is raced again as a whole
-            told = [row.index for row in archive if row.generation == evolution.generation]
-        for index, outcome in workers.evaluate([*told, *waiting]):
-            if index in told:
+            again = [row.index for row in archive if row.generation == evolution.generation]
+        for index, outcome in workers.evaluate([*again, *waiting]):
+            if index in again:
                 continue
-            scores, error = {}, ""
-            if isinstance(outcome, WeightsError | WorkerLostError):
-                error = str(outcome) or type(outcome).__name__
-            elif isinstance(outcome, Exception):
-                raise outcome
-            else:
-                scores = outcome
+            scores, error = told(outcome, evolution.settings.objective)
             evaluation = evolution.tell(index, scores, error=error)
             if evaluation.failed:
                 logger.warning("arch %s failed: %s", evaluation.arch.key, evaluation.error)
@@ -263,11 +257,7 @@ def _see_winners_whole(evolution: Evolution, race: Race) -> None:
         row.index: row for row in _winners(evolution).values() if row.scores.get("parts") != parts
     }:
         for index, row in short.items():
-            scores, error = {}, ""
-            try:
-                scores = race.see_all(index)
-            except (WeightsError, WorkerLostError) as failure:
-                error = " ".join(str(failure).split()) or type(failure).__name__
+            scores, error = told(race.see_all(index), evolution.settings.objective)
             evolution.archive.revise(replace(row, scores=FrozenDict(scores), error=error))
 
 
@@ -312,7 +302,7 @@ def _result(
     for note in alike:
         logger.warning(note)
     predictor = evolution.predictor()
-    told = (predictor.summary,) if predictor is not None else ()
+    quality = (predictor.summary,) if predictor is not None else ()
     limited = dict.fromkeys(limit.cost for feasible in sets for limit in feasible.limits)
     return SearchResult(
         archive=archive,
@@ -325,7 +315,7 @@ def _result(
             if feasible.tier in winners
         },
         message=evolution.message,
-        notes=(*notes, *lost, *failures, *alike, *told),
+        notes=(*notes, *lost, *failures, *alike, *quality),
         logbook=log_generations(list(archive), sets, objective=objective),
         objective=objective,
         predictor=predictor,
