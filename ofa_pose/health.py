@@ -116,7 +116,6 @@ class BriefTuning:
             space=space,
             flip=self.evaluator.flip,
             batch_size=self.evaluator.batch_size,
-            fit=self.evaluator.fit,
             settings=self.evaluator.settings,
         )
         return scores["AP"]

@@ -19,15 +19,18 @@ NETWORK_BYTES = 1 << 28
 """Memory that re-calibrated networks may take until the next part of the scenes."""
 
 
-def growing_parts(total: int, *, first: int = 16) -> tuple[int, ...]:
+FIRST_PART = 16
+"""The first part of the scenes has at least so many, if there are as many."""
+
+
+def growing_parts(total: int) -> tuple[int, ...]:
     """Return where parts end of which each doubles what was seen: 16, 32, 64, … or a bit more.
 
     Args:
         total: scenes in all, the last end.
-        first: the first part has at least so many.
     """
     ends = [total]
-    while ends[0] >= 2 * first:
+    while ends[0] >= 2 * FIRST_PART:
         ends.insert(0, ends[0] // 2)
     return tuple(ends)
 

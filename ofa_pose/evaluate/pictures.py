@@ -43,7 +43,6 @@ def picture_batches(
     *,
     resolution: int,
     batch_size: int = 8,
-    fit: str = "short",
     indices: Iterable[int] | None = None,
     scales: Sequence[float] = (1.0,),
 ) -> Iterator[PictureBatch]:
@@ -57,7 +56,6 @@ def picture_batches(
         source: the scenes.
         resolution: as in `resize_for_network`.
         batch_size: most pictures a batch.
-        fit: as in `resize_for_network`.
         indices: which scenes; all of them by default.
         scales: of the network's input; as in `predict_scenes`.
     """
@@ -71,7 +69,7 @@ def picture_batches(
         if scene.image_id in seen:
             continue
         seen.add(scene.image_id)
-        image, to_picture = resize_for_network(scene.image, resolution, fit=fit)
+        image, to_picture = resize_for_network(scene.image, resolution)
         same = waiting.setdefault(image.shape, [])
         scaled = resize_to_scales(scene.image, image, to_picture, others)
         same.append((image, scene.image_id, place, to_picture, scaled))

@@ -44,7 +44,6 @@ def predict_scenes(
     flip: bool = False,
     scales: Sequence[float] = (1.0,),
     batch_size: int = 8,
-    fit: str = "short",
     settings: DecodeSettings = _DEFAULT,
     progress: Progress | None = None,
     shard: Shard = _ALL,
@@ -66,7 +65,6 @@ def predict_scenes(
         scales: of the input, 1 among them; heatmaps are averaged over all (multi-scale test),
             tags are those of scale 1. Source: HigherHRNet, section 4.1, and its code.
         batch_size: most pictures a batch; those of one padded size share a batch.
-        fit: which side becomes `resolution`: "short" or "long", as in `resize_for_network`.
         settings: constants of decoding.
         progress: called after every batch.
         shard: which scenes are this rank's; every rank gets everybody's results. All ranks must
@@ -87,7 +85,6 @@ def predict_scenes(
             source,
             resolution=resolution,
             batch_size=batch_size,
-            fit=fit,
             indices=shard.places(len(source)),
             scales=scales,
         )
@@ -215,7 +212,6 @@ def evaluate_network(
     flip: bool = False,
     scales: Sequence[float] = (1.0,),
     batch_size: int = 8,
-    fit: str = "short",
     settings: DecodeSettings = SCORED,
     progress: Progress | None = None,
     shard: Shard = _ALL,
@@ -230,7 +226,6 @@ def evaluate_network(
         flip: as in `predict_scenes`.
         scales: as in `predict_scenes`.
         batch_size: as in `predict_scenes`.
-        fit: as in `predict_scenes`.
         settings: constants of decoding; by default all are those of `SCORED`.
         progress: as in `predict_scenes`.
         shard: as in `predict_scenes`; every rank returns the scores of all scenes.
@@ -253,7 +248,6 @@ def evaluate_network(
         flip=flip,
         scales=scales,
         batch_size=batch_size,
-        fit=fit,
         settings=settings,
         progress=progress,
         shard=shard,

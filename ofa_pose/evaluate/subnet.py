@@ -11,7 +11,7 @@ import cv2
 import torch
 from torch import Tensor
 
-from ofa_pose.data import SceneSource, check_scales, normalize
+from ofa_pose.data import SceneSource, normalize
 from ofa_pose.errors import DataError, UsageError
 from ofa_pose.evaluate.detections import Detections, detect_together, results_of
 from ofa_pose.evaluate.pictures import PictureBatch, PictureCache, picture_batches
@@ -57,8 +57,6 @@ class SubnetEvaluator:
         calibration_images: how many, spread evenly over `calibration`.
         batch_size: most pictures a batch.
         flip: score with the flip test (twice the time).
-        scales: of the scored pictures, 1 among them; as in `predict_scenes`.
-        fit: which side of a picture becomes the arch's resolution, "short" or "long".
         settings: constants of decoding, by default those of `SCORED`.
         cache_bytes: bound of the memory for resized pictures.
         progress: called after every scored batch with the number of pictures done by this rank.
@@ -70,7 +68,7 @@ class SubnetEvaluator:
 
     Raises:
         DataError: nothing to calibrate with, or nobody labelled to score on.
-        UsageError: `calibration_images` or `threads` below 1, or scales that cannot work.
+        UsageError: `calibration_images` or `threads` below 1.
     """
 
     def __init__(
@@ -82,8 +80,6 @@ class SubnetEvaluator:
         calibration_images: int = 64,
         batch_size: int = 8,
         flip: bool = False,
-        scales: Sequence[float] = (1.0,),
-        fit: str = "short",
         settings: DecodeSettings | None = None,
         cache_bytes: int = CACHE_BYTES,
         progress: Progress | None = None,
@@ -100,8 +96,6 @@ class SubnetEvaluator:
         self.calibration_images = calibration_images
         self.batch_size = batch_size
         self.flip = flip
-        self.scales = check_scales(scales)
-        self.fit = fit
         self.settings = settings or SCORED
         self.progress = progress
         self.threads = threads
@@ -216,7 +210,7 @@ class SubnetEvaluator:
     def _find(self, network: Network, arch: Arch, places: Sequence[int]) -> list[Detections]:
         return predict_batches(
             network,
-            self._batches("scenes", self.scenes, arch.resolution, places, scales=self.scales),
+            self._batches("scenes", self.scenes, arch.resolution, places),
             skeleton=self.scenes.skeleton,
             pixel_mean=self.supernet.space.pixel_mean,
             pixel_std=self.supernet.space.pixel_std,
@@ -250,17 +244,13 @@ class SubnetEvaluator:
         source: SceneSource,
         resolution: int,
         indices: Sequence[int],
-        *,
-        scales: Sequence[float] = (1.0,),
     ) -> Iterator[PictureBatch]:
         def read() -> Iterator[PictureBatch]:
             return picture_batches(
                 source,
                 resolution=resolution,
                 batch_size=self.batch_size,
-                fit=self.fit,
                 indices=indices,
-                scales=scales,
             )
 
         return self._cache.batches((name, resolution, tuple(indices)), read)

@@ -86,7 +86,6 @@ def tag_diagnostics(
     flip: bool = False,
     scales: Sequence[float] = (1.0,),
     batch_size: int = 8,
-    fit: str = "short",
     settings: DecodeSettings = SCORED,
     progress: Progress | None = None,
 ) -> TagDiagnostics:
@@ -103,7 +102,6 @@ def tag_diagnostics(
         flip: the APs with the flip test.
         scales: the APs with the multi-scale test; as in `predict_scenes`.
         batch_size: most pictures a batch.
-        fit: as in `predict_scenes`.
         settings: constants of decoding.
         progress: called after every batch with the number of pictures done.
 
@@ -119,7 +117,7 @@ def tag_diagnostics(
     grouped: list[Detections] = []
     with in_eval_mode(network), torch.inference_mode():
         for batch in picture_batches(
-            scenes, resolution=resolution, batch_size=batch_size, fit=fit, scales=scales
+            scenes, resolution=resolution, batch_size=batch_size, scales=scales
         ):
             passes = run_passes(
                 network,

@@ -138,15 +138,15 @@ def points_of(result: Mapping[str, Any]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("flip", [False, True])
-@pytest.mark.parametrize(("fit", "resolution"), [("short", 96), ("short", 64), ("long", 192)])
-def test_joints_come_back_where_they_were_painted(fit, resolution, flip):
-    results = predict(fit=fit, resolution=resolution, flip=flip)
+@pytest.mark.parametrize("resolution", [96, 64, 192])
+def test_joints_come_back_where_they_were_painted(resolution, flip):
+    results = predict(resolution=resolution, flip=flip)
     assert [result["image_id"] for result in results] == [100, 100, 101, 103, 104, 105]
     results[:2] = sorted(results[:2], key=lambda result: result["keypoints"][0])
     painted = [LEFT, RIGHT, LEFT, WIDE, SCENES.pictures[4][1][0], RIGHT]
     for result, person in zip(results, painted, strict=True):
         (height, width), _ = SCENES.pictures[result["image_id"] - 100]
-        shrunk = (min if fit == "short" else max)(height, width) / resolution
+        shrunk = min(height, width) / resolution
         # A heatmap cell is two input pixels; the quarter shift leaves at most 0.75 of one.
         assert np.abs(points_of(result) - person).max() <= 1.5 * shrunk
 
@@ -242,8 +242,6 @@ def test_another_number_of_joints_is_refused():
 def test_wrong_arguments_are_refused():
     with pytest.raises(UsageError, match="batch size"):
         predict(batch_size=0)
-    with pytest.raises(UsageError, match="fit"):
-        predict(fit="wide")
 
 
 def test_a_network_that_sees_everything_has_ap_1():
