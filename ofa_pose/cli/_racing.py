@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ofa_pose.cli._scoring_options import SearchOptions
     from ofa_pose.cli._searching import Target
     from ofa_pose.evaluate import SubnetEvaluator
     from ofa_pose.search import Workers
@@ -33,7 +34,7 @@ def gpus(device: str) -> tuple[str, ...]:
 def searching_workers(
     target: Target,
     evaluator: SubnetEvaluator,
-    options: Mapping[str, Any],
+    options: SearchOptions,
     *,
     kept: Path,
     among: Sequence[Arch] | None = None,
@@ -43,7 +44,7 @@ def searching_workers(
     Args:
         target: of the search.
         evaluator: scores archs.
-        options: `racing`, `workers`, `device` and `seed`.
+        options: of the search.
         kept: folder for what archs get in a race, read when a search goes on.
         among: only these archs compete with each other in a race; None means all.
 
@@ -54,7 +55,7 @@ def searching_workers(
     from ofa_pose.evaluate import PartsEvaluator, growing_parts
 
     ends = growing_parts(len(evaluator.scenes))
-    if not options["racing"] or len(ends) == 1:  # too few scenes to race over
+    if not options.racing or len(ends) == 1:  # too few scenes to race over
         with scoring_workers(target, evaluator, options) as workers:
             yield workers
         return
@@ -65,7 +66,7 @@ def searching_workers(
     from ofa_pose.search import KeptWorkers, Race, RaceSettings, resolve_budgets
     from ofa_pose.search.racing import arch_of
 
-    parts = PartsEvaluator(evaluator, ends=ends, seed=options["seed"])
+    parts = PartsEvaluator(evaluator, ends=ends, seed=options.seed)
     limits = limits_of(target.budgets)
     sets, _ = resolve_budgets(target.space, limits, costs=all_costs(target.table, limits))
     tiers = {feasible.tier: feasible.mask for feasible in sets}
@@ -80,13 +81,13 @@ def searching_workers(
         yield Race(
             KeptWorkers(workers, kept, Matches),
             tiers,
-            RaceSettings(parts=len(ends), seed=options["seed"]),
+            RaceSettings(parts=len(ends), seed=options.seed),
         )
 
 
 @contextmanager
 def scoring_workers(
-    target: Target, evaluator: SubnetEvaluator, options: Mapping[str, Any]
+    target: Target, evaluator: SubnetEvaluator, options: SearchOptions
 ) -> Iterator[Workers[int, Mapping[str, float]]]:
     """Open workers that score every arch on all scenes, and close them in the end."""
     from ofa_pose.search.workers import OfArch
@@ -97,7 +98,7 @@ def scoring_workers(
 
 @contextmanager
 def reporting_workers(
-    target: Target, evaluator: SubnetEvaluator, options: Mapping[str, Any]
+    target: Target, evaluator: SubnetEvaluator, options: SearchOptions
 ) -> Iterator[Workers[int, Any]]:
     """Open workers that return every arch's scores and matches, and close them in the end."""
     from ofa_pose.evaluate import ScoredWithMatches
@@ -111,7 +112,7 @@ def reporting_workers(
 @contextmanager
 def _opened(
     function: Callable[[Any], Any],
-    options: Mapping[str, Any],
+    options: SearchOptions,
     *,
     affinity: Callable[[Any], Any] | None = None,
 ) -> Iterator[Workers[Any, Any]]:
@@ -119,8 +120,8 @@ def _opened(
 
     opened = open_workers(
         function,
-        WorkersSpec.parse(options["workers"]),
-        devices=gpus(options["device"]),
+        WorkersSpec.parse(options.workers),
+        devices=gpus(options.device),
         affinity=affinity,
     )
     try:

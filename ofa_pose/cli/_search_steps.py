@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from ofa_pose.cli._watching import Watch
 from ofa_pose.runs import RACE
 
 if TYPE_CHECKING:
+    from ofa_pose.cli._scoring_options import SearchOptions
     from ofa_pose.cli._searching import SearchScenes, Target
     from ofa_pose.evaluate import SubnetEvaluator
     from ofa_pose.runs import RunFolder
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def load_evaluator(
-    target: Target, people: SearchScenes, *, options: Mapping[str, Any]
+    target: Target, people: SearchScenes, *, options: SearchOptions
 ) -> SubnetEvaluator:
     """Return what scores archs on the scenes that choose, on the device that was asked for."""
     from ofa_pose.evaluate import SubnetEvaluator
@@ -33,17 +34,17 @@ def load_evaluator(
 
     supernet = load_supernet(target.weights, space=target.space, skeleton=target.skeleton)
     return SubnetEvaluator(
-        supernet.to(options["device"]),
+        supernet.to(options.device),
         calibration=people.calibration,
         scenes=people.search,
-        calibration_images=options["calibration_scenes"],
-        batch_size=options["batch_size"],
-        cache_bytes=round(options["cache"] * 2**30),
+        calibration_images=options.calibration_scenes,
+        batch_size=options.batch_size,
+        cache_bytes=round(options.cache * 2**30),
     )
 
 
 def search_archs(
-    target: Target, evaluator: SubnetEvaluator, run: RunFolder, *, options: Mapping[str, Any]
+    target: Target, evaluator: SubnetEvaluator, run: RunFolder, *, options: SearchOptions
 ) -> SearchResult:
     """Search, or go on with the search whose archive is in the run's folder."""
     from ofa_pose.api import search
@@ -51,7 +52,7 @@ def search_archs(
 
     opened = searching_workers(target, evaluator, options, kept=run.file(RACE))
     with Meter("search") as meter, opened as workers:
-        watch = Watch(meter, options["evaluations"])
+        watch = Watch(meter, options.evaluations)
         if isinstance(workers, Race):
             workers.progress = watch.raced
         else:
@@ -62,11 +63,11 @@ def search_archs(
             budgets=target.budgets,
             costs=target.table,
             front_costs=[f"latency:{name}" for name in target.table.latencies],
-            seed=options["seed"],
-            evaluations=options["evaluations"],
-            strategy=options["strategy"],
-            predictor=options["predictor"],
-            population=options["population"],
+            seed=options.seed,
+            evaluations=options.evaluations,
+            strategy=options.strategy,
+            predictor=options.predictor,
+            population=options.population,
             archive_path=run.file("archive.csv"),
             resume=run.resumed,
             progress=watch.evaluated,
@@ -83,10 +84,10 @@ def score_uniform(
     run: RunFolder,
     result: SearchResult,
     *,
-    options: Mapping[str, Any],
+    options: SearchOptions,
 ) -> Sequence[Evaluation]:
     """Return the uniformly scaled archs, scored like the search's, unless they are not wanted."""
-    if not options["baseline"]:
+    if not options.baseline:
         return ()
     from ofa_pose.api import all_costs, limits_of
     from ofa_pose.search import Race, Workers, uniform_baseline
@@ -119,7 +120,7 @@ def report(
     evaluator: SubnetEvaluator,
     archs: Sequence[Arch],
     *,
-    options: Mapping[str, Any],
+    options: SearchOptions,
 ) -> ReportScores:
     """Score archs on the evaluator's scenes, which chose nothing."""
     with Meter("report") as meter, reporting_workers(target, evaluator, options) as workers:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ofa_pose.catalog import load_space
 from ofa_pose.cli._budgets import all_budgets, earlier_budgets, refuse_infeasible
@@ -17,6 +17,7 @@ from ofa_pose.cli._weights import origin_of, space_of, starter_path, supernet_pa
 from ofa_pose.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
+    from ofa_pose.cli._scoring_options import ScoringOptions
     from ofa_pose.cost import Budget, CostTable
     from ofa_pose.data import SceneSource
     from ofa_pose.skeleton import Skeleton
@@ -293,37 +294,36 @@ def photographed_scenes(
 
 
 def search_scenes(
-    pictures: Pictures, making: Making, *, options: Mapping[str, Any]
+    making: Making, options: ScoringOptions, *, report: Path | None = None
 ) -> SearchScenes:
     """Return the scenes that a verb's options ask for.
 
     Args:
-        pictures: photographs, or none.
         making: how scenes are made.
-        options: `scenes`, `calibration_scenes`, `calibration`, `report` and `split`.
+        options: of the verb.
+        report: what winners are reported on, as `--report` says.
 
     Raises:
         UsageError: sets for single purposes without photographs, or two that share pictures.
         DataError: a set cannot be used.
     """
+    pictures = options.pictures
+    own = {"calibration": options.calibration, "report": report}
     if not pictures.given:
-        for key in ("calibration", "report"):
-            if options[key] is not None:
+        for key, path in own.items():
+            if path is not None:
                 raise UsageError(f"--{key} goes with --data; synthetic scenes serve every purpose")
-        return painted_scenes(
-            making, count=options["scenes"], calibration=options["calibration_scenes"]
-        )
-    calibration, report = (
-        Pictures(path, skeleton=None if path is None else pictures.skeleton)
-        for path in (options["calibration"], options["report"])
-    )
+        return painted_scenes(making, count=options.scenes, calibration=options.calibration_scenes)
+    opened = {
+        key: Pictures(path, skeleton=None if path is None else pictures.skeleton)
+        for key, path in own.items()
+    }
     return photographed_scenes(
         pictures,
         making,
-        calibration=calibration,
-        report=report,
-        split=options["split"],
-        most=options["scenes"],
+        split=options.split,
+        most=options.scenes,
+        **opened,
     )
 
 

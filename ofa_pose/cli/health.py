@@ -35,6 +35,7 @@ from ofa_pose.cli._options import (
     WorkersOption,
 )
 from ofa_pose.cli._progress import Meter
+from ofa_pose.cli._scoring_options import HealthOptions
 from ofa_pose.cli._searching import Target, search_scenes, tell_defaults
 from ofa_pose.cli._sources import CANVAS, Making, Pictures, Use, described, uses_of_pictures
 from ofa_pose.cli._weights import check_device
@@ -130,20 +131,20 @@ def command(
     keep_freed_memory()
     warmup = {"steps": steps, "warmup_steps": round(steps * _WARMUP)}
     recipe = make_recipe(target.space, "finetune", overrides=warmup)
-    making = Making(target.skeleton, seed, mosaic, canvas)
-    pictures = Pictures(data, annotations, images, data_skeleton)
+    options = HealthOptions.of(context)
+    making, pictures = options.making(target.skeleton), options.pictures
     of_steps = "nothing is fine-tuned with --tuned 0"
     uses = uses_of_pictures(pictures, split=split, mosaic=mosaic)
     refuse_idle(context, {**uses, "steps": (tuned > 0, of_steps)})
-    people = search_scenes(pictures, making, options={**context.params, "report": None})
+    people = search_scenes(making, options)
     training = _training_scenes(pictures, making, wanted=tuned > 0)
-    run = _open_run(target, people, recipe, options=context.params)
+    run = _open_run(target, people, recipe, given=context.params)
     with run:
         tell_defaults(target, people)
         health = _check(target, run, people.calibration, people.search, training, recipe=recipe,
-                        options=context.params)  # fmt: skip
+                        options=options)  # fmt: skip
         _write(run, health)
-    _tell(run, health, options=context.params)
+    _tell(run, health, options=options)
 
 
 def _training_scenes(pictures: Pictures, making: Making, *, wanted: bool) -> SceneSource | None:
@@ -161,7 +162,7 @@ def _training_scenes(pictures: Pictures, making: Making, *, wanted: bool) -> Sce
 
 
 def _open_run(
-    target: Target, people: SearchScenes, recipe: Recipe, *, options: Mapping[str, Any]
+    target: Target, people: SearchScenes, recipe: Recipe, *, given: Mapping[str, Any]
 ) -> RunFolder:
     from ofa_pose.cost import spell_budgets
     from ofa_pose.pose import SCORING
@@ -181,15 +182,15 @@ def _open_run(
             "calibration": people.calibration.fingerprint(),
         },
     }
-    if options["budget"]:
+    if given["budget"]:
         (bounds,) = target.budgets.values()
         identity["budget"] = spell_budgets(bounds)
-    given = {key: value for key, value in options.items() if key not in _HIDDEN}
+    kept = {key: value for key, value in given.items() if key not in _HIDDEN}
     return RunFolder.open(
         target.folder,
-        config=described({**given, **identity}),
-        resume=options["resume"],
-        force=options["force"],
+        config=described({**kept, **identity}),
+        resume=given["resume"],
+        force=given["force"],
         free=_FREE,
         inputs=[target.weights],
     )
@@ -203,7 +204,7 @@ def _check(
     training: SceneSource | None,
     *,
     recipe: Recipe,
-    options: Mapping[str, Any],
+    options: HealthOptions,
 ) -> Health:
     from ofa_pose.evaluate import SubnetEvaluator
     from ofa_pose.health import BriefTuning, check_health, draw_archs
@@ -211,21 +212,21 @@ def _check(
 
     supernet = load_supernet(target.weights, space=target.space, skeleton=target.skeleton)
     evaluator = SubnetEvaluator(
-        supernet.to(options["device"]),
+        supernet.to(options.device),
         calibration=calibration,
         scenes=scenes,
-        calibration_images=options["calibration_scenes"],
-        batch_size=options["batch_size"],
+        calibration_images=options.calibration_scenes,
+        batch_size=options.batch_size,
     )
     archs = draw_archs(
         target.space,
-        options["archs"],
-        seed=options["seed"],
-        mask=_near(target) if options["budget"] else None,
+        options.archs,
+        seed=options.seed,
+        mask=_near(target) if options.budget else None,
     )
     if len(archs) < 2:
         raise UsageError("only one arch is near the budget; an order needs at least two")
-    tuned = 0 if training is None else min(options["tuned"], len(archs))
+    tuned = 0 if training is None else min(options.tuned, len(archs))
     total = len(archs) + tuned
     done = 0
     with Meter("health") as meter:
@@ -243,8 +244,8 @@ def _check(
             training or scenes,
             recipe,
             run,
-            seed=options["seed"],
-            workers=options["workers"],
+            seed=options.seed,
+            workers=options.workers,
             progress=learn,
         )
         return check_health(
@@ -253,7 +254,7 @@ def _check(
             tune=tune,
             tuned=tuned,
             path=run.file("health.jsonl"),
-            seed=options["seed"],
+            seed=options.seed,
             progress=tell,
         )
 
@@ -294,11 +295,11 @@ def _document(health: Health) -> dict[str, Any]:
     }
 
 
-def _tell(run: RunFolder, health: Health, *, options: Mapping[str, Any]) -> None:
-    if options["as_json"]:
+def _tell(run: RunFolder, health: Health, *, options: HealthOptions) -> None:
+    if options.as_json:
         _console.emit_json({"folder": run.path, **_document(health)})
         return
-    where = f"near {options['budget']}" if options["budget"] else "anywhere in the space"
+    where = f"near {options.budget}" if options.budget else "anywhere in the space"
     _console.line(f"{len(health.archs)} archs, drawn at random {where}")
     if health.subsets:
         rows = [
@@ -310,10 +311,10 @@ def _tell(run: RunFolder, health: Health, *, options: Mapping[str, Any]) -> None
     if health.tuned is not None:
         tuned = health.tuned
         _console.line(
-            f"inherited weights and {options['steps']} steps of fine-tuning, {tuned.count} archs: "
+            f"inherited weights and {options.steps} steps of fine-tuning, {tuned.count} archs: "
             f"tau {_tau(tuned)}, by chance {_chance(tuned)}"
         )
-    for sentence in _sentences(health, budget=options["budget"]):
+    for sentence in _sentences(health, budget=options.budget):
         _console.line(sentence)
     _console.line(f"every arch: {run.file('health.csv')}; figures: {run.file('health.json')}")
 

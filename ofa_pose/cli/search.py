@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,6 +36,7 @@ from ofa_pose.cli._options import (
 )
 from ofa_pose.cli._progress import Meter
 from ofa_pose.cli._reporting import cost_axes, final_comparison, finalists_of, write_page
+from ofa_pose.cli._scoring_options import SearchOptions
 from ofa_pose.cli._search_steps import load_evaluator, report, score_uniform, search_archs
 from ofa_pose.cli._searching import (
     Target,
@@ -45,7 +47,7 @@ from ofa_pose.cli._searching import (
     search_scenes,
     tell_defaults,
 )
-from ofa_pose.cli._sources import CANVAS, Making, Pictures, described, uses_of_pictures
+from ofa_pose.cli._sources import CANVAS, described, uses_of_pictures
 from ofa_pose.cli._weights import check_device
 from ofa_pose.cli._winners import save_winners, tell_search, write_front
 from ofa_pose.files import sha256_file
@@ -62,7 +64,6 @@ EPILOG = (
     "Example: ofa-pose search --resume --out runs/search-litepose-lite0 --budget 900M"
 )
 EVALUATIONS = 80
-_PICTURES = ("data", "annotations", "images", "data_skeleton")
 _OF_INTERPOLATE = "it is for latency tables: give --latency TABLE, or a budget in ms"
 # What a search may be resumed with other values of.
 _FREE = (
@@ -225,23 +226,22 @@ def _run(context: typer.Context, earlier: Mapping[str, Any]) -> None:
     from ofa_pose.search import best_uniform
 
     context.params["evaluations"] = context.params["evaluations"] or EVALUATIONS
-    target = _target(context.params)
-    over = target.axis(context.params["axis"])
-    options = _checked(context.params)
+    given = SearchOptions.of(context)
+    target = _target(given)
+    over = target.axis(given.axis)
+    options = _checked(given)
     keep_freed_memory()
-    making = Making(target.skeleton, options["seed"], options["mosaic"], options["canvas"])
-    pictures = Pictures(*(options[key] for key in _PICTURES))
-    uses = uses_of_pictures(pictures, split=options["split"], mosaic=options["mosaic"])
+    uses = uses_of_pictures(options.pictures, split=options.split, mosaic=options.mosaic)
     refuse_idle(context, {**uses, "interpolate": (target.timed, _OF_INTERPOLATE)})
-    people = search_scenes(pictures, making, options=options)
+    people = search_scenes(options.making(target.skeleton), options, report=options.report)
     evaluator = load_evaluator(target, people, options=options)
     with _open_run(target, people, context, earlier) as run:
         tell_defaults(target, people)
         with Meter("painting") as meter:
             people = hold_painted(
                 people,
-                side=options["canvas"],
-                memory=options["cache"] * 2**30,
+                side=options.canvas,
+                memory=options.cache * 2**30,
                 progress=meter.show,
             )
         evaluator = evaluator.on(people.search, calibration=people.calibration)
@@ -250,7 +250,7 @@ def _run(context: typer.Context, earlier: Mapping[str, Any]) -> None:
         axes = cost_axes(target, over)
         write_front(run, result, axes, baseline=uniform)
         rivals = best_uniform(result, uniform)
-        rest = finalists_of(result, options["finalists"])
+        rest = finalists_of(result, options.finalists)
         rows = [*result.tiers.values(), *rivals.values(), *itertools.chain(*rest.values())]
         reported = report(
             target, evaluator.on(people.report), [row.arch for row in rows], options=options
@@ -259,27 +259,27 @@ def _run(context: typer.Context, earlier: Mapping[str, Any]) -> None:
         finals = final_comparison(result, rest, reported=reported)
         found = {"scenes": people, "reported": reported, "rivals": rivals, "finals": finals}
         write_page(run, result, target=target, axes=axes, baseline=uniform, **found)
-    tell_search(run, result, tiers, as_json=options["as_json"], **found)
+    tell_search(run, result, tiers, as_json=options.as_json, **found)
 
 
-def _target(options: Mapping[str, Any]) -> Target:
+def _target(options: SearchOptions) -> Target:
     return Target.resolve(
-        options["budget"] or [],
-        supernet=options["supernet"],
-        space=options["space"],
-        skeleton=options["skeleton"],
-        latencies=options["latency"] or [],
-        interpolate=options["interpolate"],
-        out=options["out"],
-        resume=options["resume"],
+        options.budget or [],
+        supernet=options.supernet,
+        space=options.space,
+        skeleton=options.skeleton,
+        latencies=options.latency or [],
+        interpolate=options.interpolate,
+        out=options.out,
+        resume=options.resume,
     )
 
 
-def _checked(options: Mapping[str, Any]) -> Mapping[str, Any]:
+def _checked(options: SearchOptions) -> SearchOptions:
     """Return the options with `--workers auto` resolved, before anything is loaded."""
-    check_device(options["device"])
-    check_strategy(options["strategy"])
-    return {**options, "workers": find_workers(options["workers"], device=options["device"])}
+    check_device(options.device)
+    check_strategy(options.strategy)
+    return replace(options, workers=find_workers(options.workers, device=options.device))
 
 
 def _open_run(
