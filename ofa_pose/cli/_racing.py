@@ -55,7 +55,9 @@ def searching_workers(
     from ofa_pose.evaluate import PartsEvaluator, growing_parts
 
     ends = growing_parts(len(evaluator.scenes))
-    if not options.racing or len(ends) == 1:  # too few scenes to race over
+    if options.racing and len(ends) == 1 and among is None:
+        _LOG.info("too few scenes to race over: archs are scored on all of them at once")
+    if not options.racing or len(ends) == 1:
         with scoring_workers(target, evaluator, options) as workers:
             yield workers
         return
@@ -137,11 +139,6 @@ def tell_race(workers: Workers[Any, Any]) -> None:
     if not isinstance(workers, Race):
         return
     _LOG.info("the archs have seen %s images", f"{workers.images:,}")
-    if workers.recalled:
-        _LOG.info(
-            "%d archs of before the resume are not among those that ties are looked for in",
-            workers.recalled,
-        )
     for tier, standing in workers.standings().items():
         if standing.ties:
             _LOG.info(

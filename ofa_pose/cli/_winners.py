@@ -12,6 +12,8 @@ from ofa_pose.cli._reporting import REPORT
 from ofa_pose.files import atomic_write
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ofa_pose.cli._reporting import ReportScores
     from ofa_pose.cli._searching import SearchScenes
     from ofa_pose.cost import Budget
@@ -107,9 +109,10 @@ def tell_search(
     finals: Mapping[str, Sequence[Finalist]],
     reported: ReportScores,
     scenes: SearchScenes,
+    data: Path | None,
     as_json: bool,
 ) -> None:
-    """Print the tiers and where everything lies."""
+    """Print the tiers, where everything lies, and how to fine-tune, on `data` if it is known."""
     uniform = {name: (row, reported.scores[row.arch]["AP"]) for name, row in rivals.items()}
     if as_json:
         document = _document(run, result, tiers, scenes, uniform=uniform)
@@ -156,12 +159,20 @@ def tell_search(
                 f"{name}: {', '.join(better)} did better than the winner on the report scenes "
                 "(95 %); more --scenes choose better"
             )
+    for name, row in rivals.items():
+        told = {arch.arch for arch in finals[name] if arch.better}
+        if row.arch not in told and reported.gain(result.tiers[name].arch, row.arch)[1] < 0:
+            _console.line(
+                f"{name}: the uniformly scaled {row.arch.key} did better than the winner on the "
+                "report scenes (95 %)"
+            )
     _console.line(f"{result.message}; every arch is in {run.file('archive.csv')}")
     if result.predictor is not None:
         _console.line(result.predictor.summary)
     _console.line(f"front: {run.file('front.png')}; to read and to show: {run.file(REPORT)}")
     if tiers:
-        _console.line(f"next: ofa-pose finetune {shlex.quote(str(tiers[0].path))} --data FOLDER")
+        words = ["ofa-pose", "finetune", str(tiers[0].path), "--data", str(data or "FOLDER")]
+        _console.line(f"next: {shlex.join(words)}")
 
 
 def _with_interval(scores: Mapping[str, float]) -> str:

@@ -112,7 +112,8 @@ def command(
         typer.Option(
             "--evaluations",
             min=1,
-            help="How many archs to score, in all; default: 80.",
+            help="How many archs to score, in all; default: 80. Tiers added by --resume have their "
+            "share on top.",
         ),
     ] = None,
     strategy: Annotated[
@@ -170,8 +171,8 @@ def command(
         bool,
         typer.Option(
             "--racing/--no-racing",
-            help="Score archs on few scenes first and on more while they may yet win; without it "
-            "on all scenes at once.",
+            help="Score archs on few scenes first and on more while they may yet win; without it, "
+            "or with fewer than 32 scenes, on all at once.",
         ),
     ] = True,
     seed: SeedOption = 0,
@@ -259,7 +260,15 @@ def _run(context: typer.Context, earlier: Mapping[str, Any]) -> None:
         finals = final_comparison(result, rest, reported=reported)
         found = {"scenes": people, "reported": reported, "rivals": rivals, "finals": finals}
         write_page(run, result, target=target, axes=axes, baseline=uniform, **found)
-    tell_search(run, result, tiers, as_json=options.as_json, **found)
+    learnable = options.pictures.has_split("train")
+    tell_search(
+        run,
+        result,
+        tiers,
+        **found,
+        data=options.data if learnable else None,
+        as_json=options.as_json,
+    )
 
 
 def _target(options: SearchOptions) -> Target:

@@ -72,6 +72,7 @@ class Evolution:
         self.sets = tuple(sets)
         self.settings = settings
         self._phase = archive.phase
+        self._wanted = evaluations
         self._asked = max(evaluations, len(archive))
         self._space = archive.space
         self._strategy = find_strategy(settings.strategy)
@@ -106,6 +107,11 @@ class Evolution:
         return max(self.settings.population, 2 * len(self.sets))
 
     @property
+    def cut(self) -> int:
+        """How many archs of the generation that `ask` gives out are beyond `evaluations`."""
+        return sum(not self._waits(p) and not self.archive.has(p.index) for p in self._proposals)
+
+    @property
     def finished(self) -> bool:
         """Whether there is nothing left to ask for."""
         return not self.ask()
@@ -128,7 +134,10 @@ class Evolution:
                 f"stopped because no arch left is expected to improve {tiers} by "
                 f"{self.settings.worth:g} ({done:,} evaluations made)"
             )
-        return f"stopped because all {done:,} evaluations were made"
+        if done <= self._wanted:
+            return f"stopped because all {done:,} evaluations were made"
+        wanted = f"stopped because {done:,} evaluations were made, and {self._wanted:,} asked for"
+        return f"{wanted}; added tiers have their share on top" if self._added else wanted
 
     def ask(self) -> list[int]:
         """Return the indices that are to be evaluated now; empty when the search has ended.

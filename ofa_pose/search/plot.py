@@ -88,7 +88,8 @@ def draw_front(
 
     The front of each panel is the one over this cost alone; vertical lines are the budgets that
     limit it. Winners have the interval `<objective>_low` to `<objective>_high`, where those are
-    among their scores. Failed evaluations are counted in the legend and not drawn.
+    among their scores. Archs that a race dropped (fewer `parts` than others) are hollow. Failed
+    evaluations are counted in the legend and not drawn.
 
     Args:
         result: of the search.
@@ -180,20 +181,42 @@ def _set_height(axes: Axes) -> None:
 def _draw_archs(axes: Axes, result: SearchResult, axis: CostAxis) -> None:
     rows = [row for row in result.archive if not row.failed]
     failed = len(result.archive) - len(rows)
-    x, y = _points(rows, axis, result.objective)
     name = f"evaluated\n({failed} more failed)" if failed else "evaluated"
-    axes.scatter(x, y, s=16, color=_EVALUATED, alpha=0.8, linewidths=0, label=name, zorder=2)
+    whole, dropped = _by_race(rows)
+    points = _points(whole, axis, result.objective)
+    axes.scatter(*points, s=16, color=_EVALUATED, alpha=0.8, linewidths=0, label=name, zorder=2)
+    if dropped:
+        axes.scatter(
+            *_points(dropped, axis, result.objective),
+            s=14,
+            facecolors="none",
+            edgecolors=_EVALUATED,
+            linewidths=0.9,
+            label="dropped from the race,\ntherefore estimated",
+            zorder=2,
+        )
     best = result.archive.front(objective=result.objective, costs=(axis.cost,))
-    axes.step(
-        *_points(best, axis, result.objective),
-        where="post",
-        color=_FRONT,
-        linewidth=1.5,
-        marker="o",
-        markersize=4,
-        label="front of the search",
-        zorder=4,
-    )
+    line = {"color": _FRONT, "linewidth": 1.5, "label": "front of the search", "zorder": 4}
+    axes.step(*_points(best, axis, result.objective), where="post", **line)
+    for members, face in zip(_by_race(best, among=rows), (_FRONT, "white"), strict=True):
+        axes.plot(
+            *_points(members, axis, result.objective),
+            color=_FRONT,
+            marker="o",
+            markersize=4,
+            markerfacecolor=face,
+            linestyle="none",
+            zorder=4,
+        )
+
+
+def _by_race(
+    rows: Sequence[Evaluation], *, among: Sequence[Evaluation] | None = None
+) -> tuple[list[Evaluation], list[Evaluation]]:
+    """Return the rows that saw as many parts as any of those `among` did, and the others."""
+    most = max((row.scores.get("parts", 1.0) for row in among or rows), default=1.0)
+    whole = [row for row in rows if row.scores.get("parts", 1.0) == most]
+    return whole, [row for row in rows if row not in whole]
 
 
 def _draw_uniform(

@@ -76,8 +76,8 @@ class Standing:
 
     Attributes:
         winner: index of the arch with the highest score on all images.
-        ties: indices of the other archs seen on all images, since the search was last resumed,
-            whose difference to it, resampled, has an interval that holds 0; best first.
+        ties: indices of the other archs seen on all images whose difference to it, resampled,
+            has an interval that holds 0; best first.
     """
 
     winner: int
@@ -131,7 +131,6 @@ class Race:
     Attributes:
         images: seen so far, over all archs, those whose results were kept included.
         progress: called with `images` whenever an arch has seen a part.
-        recalled: how many archs an earlier run has seen to the end.
     """
 
     def __init__(
@@ -143,7 +142,6 @@ class Race:
         self.settings = settings
         self.images = 0
         self.progress: Callable[[int], None] | None = None
-        self.recalled = 0
         self._workers = workers
         self._tiers = tiers
         self._finished: dict[int, float] = {}  # the scores of those that saw all parts
@@ -159,7 +157,6 @@ class Race:
         for index, scores in rows:
             if scores.get("parts") == self.settings.parts:
                 self._finished[index] = scores["AP"]
-        self.recalled = len(self._finished)
 
     def evaluate(
         self, tasks: Sequence[int]
@@ -207,11 +204,14 @@ class Race:
         self._workers.close()
 
     def standings(self) -> dict[str, Standing]:
-        """Return each tier's best arch and those that cannot be told from it on all images."""
+        """Return each tier's best arch and those that cannot be told from it on all images.
+
+        What an earlier run saw on all images is measured again, if the workers have not kept it.
+        """
+        for index in sorted(self._finished.keys() - self._drawn.keys()):
+            self._measure_all(index)
         standings = {}
         for name, winner in self._champions().items():
-            if winner not in self._measured:
-                self._measure_all(winner)
             ties = [
                 index
                 for index in sorted(self._drawn, key=lambda i: (-self._finished[i], i))

@@ -191,6 +191,13 @@ def search(
     evolution = Evolution(
         archive, sets, costs=costs, settings=chosen, evaluations=evaluations, units=unit_costs
     )
+    if evolution.generation == 0 and evolution.cut:
+        cut = (
+            f"{evolution.evaluations:,} evaluations end within the first generation, of which "
+            f"{evolution.cut:,} archs are left out: winners may be worse than uniform scaling"
+        )
+        logger.warning(cut)
+        notes = (*notes, cut)
     with contextlib.ExitStack() as stack:
         stack.callback(archive.save)
         if isinstance(workers, str):
@@ -332,6 +339,6 @@ def _alike(archive: Archive, objective: str) -> tuple[str, ...]:
     if low > worst:
         return ()
     return (
-        f"all archs score alike ({objective} {worst:.3f} to {best:.3f}), so the winners mean "
-        "nothing: are the weights trained, and on data like these?",
+        f"all archs score alike ({objective} {worst:.3f} to {best:.3f}, within what these scenes "
+        "can tell), so the winners mean nothing: too few scenes, or weights not trained for them?",
     )

@@ -108,3 +108,21 @@ def test_costs_that_are_nearly_alike_have_ticks(
 def test_ticks_are_plain_numbers() -> None:
     printed = [_plain(value) for value in (0.02, 0.5, 1, 20, 883.4, 1200.0)]
     assert printed == ["0.02", "0.5", "1", "20", "883", "1,200"]
+
+
+def test_archs_that_a_race_dropped_are_hollow(make_landscape: Callable[..., Any]) -> None:
+    land = make_landscape(1, 4, 4, 4)
+
+    def evaluate(arch: Any) -> dict[str, float]:
+        return {**land(arch), "parts": 4.0 if land.space.index(arch) % 3 else 2.0}
+
+    limits = {"L": Limit("macs", 1e12)}
+    result = search(land.space, evaluate, budgets=limits, costs={"macs": land.macs}, evaluations=40)
+    hollow = sum(row.scores["parts"] == 2 for row in result.archive)
+    assert 0 < hollow < 40
+    panel: Any = draw_front(result, [CostAxis("macs")]).axes[0]
+    clouds = {cloud.get_label(): len(cloud.get_offsets()) for cloud in panel.collections}
+    assert clouds == {
+        "evaluated": 40 - hollow,
+        "dropped from the race,\ntherefore estimated": hollow,
+    }

@@ -160,6 +160,9 @@ def test_ties_are_said_to_be_ties():
     list(race.evaluate(range(3)))
     standing = race.standings()["all"]
     assert {standing.winner, *standing.ties} == {0, 1}
+    resumed = race_over(same)
+    resumed.recall((index, {"AP": same[index].mean(), "parts": 4}) for index in (0, 1))
+    assert resumed.standings()["all"] == standing
     apart = race_over(marks_of([0.5, 0.3]))
     list(apart.evaluate([0, 1]))
     assert apart.standings()["all"].ties == ()
