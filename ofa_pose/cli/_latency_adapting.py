@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
-import math
 import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ofa_pose.catalog import OWN_TABLES, latency_table_names
+from ofa_pose.catalog import latency_table_names
 from ofa_pose.cli import _console
+from ofa_pose.cli._latency_tables import search_hint
+from ofa_pose.cli._searching import STARTER_SPACE
 from ofa_pose.errors import UsageError
 
 if TYPE_CHECKING:
     from ofa_pose.cost.latency_adapt import Adaptation
 
+POOR = 0.25
+"""Average leave-one-out error above which a search with the table is not suggested."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -87,6 +90,18 @@ def tell_adaptation(adaptation: Adaptation, path: Path, *, as_json: bool) -> Non
         f"{adapted.table} times one factor: {adaptation.one_factor.mape:.1%} on average"
     )
     _console.line(f"wrote {path}, marked as adapted from {adapted.table}")
-    given = info.name if path.parent == OWN_TABLES else path
+    if error.mape > POOR:
+        _LOG.warning(
+            "the points do not fit %s: no search by this table is to be trusted; measure them "
+            "again, with nothing else running, or adapt a table of a more similar device",
+            adapted.table,
+        )
+        return
+    spaces = {point.space.name for point, _ in pairs}
+    if STARTER_SPACE not in spaces:
+        _console.line(
+            f"no point is of {STARTER_SPACE}, the space of the weights in the box: what is "
+            "predicted for its networks is extrapolated"
+        )
     middle = statistics.median(point.latency_ms for point, _ in pairs)  # some arch is that fast
-    _console.line(f"next: ofa-pose search --budget {math.ceil(middle)}ms@{given}")
+    _console.line(f"next: {search_hint(path, spaces, milliseconds=middle)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ofa_pose.catalog import latency_table_names, load_space
 from ofa_pose.cli import _console
-from ofa_pose.cli._latency_tables import summary
+from ofa_pose.cli._latency_tables import search_hint, summary
 from ofa_pose.cli._progress import Meter
 from ofa_pose.errors import LatencyError, RunFolderError, UsageError, listing
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from ofa_pose.latency.results import Results
     from ofa_pose.space import SearchSpace
 
+RESTLESS = 0.05
+"""Average difference of two measurements of the same networks above which a machine is busy."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -378,8 +381,9 @@ class Fit:
         if self.held:
             _LOG.warning(
                 "latency table %s: the scale of %s stands at the bound of what the fit allows: "
-                "units do not add up to the whole networks; do not trust it before `ofa-pose "
-                "latency validate` on that device",
+                "units do not add up to the whole networks; measure with more --rounds and "
+                "nothing else running, or see how far off it is by `ofa-pose latency validate` "
+                "on that device",
                 *(name, listing(f"{kind} ({scale:g})" for kind, scale in self.held.items())),
             )
 
@@ -432,8 +436,18 @@ def tell_validation(
             f"the reference network took {abs(drift):.1%} {'more' if drift > 0 else 'less'} than "
             "when the table was made; the figures are free of that"
         )
+    noise = validation.section().noise_floor
+    if noise is not None and noise.mape > RESTLESS:
+        _LOG.warning(
+            "the same networks measured twice differ by %.1f %%: the machine was busy, or its "
+            "clock moves; no table can be better than that; measure again with more --rounds",
+            100 * noise.mape,
+        )
     if path is not None:
         _console.line(f"wrote {path}")
+        spaces = set(validation.spaces.tolist())
+        middle = statistics.median(validation.measured.tolist())
+        _console.line(f"next: {search_hint(path, spaces, milliseconds=middle)}")
 
 
 def _row(name: str, figures: ErrorFigures | None) -> tuple[Any, ...]:

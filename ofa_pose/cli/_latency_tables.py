@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
+import shlex
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ofa_pose.catalog import catalog_folder, latency_table_names
+from ofa_pose.catalog import OWN_TABLES, catalog_folder, latency_table_names
 from ofa_pose.cli import _console
+from ofa_pose.cli._searching import STARTER_SPACE
 from ofa_pose.errors import OfaPoseError
 
 if TYPE_CHECKING:
@@ -77,6 +81,20 @@ def trust(table: LatencyTable) -> str:
         f"{table.name} is off by {info.validation.mape:.1%} on average on "
         f"{info.validation.networks} measured networks that it was not made from"
     )
+
+
+def search_hint(path: Path, spaces: Container[str], *, milliseconds: float) -> str:
+    """Return the command of a search under a latency budget.
+
+    Args:
+        path: of the table's YAML.
+        spaces: names of those whose networks were measured.
+        milliseconds: of the budget.
+    """
+    given = path.stem if path.parent == OWN_TABLES else path
+    weights = [] if STARTER_SPACE in spaces else ["--supernet", "FILE"]
+    limit = f"{math.ceil(milliseconds)}" if milliseconds >= 10 else f"{milliseconds:.3g}"
+    return shlex.join(["ofa-pose", "search", *weights, "--budget", f"{limit}ms@{given}"])
 
 
 def summary(table: LatencyTable) -> dict[str, Any]:

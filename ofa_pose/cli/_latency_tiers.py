@@ -60,8 +60,15 @@ def validate_tiers(name: str, paths: Sequence[Path], *, work: Path | None, as_js
         )
         for tier, one, limit in zip(tiers, timed, limits, strict=True)
     ]
+    over = [
+        f"{tier.name} takes {one.measured_ms / limit - 1:.0%} more than its budget of {limit:g} ms"
+        for tier, one, limit in zip(tiers, timed, limits, strict=True)
+        if limit is not None and one.measured_ms > limit
+    ]
     headers = ("tier", "space", "ms predicted", "ms measured", "error", "ms allowed", "used")
     _console.table(headers, rows, title=f"{table.name}, {len(tiers)} networks measured in turns")
+    for sentence in over:
+        _console.line(sentence)
 
 
 def _costs_of(tier: Tier) -> CostTable:

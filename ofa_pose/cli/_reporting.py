@@ -161,7 +161,7 @@ def write_page(
             baseline=baseline,
             finals=finals,
             options={"skeleton": target.skeleton},
-            data=_data(scenes, starter=target.starter),
+            data=[*_data(scenes, starter=target.starter), *(f"{said}." for said in target.trust)],
         ),
     )
 

@@ -114,6 +114,13 @@ class Target:
         limits = [budget for bounds in self.budgets.values() for budget in bounds]
         return bool(self.table.latencies) or any(limit.kind == "latency" for limit in limits)
 
+    @property
+    def trust(self) -> tuple[str, ...]:
+        """How far off predicted latencies are, a sentence a table."""
+        from ofa_pose.cli._latency_tables import trust
+
+        return tuple(trust(table) for table in self.table.used)
+
     def axis(self, cost: str | None) -> str:
         """Return the cost that the front is drawn over; by default the first budget's.
 

@@ -109,6 +109,7 @@ def tell_search(
     finals: Mapping[str, Sequence[Finalist]],
     reported: ReportScores,
     scenes: SearchScenes,
+    trust: Sequence[str],
     data: Path | None,
     as_json: bool,
 ) -> None:
@@ -119,7 +120,7 @@ def tell_search(
         ties = {
             name: [arch.arch.key for arch in found if arch.tied] for name, found in finals.items()
         }
-        _console.emit_json({**document, "ties": ties})
+        _console.emit_json({**document, "ties": ties, "trust": list(trust)})
         return
     tables = list(dict.fromkeys(name for tier in tiers for name in tier.costs.latency_ms))
     headers = ("tier", "budget", "pixels", "M exact MACs", "M params")
@@ -147,6 +148,8 @@ def tell_search(
         f"report, on {len(scenes.report)} others"
         + ("; uniform, the best of one ratio everywhere, on these too" if uniform else "")
     )
+    for sentence in trust:
+        _console.line(sentence)
     for name, found in finals.items():
         if any(arch.tied for arch in found):
             _console.line(

@@ -266,6 +266,7 @@ def _run(context: typer.Context, earlier: Mapping[str, Any]) -> None:
         result,
         tiers,
         **found,
+        trust=target.trust,
         data=options.data if learnable else None,
         as_json=options.as_json,
     )

@@ -250,7 +250,9 @@ def _info(
                 f"adapted from {base.name} to the times of {points} whole networks; no unit was "
                 "measured on this device"
             ),
-            spaces=base.info.spaces,
+            spaces=tuple(
+                space.model_copy(update={"validation": None}) for space in base.info.spaces
+            ),
             model=ModelSection(intercept_ms=round(constant, 6)),
             adapted=AdaptedSection(table=base.name, points=points, form=_FORM, leave_one_out=error),
         )

@@ -74,6 +74,12 @@ class CostTable:
         self.interpolate = interpolate
         self.latencies = {table.name: table for table in latencies}
         self._predicted: dict[str, np.ndarray] = {}
+        self._used: dict[str, LatencyTable] = {}
+
+    @property
+    def used(self) -> tuple[LatencyTable, ...]:
+        """The latency tables that something was predicted with."""
+        return tuple(self._used.values())
 
     def __getitem__(self, cost: str) -> np.ndarray:
         """Return one cost of all archs.
@@ -136,6 +142,7 @@ class CostTable:
                     *(table.name, adapted.table, 100 * adapted.leave_one_out.mape),
                 )
             self._predicted[name] = table.predict_all(self, interpolate=self.interpolate)
+            self._used[name] = table
         return self._predicted[name]
 
     @property

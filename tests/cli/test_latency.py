@@ -121,7 +121,9 @@ def test_adapt(command, toy, tables, tmp_path):
     outcome = command(*line, "--name", "phone", "--describe", "my phone")
     assert outcome.code == 0, outcome.err
     assert "leave-one-out error: 0.0% on average" in outcome.out
-    assert "next: ofa-pose search --budget 30ms@phone" in outcome.out
+    # The weights in the box are of another space than the points.
+    assert "no point is of litepose-lite0" in outcome.out
+    assert "next: ofa-pose search --supernet FILE --budget 30ms@phone" in outcome.out
     document = json.loads(command("latency", "ls", "--json").out)
     phone = next(table for table in document if table["name"] == "phone")
     assert phone["adapted"]["table"] == "desk"
@@ -143,6 +145,17 @@ def test_few_points_are_told(command, toy, tables, tmp_path):
     outcome = command(*line, "--name", "phone")
     assert outcome.code == 0
     assert "warning: 3 networks are few" in outcome.err
+
+
+def test_points_that_make_no_sense_suggest_no_search(command, toy, tables, tmp_path):
+    times = {toy.largest.key: 20, toy.smallest.key: 900, toy[len(toy) // 2].key: 109}
+    rows = [f"{key},{time}" for key, time in times.items()]
+    (tmp_path / "points.csv").write_text("\n".join(["arch,latency_ms", *rows]) + "\n")
+    line = ["latency", "adapt", "--from", "desk", "--points", "points.csv", "--space", "toy"]
+    outcome = command(*line, "--name", "phone")
+    assert outcome.code == 0, outcome.err
+    assert "the points do not fit desk" in outcome.err
+    assert "next:" not in outcome.out
 
 
 def test_an_adapted_table_never_takes_a_measured_one_s_name(command, toy, tables, tmp_path):

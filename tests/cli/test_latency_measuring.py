@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,9 @@ def test_validation_is_printed_and_kept(command):
     assert info.validation.networks == 4
     assert info.validation.plain_sum is not None
     assert info.validation.noise_floor is not None
+    assert "next: ofa-pose search --supernet FILE --budget " in outcome.out
+    busy = info.validation.noise_floor.mape > 0.05
+    assert ("the machine was busy" in outcome.err) == busy
 
 
 def test_a_table_of_another_machine_keeps_its_name(command, built):
@@ -127,7 +131,7 @@ def test_unfinished_results_are_told(command, built):
 
 def test_the_networks_of_a_search_are_measured_beside_their_budget(command, built):
     space = load_space("toy")
-    tiers = [("S", space.smallest, "1ms@here-torch,1G"), ("L", space.largest, "1G")]
+    tiers = [("S", space.smallest, "0.001ms@here-torch,1G"), ("L", space.largest, "1G")]
     for name, arch, budget in tiers:
         tier = make_tier(name, space, arch, budget=budget)
         save_tier("found", tier, build(space, arch))
@@ -135,12 +139,13 @@ def test_the_networks_of_a_search_are_measured_beside_their_budget(command, buil
     outcome = command("latency", "validate", "--table", "here-torch", *chosen, "--json")
     assert outcome.code == 0, outcome.err
     small, large = json.loads(outcome.out)
-    assert (small["tier"], small["budget_ms"], large["budget_ms"]) == ("S", 1.0, None)
+    assert (small["tier"], small["budget_ms"], large["budget_ms"]) == ("S", 0.001, None)
     table = LatencyTable.load("here-torch")
     assert large["predicted_ms"] == table.predict(space, space.largest)
     assert 0 < small["measured_ms"] < 100
     shown = command("latency", "validate", "--table", "here-torch", *chosen)
     assert "ms allowed" in shown.out
+    assert re.search(r"^S takes [\d,]+% more than its budget of 0.001 ms$", shown.out, re.MULTILINE)
     refused = command("latency", "validate", "--table", "here-torch", *chosen, "--space", "toy")
     assert refused.code == 2
     assert "a tier has its own space" in refused.err

@@ -203,6 +203,9 @@ def test_search_under_a_latency(command, trained, tmp_path, latency_table, monke
     assert json.loads(predicted.out)["tables"][0]["latency_ms"] == costs["latency_ms"]["phone"]
     shown = command(*SEARCH, "--supernet", trained, *budget, "--out", folder, "--resume")
     assert "ms phone  ms watch" in shown.out
+    for said in (shown.out, (folder / "report.html").read_text()):
+        for name in ("phone", "watch"):
+            assert f"{name} has not been compared with measured networks" in said
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,15 @@ def test_one_factor_is_found_exactly(space, latency_table):
     assert found.few
 
 
+def test_what_was_validated_is_the_other_device(space):
+    base = LatencyTable.load("x86-onnxruntime")
+    assert any(covered.validation for covered in base.info.spaces)
+    info = adapt(base, points_of(base, space, count=3), name="other").table.info
+    assert info.validation is None
+    assert [covered.name for covered in info.spaces] == [one.name for one in base.info.spaces]
+    assert not any(covered.validation for covered in info.spaces)
+
+
 def test_another_balance_is_learnt_and_the_error_is_honest(space, latency_table):
     base = latency_table(space, here)
     truth = latency_table(space, there, intercept_ms=2.0)
