@@ -22,6 +22,7 @@ from ofa_pose.cli._options import (
 )
 from ofa_pose.cli._progress import Meter
 from ofa_pose.cli._sources import Pictures, use_of_split
+from ofa_pose.cli._verbs import Verbs
 from ofa_pose.errors import DataError, RunFolderError, UsageError
 from ofa_pose.files import atomic_write
 
@@ -33,7 +34,9 @@ _SHEET_CELLS, _SHEET_SIDE = 16, 384
 _NAMED = 3  # of each kind of fault, so many are named
 _PARTS = ("train=0.7", "calibrate=0.1", "search=0.1", "report=0.1")
 
-app = typer.Typer(no_args_is_help=True, help="Make, check and split data sets.")
+app = typer.Typer(
+    cls=Verbs, no_args_is_help=True, rich_markup_mode=None, help="Make, check and split data sets."
+)
 
 
 @app.callback()

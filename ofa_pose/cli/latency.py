@@ -10,10 +10,13 @@ import typer
 from ofa_pose.catalog import OWN_TABLES, load_space
 from ofa_pose.cli._archs import HELP
 from ofa_pose.cli._options import InterpolateOption, JsonOption, SeedOption, SkeletonOption
+from ofa_pose.cli._verbs import Verbs
 from ofa_pose.errors import RunFolderError, UsageError
 
 app = typer.Typer(
+    cls=Verbs,
     no_args_is_help=True,
+    rich_markup_mode=None,
     help="Measure latency tables, predict with them, adapt them to another device.",
 )
 

@@ -26,6 +26,7 @@ from ofa_pose.cli import (
     spaces,
     train,
 )
+from ofa_pose.cli._verbs import Verbs
 from ofa_pose.errors import OfaPoseError, UsageError
 
 PROGRAM = "ofa-pose"
@@ -39,7 +40,9 @@ _TyperError: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name=PROGRAM,
+    cls=Verbs,
     no_args_is_help=True,
+    rich_markup_mode=None,  # its panels cut words that one has to type
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -80,7 +83,8 @@ def run(arguments: Sequence[str]) -> int:
         with _console.logging_to_stderr():
             code = app(arguments, prog_name=PROGRAM, standalone_mode=False)
     except _TyperError as error:
-        if not str(error):  # no verb was given; typer has shown the help
+        if type(error).__name__ == "NoArgsIsHelpError":  # no verb was given
+            _console.line(str(error))
             return WRONG_USE
         return _fail(error, _usage_message(error), code=WRONG_USE, debug=debug)
     except OfaPoseError as error:

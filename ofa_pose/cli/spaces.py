@@ -16,6 +16,7 @@ import yaml
 from ofa_pose.catalog import catalog_folder, find_space, load_space, space_names
 from ofa_pose.cli import _console
 from ofa_pose.cli._options import JsonOption
+from ofa_pose.cli._verbs import Verbs
 from ofa_pose.errors import OfaPoseError, SpaceError, UnknownNameError, UsageError
 from ofa_pose.files import atomic_write
 from ofa_pose.space.schema import NAME_PATTERN, read_sound_parts
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-app = typer.Typer(no_args_is_help=True, help="List, show, check and copy search spaces.")
+app = typer.Typer(
+    cls=Verbs,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="List, show, check and copy search spaces.",
+)
 
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME|FILE", help="A space that `ls` lists, or a YAML file.")

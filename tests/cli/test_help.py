@@ -62,3 +62,11 @@ def test_version(command):
     outcome = command("--version")
     assert outcome.code == 0
     assert outcome.out == f"ofa-pose {ofa_pose.__version__}\n"
+
+
+@pytest.mark.parametrize("line", [[], *LINES], ids=" ".join)
+def test_nothing_is_cut_on_a_narrow_terminal(command, line, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "50")
+    outcome = command(*line, "--help")
+    assert "…" not in outcome.out
+    assert not re.search(r"\w\.\.\.$", outcome.out.partition("Options:")[2], re.MULTILINE)
