@@ -227,6 +227,15 @@ def _leftovers(path: Path) -> list[Path]:
     return [file for file in sorted(found) if file.name[0] != "."]
 
 
+def is_of_a_run(file: Path) -> bool:
+    """Whether a file is one that a run has left in its folder."""
+    try:
+        _read_config(file.parent)
+    except (RunFolderError, OSError):
+        return False
+    return file.name == CONFIG or file in _leftovers(file.parent)
+
+
 def _is_tier(file: Path, weights: str) -> bool:
     """Whether a YAML file is a tier whose weights have this name, as a run writes it."""
     try:

@@ -22,6 +22,7 @@ RANKS = {
     "runs": 2,
     "skeleton": 2,
     "models": 3,
+    "outputs": 3,
     "sides": 3,
     "pose": 3,
     "cost": 4,
@@ -49,6 +50,7 @@ FORBIDDEN = {
     "space": {"torch", "pandas", "matplotlib"},
     "catalog": {"torch", "pandas", "matplotlib"},
     "skeleton": {"torch", "pandas", "matplotlib"},
+    "outputs": {"torch", "pandas", "matplotlib"},
     "sides": {"torch", "pandas", "matplotlib"},
     "search": {"torch", *(f"ofa_pose.{part}" for part in ("models", "pose", "cost", "data"))},
 }

@@ -22,8 +22,9 @@ from ofa_pose.cli._options import (
 )
 from ofa_pose.cli._progress import Meter
 from ofa_pose.cli._sources import Pictures, use_of_split
-from ofa_pose.errors import DataError, RunFolderError, UsageError
+from ofa_pose.errors import DataError, UsageError
 from ofa_pose.files import atomic_write
+from ofa_pose.outputs import output_file
 
 if TYPE_CHECKING:
     from ofa_pose.data.check import SetReport
@@ -142,8 +143,8 @@ def check(
         uses[name] = (not without_pictures, of_pictures)
     refuse_idle(context, uses)
     file, folder = _find(data, split, annotations, images, needed=not without_pictures)
-    if sheet is not None and sheet.exists() and not force:
-        raise RunFolderError(f"{sheet} exists; use --force to overwrite it")
+    if sheet is not None:
+        sheet = output_file(sheet, force=force, reads=[file, folder, skeleton])
     joints = None if skeleton is None else load_skeleton(skeleton)
     looked = SetCheck(file, None if without_pictures else folder, skeleton=joints, decode=not quick)
     with Meter("data check") as meter:
@@ -252,13 +253,12 @@ def split_(
     targets = {name: out / "annotations" / f"{name}.json" for name in shares}
     refuse_idle(context, {"split": use_of_split(Pictures(data, annotations, images), split)})
     file, folder = _find(data, split, annotations, images, needed=images is not None)
-    for target in targets.values():
-        if target.exists() and (not force or target.samefile(file)):
-            advice = "" if target.samefile(file) else "; use --force to overwrite it"
-            raise RunFolderError(f"{target} exists{advice or ' and is what is split'}")
+    written = {
+        name: output_file(target, force=force, reads=[file]) for name, target in targets.items()
+    }
     document = load_document(file)
     parts = split_document(document, shares, seed=seed, folder=folder)
-    for name, target in targets.items():
+    for name, target in written.items():
         atomic_write(target, json.dumps(parts[name]))
     linked = folder is not None and all([_link(out / "images" / name, folder) for name in shares])
     rows = [

@@ -38,6 +38,18 @@ def test_check_of_a_sound_set(command, people, tmp_path):
     assert document["faults"] == {}
 
 
+def test_check_spares_what_it_reads(command, people):
+    picture = next((people / "images" / "train").iterdir())
+    for name in (people / "annotations" / "train.json", picture):
+        before = name.read_bytes()
+        outcome = command("data", "check", people, "--sheet", name, "--force")
+        assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+        assert name.read_bytes() == before
+    for options in ([], ["--force"]):
+        outcome = command("data", "check", people, "--sheet", people, *options)
+        assert (outcome.code, "is a folder; give a file's name" in outcome.err) == (2, True)
+
+
 def test_check_names_what_it_finds(command, people, tmp_path):
     def spoil(document):
         labelled = [a for a in document["annotations"] if a["num_keypoints"]]
@@ -105,7 +117,7 @@ def test_split_never_overwrites_what_it_splits(command, people):
     before = (people / "annotations" / "train.json").read_bytes()
     outcome = command("data", "split", people, "--out", people, "--force")
     assert outcome.code == 2
-    assert "is what is split" in outcome.err
+    assert "is a file that this command reads" in outcome.err
     assert (people / "annotations" / "train.json").read_bytes() == before
 
 
