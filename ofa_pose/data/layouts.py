@@ -77,7 +77,7 @@ def find_set(
     annotations = find_annotations(folder, split=split, annotations=annotations)
     if images is None:
         given = None if folder is None or Path(folder).is_file() else Path(folder)
-        root = given or _dataset_of(annotations)
+        root = given or dataset_of(annotations)
         images = _find("images", root, _IMAGES, split, named=_split_of(annotations))
     if not Path(images).is_dir():
         raise DataError(f"there is no folder of images {images}")
@@ -138,7 +138,7 @@ def depends_on_split(
     return found != find_set(folder, split=split, annotations=annotations, images=images)
 
 
-def _dataset_of(annotations: Path) -> Path:
+def dataset_of(annotations: Path) -> Path:
     """Return the dataset's folder of an annotation file that lies in one, else its own folder."""
     parent = annotations.resolve().parent
     return parent.parent if parent.name in ("annotations", "json") else parent
