@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 from collections.abc import Collection, Iterator, Mapping
@@ -40,6 +41,7 @@ _LEFTOVERS = (
     "results.json", "people.json", "overlay.mp4", "overlays/*.jpg",
     f"{RACE}/*.safetensors",
 )  # fmt: skip
+_SUBFOLDERS = (EVENTS, RACE, "overlays")
 
 
 class RowListener(Protocol):
@@ -89,7 +91,7 @@ class RunFolder:
             path: the folder; made if it is absent, accepted as it is if it is empty.
             config: what defines the run; nested mappings of plain values and paths.
             resume: go on with the run in the folder.
-            force: delete the earlier run's files and start anew.
+            force: delete the files of an earlier run of the same `verb` and start anew.
             free: dotted keys of `config` that may differ when a run is resumed (`workers`); one
                 that is not given any more keeps its value.
             inputs: files the run reads, which `force` must not delete.
@@ -98,13 +100,17 @@ class RunFolder:
         Raises:
             RunFolderError: the folder is taken, cannot be written, is being written by another
                 process, holds no run to resume, holds a run with another configuration (the
-                message names the keys), or holds an input that `force` would delete.
+                message names the keys), holds what a run of another `verb` has made, or an input
+                that `force` would delete.
         """
         path = Path(path)
         config = _plain(config)
         if resume and force:
             raise RunFolderError("--resume and --force contradict each other; give one of them")
-        resumed, lock = _claim(path, resume=resume, force=force, inputs=inputs, resumable=resumable)
+        verb = config.get("verb")
+        resumed, lock = _claim(
+            path, verb=verb, resume=resume, force=force, inputs=inputs, resumable=resumable
+        )
         try:
             remove_partial(path)
             if resumed:
@@ -176,7 +182,13 @@ class RunFolder:
 
 
 def _claim(
-    path: Path, *, resume: bool, force: bool, inputs: Collection[Path], resumable: bool
+    path: Path,
+    *,
+    verb: str | None,
+    resume: bool,
+    force: bool,
+    inputs: Collection[Path],
+    resumable: bool,
 ) -> tuple[bool, IO[bytes]]:
     """Make `path` a folder this run may write to.
 
@@ -191,19 +203,22 @@ def _claim(
         path.mkdir(parents=True, exist_ok=True)
         # A run that was killed while it began has left at most its lock and half a file.
         taken = any(not entry.name.startswith(".") for entry in path.iterdir())
-        if taken:
-            _read_config(path)
+        earlier = _read_config(path).get("verb") if taken else None
+        old = _leftovers(path) if taken and not resume else []
+        if not resume and verb is not None and earlier not in (None, verb):
+            _refuse_to_replace(path, old, verb=earlier)
         if taken and not (resume or force):
             go_on = "--resume to continue it, " if resumable else ""
             raise RunFolderError(
                 f"the folder {path} holds a run already; give {go_on}"
                 "--force to replace it, or another folder"
             )
-        old = _leftovers(path) if taken and force else []
         _spare_inputs(path, old, inputs)
         lock = _lock(path)
         for file in old:
             file.unlink()
+        for name in _SUBFOLDERS if old else ():
+            _remove_if_empty(path / name)
     except OSError as error:
         raise RunFolderError(
             f"cannot write the run folder {path}: {error.strerror or error}"
@@ -225,6 +240,34 @@ def _leftovers(path: Path) -> list[Path]:
     lone = (file for file in path.glob("*.safetensors") if not file.with_suffix(".yaml").exists())
     found |= {file for file in lone if _are_of_a_tier(file)}
     return [file for file in sorted(found) if file.name[0] != "."]
+
+
+def _refuse_to_replace(path: Path, old: Collection[Path], *, verb: str) -> None:
+    """Raise a RunFolderError if a run of `verb` has made more than its log."""
+    made = sorted({file.relative_to(path).parts[0] for file in old} - {LOG})
+    if made:
+        more = f" and {len(made) - _TOLD} more" if len(made) > _TOLD else ""
+        raise RunFolderError(
+            f"the folder {path} holds what `{verb}` has made ({', '.join(made[:_TOLD])}{more}), "
+            "which another command does not replace; choose another folder"
+        )
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Remove a folder that a run has made, unless something of somebody else lies in it."""
+    if folder.is_dir() and not folder.is_symlink():
+        remove_partial(folder)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def is_of_a_run(file: Path) -> bool:
+    """Whether a file is one that a run has left in its folder."""
+    try:
+        _read_config(file.parent)
+    except (RunFolderError, OSError):
+        return False
+    return file.name == CONFIG or file in _leftovers(file.parent)
 
 
 def _is_tier(file: Path, weights: str) -> bool:

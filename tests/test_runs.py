@@ -207,6 +207,38 @@ def test_force_removes_what_the_run_left(tmp_path: Path):
     assert [p.name for p in events.iterdir()] == ["mine.txt"]
 
 
+def test_force_removes_the_folders_that_the_run_leaves_empty(tmp_path: Path):
+    RunFolder.open(tmp_path, config=CONFIG).close()
+    for name in ("race", "tensorboard", "overlays"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "race" / "00012.safetensors").touch()
+    (tmp_path / "race" / ".00013~a1b2c3_d.safetensors").touch()
+    (tmp_path / "tensorboard" / "mine.txt").touch()
+    RunFolder.open(tmp_path, config=CONFIG, force=True).close()
+    assert not (tmp_path / "race").exists()
+    assert not (tmp_path / "overlays").exists()
+    assert (tmp_path / "tensorboard" / "mine.txt").exists()
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_run_of_another_command_is_not_replaced(tmp_path: Path, force: bool):
+    RunFolder.open(tmp_path, config={"verb": "search"}).close()
+    (tmp_path / "race").mkdir()
+    left = ("archive.csv", "archive.jsonl", "race/00012.safetensors")
+    for name in left:
+        (tmp_path / name).touch()
+    message = r"holds what `search` has made \(archive.csv, archive.jsonl, race\).* another folder"
+    with pytest.raises(RunFolderError, match=message):
+        RunFolder.open(tmp_path, config=CONFIG, force=force)
+    assert all((tmp_path / name).exists() for name in left)
+
+
+def test_a_run_of_another_command_that_made_nothing_is_replaced(tmp_path: Path):
+    RunFolder.open(tmp_path, config={"verb": "search"}).close()
+    RunFolder.open(tmp_path, config=CONFIG, force=True).close()
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["verb"] == "train"
+
+
 def test_force_leaves_what_no_run_writes(tmp_path: Path):
     RunFolder.open(tmp_path, config=CONFIG).close()
     mine = {

@@ -81,6 +81,14 @@ class Pictures:
             self.data, split=split, annotations=self.annotations, images=self.images
         )
 
+    def paths(self, split: str) -> tuple[Path, ...]:
+        """Return the annotation file and the folder of pictures of a split; none if not given."""
+        from ofa_pose.data.layouts import find_set
+
+        if not self.given:
+            return ()
+        return find_set(self.data, split=split, annotations=self.annotations, images=self.images)
+
     def open(
         self,
         split: str,

@@ -23,11 +23,12 @@ from ofa_pose.cli._options import (
 from ofa_pose.cli._progress import Meter
 from ofa_pose.cli._sources import Pictures, use_of_split
 from ofa_pose.cli._verbs import Verbs
-from ofa_pose.errors import DataError, RunFolderError, UsageError
+from ofa_pose.errors import DataError, OfaPoseError, UsageError
 from ofa_pose.files import atomic_write
+from ofa_pose.outputs import output_file
 
 if TYPE_CHECKING:
-    from ofa_pose.data.check import SetReport
+    from ofa_pose.data.check import SetCheck, SetReport
     from ofa_pose.skeleton import Skeleton
 
 _SHEET_CELLS, _SHEET_SIDE = 16, 384
@@ -115,7 +116,10 @@ def check(
     sheet: Annotated[
         Path | None,
         typer.Option(
-            "--sheet", metavar="FILE", help="PNG of some pictures; default: check-<name>.png here."
+            "--sheet",
+            metavar="FILE",
+            help="PNG of some pictures; default: check-<set>-<split>.png here, which the next "
+            "check of the same set replaces.",
         ),
     ] = None,
     quick: Annotated[
@@ -127,7 +131,9 @@ def check(
     named: Annotated[
         int, typer.Option("--named", min=1, help="Of each kind of fault, name so many.")
     ] = _NAMED,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --sheet.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite a file that has the sheet's name.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Look a data set over: ids, files, sizes, joints, boxes, people twice; draws some of it.
@@ -135,7 +141,6 @@ def check(
     Exit code 1 if there is a fault. What is odd and does no harm is noted.
     """
     from ofa_pose.data.check import SetCheck
-    from ofa_pose.data.draw import contact_sheet, draw_scene, fit_scene, write_png
     from ofa_pose.data.layouts import has_split
     from ofa_pose.skeleton import load_skeleton
 
@@ -145,19 +150,17 @@ def check(
         uses[name] = (not without_pictures, of_pictures)
     refuse_idle(context, uses)
     file, folder = _find(data, split, annotations, images, needed=not without_pictures)
-    if sheet is not None and sheet.exists() and not force:
-        raise RunFolderError(f"{sheet} exists; use --force to overwrite it")
+    if sheet is not None:
+        sheet = output_file(sheet, force=force, reads=[file, folder, skeleton])
     joints = None if skeleton is None else load_skeleton(skeleton)
     looked = SetCheck(file, None if without_pictures else folder, skeleton=joints, decode=not quick)
     with Meter("data check") as meter:
         report = looked.run(meter.show)
-    scenes = looked.scenes(_SHEET_CELLS)
-    written = None
-    if scenes:
-        written = sheet or Path(f"check-{file.stem}.png")
-        drawn = [draw_scene(fit_scene(s, _SHEET_SIDE), looked.skeleton, zoom=1) for s in scenes]
-        names = [f"image {scene.image_id}" for scene in scenes]
-        write_png(written, contact_sheet(drawn, captions=names, cell=_SHEET_SIDE))
+    written, unwritten = None, None
+    try:
+        written = _draw_sheet(looked, file, sheet, force=force)
+    except OfaPoseError as error:  # what was found is told before
+        unwritten = error
     if as_json:
         _console.emit_json(_check_document(file, looked.skeleton, report, sheet=written))
     else:
@@ -165,8 +168,40 @@ def check(
         other = "train" if split == "val" else "val"
         if annotations is None and data.is_dir() and has_split(data, other):
             _console.line(f"this is split {split!r}; --split {other} looks at the other")
+    if unwritten is not None:
+        raise unwritten
     if report.faults:
         raise typer.Exit(1)
+
+
+def _draw_sheet(looked: SetCheck, file: Path, sheet: Path | None, *, force: bool) -> Path | None:
+    """Draw some scenes of a set that was checked; return the file, None where there are none.
+
+    Args:
+        looked: the set.
+        file: its annotations.
+        sheet: where to; None is a file here that is named after the set, where the sheet of an
+            earlier check of the same set may lie.
+        force: overwrite another file of that name.
+
+    Raises:
+        RunFolderError: something else has the sheet's name.
+        OfaPoseError: the sheet cannot be written.
+    """
+    from ofa_pose.data.draw import contact_sheet, draw_scene, fit_scene, source_of_png, write_png
+    from ofa_pose.data.layouts import dataset_of
+
+    scenes = looked.scenes(_SHEET_CELLS)
+    if not scenes:
+        return None
+    source = file.resolve().as_uri()
+    if sheet is None:
+        sheet = Path(f"check-{dataset_of(file).name}-{file.stem}.png")
+        output_file(sheet, force=force or source_of_png(sheet) == source, reads=[file])
+    drawn = [draw_scene(fit_scene(s, _SHEET_SIDE), looked.skeleton, zoom=1) for s in scenes]
+    names = [f"image {scene.image_id}" for scene in scenes]
+    write_png(sheet, contact_sheet(drawn, captions=names, cell=_SHEET_SIDE), source=source)
+    return sheet
 
 
 def _find(
@@ -255,13 +290,12 @@ def split_(
     targets = {name: out / "annotations" / f"{name}.json" for name in shares}
     refuse_idle(context, {"split": use_of_split(Pictures(data, annotations, images), split)})
     file, folder = _find(data, split, annotations, images, needed=images is not None)
-    for target in targets.values():
-        if target.exists() and (not force or target.samefile(file)):
-            advice = "" if target.samefile(file) else "; use --force to overwrite it"
-            raise RunFolderError(f"{target} exists{advice or ' and is what is split'}")
+    written = {
+        name: output_file(target, force=force, reads=[file]) for name, target in targets.items()
+    }
     document = load_document(file)
     parts = split_document(document, shares, seed=seed, folder=folder)
-    for name, target in targets.items():
+    for name, target in written.items():
         atomic_write(target, json.dumps(parts[name]))
     linked = folder is not None and all([_link(out / "images" / name, folder) for name in shares])
     rows = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,8 +31,9 @@ from ofa_pose.cli._progress import Meter
 from ofa_pose.cli._scales import parse_scales
 from ofa_pose.cli._sources import CANVAS, Making, Pictures, scored_scenes, uses_of_pictures
 from ofa_pose.cli._weights import check_device
-from ofa_pose.errors import RunFolderError, UsageError
+from ofa_pose.errors import UsageError
 from ofa_pose.files import atomic_write
+from ofa_pose.outputs import output_file
 
 if TYPE_CHECKING:
     from ofa_pose.evaluate import Scored, TagDiagnostics
@@ -112,13 +112,11 @@ def command(
 
     cuts, sizes = _parse_cuts(crowd_cuts), parse_scales(scales)
     evaluator_name(evaluator)
-    if results is not None:
-        if mosaic is not None or synthetic is not None:
-            raise UsageError(
-                "--results is for a data set's own pictures, as nobody else knows the ids of "
-                "mosaics and painted scenes; leave out --mosaic and --synthetic"
-            )
-        _check_results(results, force=force)
+    if results is not None and (mosaic is not None or synthetic is not None):
+        raise UsageError(
+            "--results is for a data set's own pictures, as nobody else knows the ids of "
+            "mosaics and painted scenes; leave out --mosaic and --synthetic"
+        )
     found = load_tier(tier)
     joints = found.require_skeleton()
     check_device(device)
@@ -126,6 +124,10 @@ def command(
     making = Making(load_skeleton(data_skeleton or joints), seed, mosaic, canvas)
     pictures = Pictures(data, annotations, images)
     refuse_idle(context, uses_of_pictures(pictures, split=split, mosaic=mosaic))
+    target = None
+    if results is not None:
+        reads = [tier, found.weights, data_skeleton, *pictures.paths(split)]
+        target = output_file(results, force=force, reads=reads)
     scenes = scored_scenes(
         pictures,
         making,
@@ -153,8 +155,8 @@ def command(
             progress=lambda done: meter.show(done, len(scenes)),
             **running,
         )
-    if results is not None:
-        atomic_write(results, json.dumps(_uploadable(scored.results)))
+    if target is not None:
+        atomic_write(target, json.dumps(_uploadable(scored.results)))
     diagnostics = None
     if tags:
         with Meter("tags") as meter:
@@ -177,17 +179,6 @@ def command(
         _tell_tags(diagnostics)
     if results is not None:
         _console.line(f"results: {len(scored.results):,} people in {results}")
-
-
-def _check_results(path: Path, *, force: bool) -> None:
-    """Raise a RunFolderError before the work if its results could not be written after it."""
-    if path.is_dir():
-        raise RunFolderError(f"{path} is a folder; --results takes a file's name")
-    if path.exists() and not force:
-        raise RunFolderError(f"{path} exists; use --force to overwrite it")
-    folder = next(parent for parent in path.resolve().parents if parent.exists())
-    if not (folder.is_dir() and os.access(folder, os.W_OK)):
-        raise RunFolderError(f"cannot write {path}: {folder} is no folder that may be written to")
 
 
 def _parse_cuts(text: str) -> tuple[float, float]:

@@ -11,7 +11,8 @@ from ofa_pose.catalog import OWN_TABLES, load_space
 from ofa_pose.cli._archs import HELP
 from ofa_pose.cli._options import InterpolateOption, JsonOption, SeedOption, SkeletonOption
 from ofa_pose.cli._verbs import Verbs
-from ofa_pose.errors import RunFolderError, UsageError
+from ofa_pose.errors import UsageError
+from ofa_pose.outputs import output_file
 
 app = typer.Typer(
     cls=Verbs,
@@ -79,6 +80,7 @@ def predict(
     from ofa_pose.cli._archs import parse_arch
     from ofa_pose.cli._latency_predictions import Wanted, predict_network, predict_space
     from ofa_pose.cost import LatencyTable
+    from ofa_pose.cost.latency_files import find_table
 
     wanted = Wanted([LatencyTable.load(name) for name in table], interpolate, as_json=as_json)
     if tier is not None:
@@ -88,8 +90,10 @@ def predict(
         return
     if space is None:
         raise UsageError("give a TIER.yaml, or --space NAME with or without --arch")
-    if out is not None and out.exists() and not force:
-        raise RunFolderError(f"{out} exists; use --force to overwrite it")
+    if out is not None:
+        tables = [find_table(name) for name in table]
+        reads = [*tables, *(path.with_suffix(".csv") for path in tables), space, skeleton]
+        out = output_file(out, force=force, reads=reads)
     declared = load_space(space)
     options = wanted.options(skeleton)
     if arch is None:
@@ -150,6 +154,8 @@ def adapt(
     from ofa_pose.skeleton import load_skeleton
 
     refuse_measured_name(name, out, force=force)
+    for suffix in (".yaml", ".csv"):
+        output_file(out / f"{name}{suffix}", force=True, reads=[points])
     adaptation = adapt_table(
         LatencyTable.load(base),
         read_points(points, space=space),

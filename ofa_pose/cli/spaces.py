@@ -19,6 +19,7 @@ from ofa_pose.cli._options import JsonOption
 from ofa_pose.cli._verbs import Verbs
 from ofa_pose.errors import OfaPoseError, SpaceError, UnknownNameError, UsageError
 from ofa_pose.files import atomic_write
+from ofa_pose.outputs import output_file
 from ofa_pose.space.schema import NAME_PATTERN, read_sound_parts
 
 if TYPE_CHECKING:
@@ -129,13 +130,12 @@ def copy(
             f"{str(target)!r} cannot be a space's file: it is called NAME.yaml, and a name is "
             f"letters, digits, '.', '_' and '-', such as {stem}.yaml"
         )
-    if target.exists() and not force:
-        raise UsageError(f"{target} exists; give --force to overwrite it, or another name")
+    written = output_file(target, force=force, reads=[known[name]])
     text = known[name].read_text(encoding="utf-8")
     # In quotes where YAML would not read the plain word as text (007, on).
     plain = target.stem[0].isalpha() and isinstance(yaml.safe_load(target.stem), str)
     own = target.stem if plain else f'"{target.stem}"'
-    atomic_write(target, text.replace(f"\nname: {name}\n", f"\nname: {own}\n", 1))
+    atomic_write(written, text.replace(f"\nname: {name}\n", f"\nname: {own}\n", 1))
     if as_json:
         _console.emit_json({"space": target.stem, "file": target})
     else:

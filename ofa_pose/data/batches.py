@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import operator
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,6 +23,7 @@ from ofa_pose.data.inputs import stack, to_tensor
 from ofa_pose.data.scene import SceneSource
 from ofa_pose.errors import DataError, OfaPoseError, UsageError
 from ofa_pose.pose.targets import make_targets
+from ofa_pose.signals import held_back
 
 # The first words of the seeds, so that no two uses of one user seed share a stream of numbers.
 _ORDER, _SAMPLE = 201, 202
@@ -204,7 +207,9 @@ class _Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         with telling_lost_workers():
-            for batch in self._loader:
+            with held_back(signal.SIGINT, signal.SIGTERM):  # its workers inherit that
+                batches = iter(self._loader)
+            for batch in batches:
                 if isinstance(batch, _Failure):
                     raise DataError(batch.message)
                 yield batch
@@ -271,18 +276,37 @@ def make_loader(
 
 
 def _prepare_worker(worker: int) -> None:
-    """Leave Ctrl-C to the parent without a word, and take one core, never from the parent.
+    """Leave Ctrl-C and SIGTERM to the parent, and take one core, never from the parent.
 
+    A terminal and a scheduler send them to the whole group; the parent saves and closes the rest.
     Linux's batch policy lets a step's threads run on when this process wakes: they wait for each
     other, so a pause of one is a pause of all. OpenCV gets 0 threads (run in the caller), not 1:
     with 1 it joins the threads of its pool, which a forked process does not have.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    # A spawned process has threads that numpy began, in which it is not blocked.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    if hasattr(signal, "sigwaitinfo"):
+        threading.Thread(target=_end_at_the_parents_word, daemon=True).start()
     sys.excepthook = _tell
     cv2.setNumThreads(0)
     if hasattr(os, "SCHED_BATCH"):
         with contextlib.suppress(OSError):  # a sandbox may not allow it
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+def _end_at_the_parents_word() -> None:
+    """End this process, in which SIGTERM is blocked, at one that its parent has sent.
+
+    Closing the loader sends one to a worker that does not end by itself. As torch's own handler
+    does, end with 0, which the parent does not take for a failure.
+    """
+    parent = multiprocessing.parent_process()
+    while parent is not None:
+        if signal.sigwaitinfo({signal.SIGTERM}).si_pid == parent.pid:
+            os._exit(0)
 
 
 def _tell(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

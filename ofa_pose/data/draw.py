@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from ofa_pose.data.augment import warp_scene
 from ofa_pose.data.geometry import scaling
 from ofa_pose.data.resize import resize_for_network
 from ofa_pose.data.scene import Scene, SceneSource
-from ofa_pose.errors import DataError
 from ofa_pose.files import atomic_write
 from ofa_pose.sides import Side, joint_sides, limb_sides
 from ofa_pose.skeleton import Skeleton
@@ -27,6 +29,7 @@ COLOURS: tuple[Colour, ...] = (
 BLACK, WHITE = (20, 20, 20), (255, 255, 255)
 _SHADES = {Side.LEFT: (WHITE, 0.35), Side.RIGHT: (BLACK, 0.35), Side.MIDDLE: (WHITE, 0.0)}
 _SUBPIXEL_BITS = 4
+_SOURCE = "Source"  # a keyword of the PNG specification
 
 
 def draw_scene(scene: Scene, skeleton: Skeleton, *, zoom: int = 2) -> np.ndarray:
@@ -134,13 +137,29 @@ def fit_scene(scene: Scene, side: int) -> Scene:
     return warp_scene(scene, scaling(factor, factor), size=size)
 
 
-def write_png(path: str | Path, picture: np.ndarray) -> None:
+def write_png(path: str | Path, picture: np.ndarray, *, source: str = "") -> None:
     """Write an (H, W, 3) uint8 RGB picture as a PNG, atomically.
+
+    Args:
+        path: of the file.
+        picture: RGB.
+        source: what it was made of, for `source_of_png`; one of no text says nothing.
 
     Raises:
         OfaPoseError: the file cannot be written.
     """
-    done, encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    if not done:
-        raise DataError(f"{path} cannot be written as a PNG")
-    atomic_write(Path(path), encoded.tobytes())
+    told = PngInfo()
+    if source:
+        told.add_text(_SOURCE, source)
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "PNG", pnginfo=told)
+    atomic_write(Path(path), stream.getvalue())
+
+
+def source_of_png(path: str | Path) -> str:
+    """Return what `write_png` was told that a PNG was made of; empty for any other file."""
+    try:
+        with Image.open(path, formats=("PNG",)) as picture:
+            return str(picture.info.get(_SOURCE, ""))
+    except (OSError, ValueError, SyntaxError):
+        return ""

@@ -17,6 +17,9 @@ _ANNOTATIONS = (
     "annotations/crowdpose_{split}.json",
     "annotations/image_info_{split}2017.json",
 )
+_TOLD = 6  # splits that a message names
+_BEGINNING_BYTES = 4096
+_BEFORE_JSON = b"\xef\xbb\xbf\xff\xfe" + b" \t\r\n"
 _IMAGES = ("images/{split}2017", "{split}2017", "images/{split}", "images", "{split}")
 
 
@@ -77,7 +80,7 @@ def find_set(
     annotations = find_annotations(folder, split=split, annotations=annotations)
     if images is None:
         given = None if folder is None or Path(folder).is_file() else Path(folder)
-        root = given or _dataset_of(annotations)
+        root = given or dataset_of(annotations)
         images = _find("images", root, _IMAGES, split, named=_split_of(annotations))
     if not Path(images).is_dir():
         raise DataError(f"there is no folder of images {images}")
@@ -93,18 +96,26 @@ def find_annotations(
     """Return a data set's annotation file; as `open_scenes`.
 
     Raises:
-        DataError: nothing was found; the message names every path tried.
+        DataError: nothing was found; the message names the splits that are there, or every path
+            tried; or what was given is a file of something else.
         UsageError: neither a folder nor an annotation file was given, or two such files.
     """
     if annotations is not None:
         if folder is not None and Path(folder).is_file():
             raise UsageError(f"{folder} and {annotations} are two annotation files; give one")
-        return Path(annotations)
+        return _require_json(Path(annotations))
     if folder is None:
         raise UsageError("a dataset's folder or an annotation JSON is needed")
     if Path(folder).is_file():
-        return Path(folder)
+        return _require_json(Path(folder))
     return _find("annotations", Path(folder), _ANNOTATIONS, split)
+
+
+def splits_of(folder: str | Path) -> list[str]:
+    """Return the splits whose annotations a dataset's folder holds, by name."""
+    places = dict.fromkeys(Path(layout).parent for layout in _ANNOTATIONS)
+    files = (file for place in places for file in (Path(folder) / place).glob("*.json"))
+    return sorted({_split_of(file) for file in files})
 
 
 def has_split(folder: str | Path, split: str) -> bool:
@@ -138,7 +149,20 @@ def depends_on_split(
     return found != find_set(folder, split=split, annotations=annotations, images=images)
 
 
-def _dataset_of(annotations: Path) -> Path:
+def _require_json(path: Path) -> Path:
+    """Return the path; refuse a file that cannot be JSON, such as a picture, by its beginning."""
+    try:
+        with path.open("rb") as stream:
+            beginning = stream.read(_BEGINNING_BYTES)
+    except OSError:  # told by what reads it whole
+        return path
+    # Byte order marks and what UTF-16 puts between letters are passed over.
+    if not beginning.replace(b"\0", b"").lstrip(_BEFORE_JSON).startswith((b"{", b"[")):
+        raise DataError(f"{path} is no annotation file (JSON), nor a data set's folder")
+    return path
+
+
+def dataset_of(annotations: Path) -> Path:
     """Return the dataset's folder of an annotation file that lies in one, else its own folder."""
     parent = annotations.resolve().parent
     return parent.parent if parent.name in ("annotations", "json") else parent
@@ -170,6 +194,13 @@ def _find(
     for path in tried:
         if path.is_file() if what == "annotations" else path.is_dir():
             return path
+    there = splits_of(folder) if what == "annotations" else []
+    if there:
+        named = ", ".join(there[:_TOLD]) + f" and {len(there) - _TOLD} more" * (len(there) > _TOLD)
+        raise DataError(
+            f"no {what} of split {split!r} in {folder}; there {'is' if len(there) == 1 else 'are'} "
+            f"{named}: --split {there[0]}"
+        )
     raise DataError(
         f"no {what} of split {split!r} in {folder}; tried "
         f"{', '.join(str(path.relative_to(folder)) for path in tried)}"

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from ofa_pose.data import normalize
-from ofa_pose.errors import MissingExtraError, RunFolderError, UsageError, WeightsError
+from ofa_pose.errors import MissingExtraError, WeightsError
 from ofa_pose.export.check import compare_outputs
 from ofa_pose.export.tier import Tier
 from ofa_pose.files import atomic_write
 from ofa_pose.models import fold_batch_norms
+from ofa_pose.outputs import output_file
 
 if TYPE_CHECKING:
     import onnx
@@ -62,17 +63,12 @@ def export_onnx(tier: Tier, path: str | Path, *, force: bool = False) -> OnnxExp
 
     Raises:
         MissingExtraError: onnx or onnxruntime is not installed (extra `onnx`).
-        RunFolderError: the file exists and `force` is not set.
-        UsageError: it is one of the tier's own files.
+        RunFolderError: the file exists and `force` is not set, or it may not be replaced at all;
+            see `output_file`.
         WeightsError: the weights cannot be used, or onnxruntime gives something else.
     """
     path = Path(path)
-    if any(
-        own is not None and path.resolve() == own.resolve() for own in (tier.path, tier.weights)
-    ):
-        raise UsageError(f"{path} is the tier's own file; write the ONNX file elsewhere")
-    if path.exists() and not force:
-        raise RunFolderError(f"{path} exists; use --force to overwrite it")
+    target = output_file(path, force=force, reads=(tier.path, tier.weights))
     try:
         import onnx
         import onnxruntime
@@ -89,7 +85,7 @@ def export_onnx(tier: Tier, path: str | Path, *, force: bool = False) -> OnnxExp
     content = model.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     difference = _difference(raw, session, resolution=tier.resolution)
-    atomic_write(path, content)
+    atomic_write(target, content)
     return OnnxExport(path, outputs, difference)
 
 

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.process import BaseProcess
@@ -16,6 +16,7 @@ from typing import Any
 from ofa_pose.errors import OfaPoseError
 from ofa_pose.memory import keep_freed_memory
 from ofa_pose.search.workers import RETRIES, Affinity, Pool, attempt, moved, unpacked
+from ofa_pose.signals import held_back
 
 
 def process_pool(
@@ -52,7 +53,7 @@ class ProcessWorker:
     def _start(self) -> None:
         self._executor = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
         # The function goes as a task, not as an initializer, whose errors would be lost.
-        with _interrupts_held_back():
+        with held_back(signal.SIGINT):
             self._started = self._executor.submit(_begin, *self._begun_with)
 
     @property
@@ -102,22 +103,6 @@ class ProcessWorker:
         if code is None:
             return ""
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-
-
-@contextlib.contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach; here it arrives at the end of the block.
-
-    A process inherits the signals that are blocked, and so is deaf to it while it imports, too.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _FUNCTION: list[Callable[[Any], Any]] = []

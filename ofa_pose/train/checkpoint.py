@@ -26,6 +26,10 @@ _LOG = logging.getLogger(__name__)
 _MEANING = ("kind", "space", "space_hash", "options", SKELETON, "arch")
 
 
+# In what torch's writer says of a full disk.
+_NOT_WRITTEN = ("inline_container", "PytorchStreamWriter")
+
+
 class DamagedCheckpointError(WeightsError):
     """A checkpoint that was cut short or altered on the disk."""
 
@@ -129,7 +133,9 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     try:
         with atomic_path(path, previous=previous_of(path)) as temporary:
             torch.save(content, temporary)
-    except RuntimeError as error:  # what torch makes of a full disk
+    except RuntimeError as error:
+        if not any(sign in str(error) for sign in _NOT_WRITTEN):
+            raise
         reason = str(error).splitlines()[0]
         raise OfaPoseError(f"cannot write {path}; is the disk full? ({reason})") from error
 

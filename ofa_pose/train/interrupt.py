@@ -38,6 +38,8 @@ def deferred_interrupt() -> Iterator[None]:
 def terminated_as_interrupted() -> Iterator[None]:
     """Take SIGTERM, which schedulers send before they take a machine away, as a Ctrl-C.
 
+    Only the first: some send it to a process and then to its group, and the second must not stop
+    what the first one has begun.
     Outside the main thread, and where either signal is ignored or has a handler of its own, the
     block just runs.
     """
@@ -46,11 +48,20 @@ def terminated_as_interrupted() -> Iterator[None]:
     if not in_main or plain != (signal.SIG_DFL, signal.default_int_handler):
         yield
         return
-    signal.signal(signal.SIGTERM, lambda _number, _frame: signal.raise_signal(signal.SIGINT))
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, _nothing)
+        signal.raise_signal(signal.SIGINT)
+
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _nothing(_number: int, _frame: FrameType | None) -> None:
+    """Receive a signal; unlike SIG_IGN, a process that is started does not inherit it."""
 
 
 @contextlib.contextmanager

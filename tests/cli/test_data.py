@@ -1,6 +1,7 @@
 """data check and data split as a user runs them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,49 @@ def test_check_of_a_sound_set(command, people, tmp_path):
     document = json.loads(command(*line).out)
     assert document["counts"]["pictures"] == 12
     assert document["faults"] == {}
+
+
+def test_check_spares_what_it_reads(command, people):
+    picture = next((people / "images" / "train").iterdir())
+    for name in (people / "annotations" / "train.json", picture):
+        before = name.read_bytes()
+        outcome = command("data", "check", people, "--sheet", name, "--force")
+        assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+        assert name.read_bytes() == before
+    for options in ([], ["--force"]):
+        outcome = command("data", "check", people, "--sheet", people, *options)
+        assert (outcome.code, "is a folder; give a file's name" in outcome.err) == (2, True)
+
+
+def test_each_set_has_a_sheet_of_its_own(command, people, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    elsewhere = tmp_path / "elsewhere" / "people"
+    shutil.copytree(people, elsewhere)
+    sheet = tmp_path / "check-people-train.png"
+    assert command("data", "check", people).code == 0
+    assert command("data", "check", people).code == 0  # its own earlier one
+    before = sheet.read_bytes()
+    refused = command("data", "check", elsewhere)
+    assert (refused.code, "12" in refused.out, "no faults" in refused.out) == (2, True, True)
+    assert f"error: {sheet.name} exists; use --force to overwrite it" in refused.err
+    assert sheet.read_bytes() == before
+    assert command("data", "check", elsewhere, "--force").code == 0
+    assert sheet.read_bytes() != before
+    sheet.write_text("mine")
+    assert command("data", "check", elsewhere).code == 2
+    assert sheet.read_text() == "mine"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_sheet_that_cannot_be_written_spares_the_report(
+    command, people, tmp_path, full_disk, as_json
+):
+    line = ["data", "check", people, "--sheet", tmp_path / "look.png", *["--json"] * as_json]
+    with full_disk():
+        outcome = command(*line)
+    assert outcome.code == 1
+    assert "look.png: File too large" in outcome.err.splitlines()[-1]
+    assert json.loads(outcome.out)["sheet"] is None if as_json else "no faults" in outcome.out
 
 
 def test_check_names_what_it_finds(command, people, tmp_path):
@@ -105,7 +149,7 @@ def test_split_never_overwrites_what_it_splits(command, people):
     before = (people / "annotations" / "train.json").read_bytes()
     outcome = command("data", "split", people, "--out", people, "--force")
     assert outcome.code == 2
-    assert "is what is split" in outcome.err
+    assert "is a file that this command reads" in outcome.err
     assert (people / "annotations" / "train.json").read_bytes() == before
 
 

@@ -57,6 +57,19 @@ def test_results_for_a_server_that_alone_knows_the_labels(command, tier, tmp_pat
     assert (outcome.code, outcome.err.splitlines()[-1].count("an AP needs some")) == (1, 1)
 
 
+def test_results_spare_what_is_read(command, tier, tmp_path):
+    people = tmp_path / "people"
+    line = ["data", "synth", people, "--count", 2, "--size", 96, "--skeleton", "coco"]
+    assert command(*line, "--split", "val").code == 0
+    weights = tier.with_suffix(".safetensors")
+    picture = people / "images" / "val" / "000000.jpg"
+    for name in (tier, weights, people / "annotations" / "val.json", picture):
+        before = name.read_bytes()
+        outcome = command("eval", tier, "--data", people, "--results", name, "--force")
+        assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+        assert name.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("words", "option"),
     [

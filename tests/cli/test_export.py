@@ -1,6 +1,7 @@
 """`ofa-pose export`: one file, told in one line; what is there stays."""
 
 import json
+import shutil
 
 import pytest
 
@@ -23,3 +24,15 @@ def test_export(tmp_path, command):
     assert (again.code, "--force" in again.err) == (2, True)
     assert command("export", tier.path, "--out", tmp_path, "--force").code == 0
     assert command("export", tmp_path / "none.yaml").code != 0
+
+
+def test_a_runs_weights_stay(command, searched, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(searched, run)
+    (run / "best.safetensors").touch()
+    tier = next(path for path in run.glob("*.yaml") if path.name != "config.yaml")
+    for name in ("best.safetensors", "config.yaml", tier.name):
+        before = (run / name).read_bytes()
+        outcome = command("export", tier, "--out", run / name, "--force")
+        assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+        assert (run / name).read_bytes() == before

@@ -62,7 +62,7 @@ def test_force_does_not_delete_a_space_or_a_tier(command, folder, tmp_path):
     tier = next(path for path in out.glob("*.yaml") if path.name != "config.yaml")
     line = ["finetune", tier, "--synthetic", 2, "--steps", 1, "--out", out, "--force"]
     outcome = command(*line)
-    assert (outcome.code, "--force would delete" in outcome.err) == (2, True)
+    assert (outcome.code, "another command does not replace" in outcome.err) == (2, True)
     assert contents(out) == before
 
 
@@ -203,7 +203,7 @@ def test_weights_of_other_joints_give_all_but_the_heads(command, tmp_path, kind)
 def test_force_does_not_delete_the_supernet_that_is_searched(command, folder):
     before = contents(folder)
     outcome = command(*SEARCH, "--supernet", folder, "--budget", "1M", "--out", folder, "--force")
-    assert (outcome.code, "--force would delete" in outcome.err) == (2, True)
+    assert (outcome.code, "another command does not replace" in outcome.err) == (2, True)
     assert contents(folder) == before
 
 

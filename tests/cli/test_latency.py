@@ -105,6 +105,30 @@ def test_missing_units_and_interpolation(command, tables):
     assert "cannot be interpolated" in refused.err
 
 
+def test_tables_stay_whatever_is_forced(command, tables):
+    before = (tables / "desk.csv").read_bytes()
+    line = ["latency", "predict", "--table", "desk", "--space", "toy", "--force", "--out"]
+    for name, expected in (
+        (tables / "desk.csv", "this command reads"),
+        (tables / "desk.yaml", "this command reads"),
+        (tables, "is a folder"),
+    ):
+        outcome = command(*line, name)
+        assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+        assert expected in outcome.err
+    assert (tables / "desk.csv").read_bytes() == before
+
+
+def test_points_stay(command, toy, tables, tmp_path):
+    points = tmp_path / "phone.csv"
+    write_points(points, toy, count=6)
+    before = points.read_bytes()
+    line = ["latency", "adapt", "--from", "desk", "--points", points, "--space", "toy"]
+    outcome = command(*line, "--name", "phone", "--out", tmp_path)
+    assert (outcome.code, "this command reads" in outcome.err) == (2, True)
+    assert points.read_bytes() == before
+
+
 def write_points(path, space, *, count):
     rng = np.random.default_rng(0)
     table = LatencyTable.load("desk")

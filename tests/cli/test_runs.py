@@ -257,15 +257,12 @@ def test_budget_above_the_largest_says_so_and_goes_on(command, trained, tmp_path
     assert "excludes no arch" in outcome.err
 
 
-@pytest.mark.parametrize("verb", ["train", "search", "finetune"])
+@pytest.mark.parametrize("verb", ["train", "search"])
 def test_a_taken_folder_needs_resume_or_force(command, verb, trained, searched):
     line = {
         "train": [*TRAIN, "--steps", 2, "--out", trained],
         "search": [*SEARCH, "--supernet", trained, "--out", searched],
-        "finetune": [
-            "finetune", searched / "S.yaml", "--synthetic", 2, "--steps", 1, "--out", searched
-        ],
-    }[verb]  # fmt: skip
+    }[verb]
     before = contents(trained) | contents(searched)
     outcome = command(*line)
     assert outcome.code == 2
@@ -273,6 +270,14 @@ def test_a_taken_folder_needs_resume_or_force(command, verb, trained, searched):
     assert "--force" in outcome.err
     after = contents(trained) | contents(searched)
     assert after == before
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_a_run_of_another_command_is_not_replaced(command, searched, force):
+    before = contents(searched)
+    outcome = command(*TRAIN, "--steps", 2, "--out", searched, *force)
+    assert (outcome.code, "holds what `search` has made (" in outcome.err) == (2, True)
+    assert contents(searched) == before
 
 
 def test_resume_of_another_run_is_refused(command, trained):

@@ -98,3 +98,17 @@ def test_stopped_training_resumes_to_the_same_curve(tmp_path, number):
     for name in ("best.safetensors", "last.safetensors"):
         ours, theirs = load_weights(stopped / name)[0], load_weights(whole / name)[0]
         assert all(bool((ours[key] == theirs[key]).all()) for key in theirs)
+
+
+@pytest.mark.slow
+def test_sigterm_to_the_group_saves_as_ctrl_c_does(tmp_path):
+    out = tmp_path / "run"
+    line = ["train", "--space", "toy", "--synthetic", 8, "--batch-size", 2, "--workers", 2]
+    process = start([*line, "--steps", 100000, "--out", out], start_new_session=True)
+    wait_for(lambda: lines_of(out / "metrics.csv") > 1, process)
+    os.kill(process.pid, signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)  # as `timeout` does
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.splitlines()[-1].startswith("ofa-pose: error: interrupted")
+    assert {"checkpoint.pt", "last.safetensors"} <= {file.name for file in out.iterdir()}

@@ -198,24 +198,61 @@ def test_global_random_state_is_not_touched(dots):
 _INTERRUPTED = """
 import os, signal, threading
 from ofa_pose.data import Augmentation, SyntheticScenes, TrainBatches, make_loader
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 scenes = SyntheticScenes(0, 50, size=64, skeleton="crowdpose")
 batches = TrainBatches(scenes, Augmentation(), batch_size=2, seed=0, resolution_of=lambda step: 64)
 try:
     for step, _ in enumerate(make_loader(batches, start=0, stop=10**9, workers=2)):
         if step == 3:
-            os.killpg(0, signal.SIGINT)  # what a terminal's Ctrl-C sends: to the workers too
+            os.killpg(0, signal.{number})  # a terminal and a scheduler send it to the workers, too
 except KeyboardInterrupt:
     print("interrupted")
 """
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_in_one_interrupt_without_tracebacks():
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_a_signal_to_the_group_ends_in_one_interrupt_without_tracebacks(number):
     done = subprocess.run(
-        [sys.executable, "-c", _INTERRUPTED],
+        [sys.executable, "-c", _INTERRUPTED.format(number=number)],
         capture_output=True, text=True, timeout=60, start_new_session=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
+
+
+_STUCK = """
+import multiprocessing, signal, subprocess, time
+from ofa_pose.data.batches import _prepare_worker
+from ofa_pose.signals import held_back
+
+def stuck(ready):
+    _prepare_worker(0)
+    ready.set()
+    time.sleep(300)
+
+context = multiprocessing.get_context("fork")
+ready = context.Event()
+worker = context.Process(target=stuck, args=(ready,), daemon=True)
+with held_back(signal.SIGINT, signal.SIGTERM):
+    worker.start()
+subprocess.run(["kill", "-TERM", str(worker.pid)], check=True)
+assert ready.wait(60)
+subprocess.run(["kill", "-TERM", str(worker.pid)], check=True)
+worker.join(1)
+print(worker.is_alive())
+worker.terminate()
+worker.join(60)
+print(worker.exitcode)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="who sent a signal is not known")
+def test_a_worker_that_hangs_ends_at_its_parents_word_alone():
+    done = subprocess.run(
+        [sys.executable, "-c", _STUCK], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout.split() == ["True", "0"], done.stderr  # torch takes another for a failure
 
 
 _STOPPED_OFTEN = """

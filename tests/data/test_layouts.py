@@ -71,6 +71,36 @@ def test_every_path_tried_is_named(tmp_path, three):
         open_scenes(tmp_path, split="train", skeleton=three)
 
 
+def test_the_splits_that_are_there_are_named(tmp_path, three):
+    write(tmp_path, "annotations/train.json", "images")
+    with pytest.raises(DataError, match=r"'val' in .*; there is train: --split train$"):
+        open_scenes(tmp_path, split="val", skeleton=three)
+    (tmp_path / "json").mkdir()
+    for name in ("json/crowdpose_trainval.json", "annotations/person_keypoints_minival2017.json"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(DataError, match="there are minival, train, trainval: --split minival$"):
+        open_scenes(tmp_path, split="val", skeleton=three)
+    for split in ("minival", "train", "trainval"):
+        assert has_split(tmp_path, split)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xd8\xff\xe0", b"<!doctype html>", b"", b"a,b\n1,2"])
+def test_a_file_of_something_else(tmp_path, three, content):
+    file = tmp_path / "something"
+    file.write_bytes(content)
+    for given in ({"folder": file}, {"annotations": file, "images": tmp_path}):
+        with pytest.raises(DataError, match="something is no annotation file"):
+            open_scenes(**given, skeleton=three)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+def test_any_json_is_taken(tmp_path, three, encoding):
+    write(tmp_path, "annotations/val.json", "images")
+    file = tmp_path / "annotations" / "val.json"
+    file.write_text("\n " + file.read_text(), encoding=encoding)
+    assert len(open_scenes(file, skeleton=three)) == 1
+
+
 def test_the_files_own_name_tells_where_its_pictures_lie(tmp_path, three):
     write(tmp_path, "annotations/person_keypoints_val2017.json", "images/val2017")
     (tmp_path / "images" / "train2017").mkdir()

@@ -59,7 +59,7 @@ def test_nothing_is_overwritten_unasked(tier, tmp_path):
 def test_a_tiers_own_files_are_not_overwritten(tier):
     for own in (tier.path, tier.weights):
         before = own.read_bytes()
-        with pytest.raises(UsageError, match="the tier's own file"):
+        with pytest.raises(UsageError, match="a file that this command reads"):
             export_onnx(tier, own, force=True)
         assert own.read_bytes() == before
 

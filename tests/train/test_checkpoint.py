@@ -173,6 +173,17 @@ def test_a_full_disk_is_one_clear_line_and_spares_the_old_ones(
     assert [load_checkpoint(file).state.step for file in (previous, path)] == [1, 2]
 
 
+def test_what_is_no_fault_of_the_disk_is_not_called_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def save(*_: object) -> None:  # torch raises it wherever the process is when a worker dies
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated.")
+
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(RuntimeError, match="worker .pid 7. is killed"):
+        save_checkpoint(path, Checkpoint({}, TrainState(), {}, {}))
+
+
 @pytest.mark.parametrize("junk", [b"h\x05\x2e", b"junk", b"\x80\x02}q\x00.", b"["])
 def test_junk(tmp_path: Path, junk: bytes):
     (tmp_path / "checkpoint.pt").write_bytes(junk)

@@ -29,6 +29,18 @@ def test_held_back_until_the_end(number: signal.Signals):
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+def test_only_the_first_sigterm_counts():
+    done = []
+    with terminated_as_interrupted():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            signal.raise_signal(signal.SIGTERM)  # of `timeout`, to the group
+            done.append("saved")
+    assert done == ["saved"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
 def test_a_handler_of_ones_own_stays():
     received = []
     before = signal.signal(signal.SIGTERM, lambda number, _frame: received.append(number))
