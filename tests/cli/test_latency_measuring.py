@@ -145,7 +145,9 @@ def test_the_networks_of_a_search_are_measured_beside_their_budget(command, buil
     assert 0 < small["measured_ms"] < 100
     shown = command("latency", "validate", "--table", "here-torch", *chosen)
     assert "ms allowed" in shown.out
-    assert re.search(r"^S takes [\d,]+% more than its budget of 0.001 ms$", shown.out, re.MULTILINE)
+    over = r"^S is over its budget: [\d.e+]+ ms, [\d.]+% more than 0.001 ms$"
+    assert re.search(over, shown.out, re.MULTILINE)
+    assert (small["within_budget"], large["within_budget"]) == (False, None)
     refused = command("latency", "validate", "--table", "here-torch", *chosen, "--space", "toy")
     assert refused.code == 2
     assert "a tier has its own space" in refused.err
@@ -346,3 +348,25 @@ def test_a_table_for_joints_of_ones_own_can_be_imported_and_validated(command, t
     assert "give their file with --skeleton" in refused.err
     assert command(*line, "--skeleton", five).code == 0
     assert (tmp_path / "pi-onnxruntime.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("measured", "expected"),
+    [
+        (4.32, "S is over its budget: 4.32 ms, 8.0% more than 4 ms"),
+        (4.0, "none takes more than its budget under here-torch"),
+    ],
+)
+def test_a_network_is_said_to_be_within_its_budget_or_not(
+    command, built, monkeypatch, measured, expected
+):
+    space = load_space("toy")
+    tier = make_tier("S", space, space.smallest, budget="4ms@here-torch")
+    save_tier("found", tier, build(space, space.smallest))
+    monkeypatch.setattr("ofa_pose.latency.time_networks", lambda *_, **__: [Timed(measured, 4.0)])
+    line = ("latency", "validate", "--table", "here-torch", "--tier", "found/S.yaml")
+    outcome = command(*line)
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.splitlines()[-1] == expected
+    (told,) = json.loads(command(*line, "--json").out)
+    assert told["within_budget"] == (measured <= 4)
