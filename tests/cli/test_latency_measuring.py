@@ -380,7 +380,7 @@ def test_tiers_are_compared_with_the_reference_of_the_table(command, monkeypatch
     assert [describe(one)["skeleton"] for one in found] == ["coco"]
 
 
-def test_a_table_for_joints_of_ones_own_can_be_imported_and_validated(command, tmp_path):
+def test_a_table_for_joints_of_ones_own_can_be_imported_and_validated(command, tmp_path, no_home):
     """Their file is no part of a bundle's results, so it is given again."""
     five = Path(__file__).parents[2] / "examples" / "five_joints.yaml"
     folder = tmp_path / "bundle"
@@ -389,9 +389,13 @@ def test_a_table_for_joints_of_ones_own_can_be_imported_and_validated(command, t
     assert bundled.code == 0
     assert f"ofa-pose latency import {folder / 'results.csv'} --name DEVICE" in bundled.out
     done = subprocess.run(
-        [sys.executable, folder / "measure.py"], capture_output=True, text=True, check=False
+        [sys.executable, folder / "measure.py"],
+        env=no_home,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     line = ["latency", "import", folder / "results.csv", "--name", "pi", "--out", tmp_path]
     refused = command(*line)
     assert refused.code != 0
