@@ -63,6 +63,14 @@ def full_disk() -> Callable[[], AbstractContextManager[None]]:
 
 
 @pytest.fixture
+def no_home() -> dict[str, str]:
+    """The environment of a process whose HOME cannot be written, and not that of a CI job."""
+    hidden = ("CI", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    kept = {name: value for name, value in os.environ.items() if name not in hidden}
+    return {**kept, "HOME": os.devnull}
+
+
+@pytest.fixture
 def latency_table() -> Callable[..., Any]:
     """A function that makes a latency table of a space's units from a formula."""
     from ofa_pose.cost import CostTable, LatencyTable, TableInfo, UnitLatency

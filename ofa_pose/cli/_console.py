@@ -70,6 +70,7 @@ def traceback(error: BaseException) -> None:
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
     """Print a table: ruled on a terminal, aligned plain columns elsewhere.
 
+    On a terminal cells wrap between words; where that is not enough, each row is a list.
     Columns whose every cell is a number (with or without a unit) are aligned to the right.
     """
     cells = [[_text(cell) for cell in row] for row in rows]
@@ -100,12 +101,47 @@ def _ruled(
     from rich.console import Console
     from rich.table import Table
 
+    console = Console(markup=False, highlight=False)
+    edges = 3 * len(headers) + 1  # two blanks a column, and what stands between and around them
+    widths = _widths([headers, *cells], room=console.width - edges)
+    if widths is None:
+        _listed(headers, cells, title=title)
+        return
     ruled = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left")
-    for header, flush in zip(headers, right, strict=True):
-        ruled.add_column(header, justify="right" if flush else "left", overflow="fold")
+    for header, flush, width in zip(headers, right, widths, strict=True):
+        ruled.add_column(header, justify="right" if flush else "left", width=width)
     for row in cells:
         ruled.add_row(*row)
-    Console(markup=False, highlight=False).print(ruled)
+    console.print(ruled)
+
+
+def _widths(rows: Sequence[Sequence[str]], *, room: int) -> list[int] | None:
+    """The columns' widths: together at most `room`, no word broken; None where there are none."""
+    from rich.cells import cell_len
+
+    columns = list(zip(*rows, strict=True))
+    widths = [max(cell_len(word) for text in column for word in [*text.split(), ""])
+              for column in columns]  # fmt: skip
+    spare = room - sum(widths)
+    if spare < 0:
+        return None
+    wanted = [max(map(cell_len, column)) for column in columns]
+    for column in sorted(range(len(columns)), key=lambda column: wanted[column] - widths[column]):
+        given = min(spare, wanted[column] - widths[column])
+        widths[column] += given
+        spare -= given
+    return widths
+
+
+def _listed(headers: Sequence[str], cells: Sequence[Sequence[str]], *, title: str) -> None:
+    """Print a table that is too wide for its terminal, a line a cell."""
+    if title:
+        line(title)
+    width = max(map(len, headers))
+    for row in cells:
+        line()
+        for header, text in zip(headers, row, strict=True):
+            line(f"{header.ljust(width)}  {text}")
 
 
 def _text(cell: object) -> str:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import logging
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ofa_pose.catalog import latency_table_names
 from ofa_pose.cli import _console
-from ofa_pose.cli._latency_tables import search_hint
+from ofa_pose.cli._latency_tables import POOR, search_hint
 from ofa_pose.cli._searching import STARTER_SPACE
-from ofa_pose.errors import UsageError
+from ofa_pose.errors import UsageError, listing
 
 if TYPE_CHECKING:
     from ofa_pose.cost.latency_adapt import Adaptation
+    from ofa_pose.cost.latency_points import LatencyPoint
+    from ofa_pose.cost.latency_schema import AdaptedSection
 
-POOR = 0.25
-"""Average leave-one-out error above which a search with the table is not suggested."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -41,17 +42,19 @@ def refuse_measured_name(name: str, folder: Path, *, force: bool) -> None:
 
 
 def tell_adaptation(adaptation: Adaptation, path: Path, *, as_json: bool) -> None:
-    """Print every point beside its prediction by the others, and the error."""
+    """Print every point beside its prediction by the others, the error, and what to do next.
+
+    A search is suggested only where the points fit the table that was adapted.
+    """
     info, error = adaptation.table.info, adaptation.error
     adapted = info.adapted
     if adapted is None:
         raise ValueError("only an adapted table is told of here")
-    if adaptation.few:
-        _LOG.warning(
-            "%d networks are few: the error below may be far from that of other networks; "
-            "5 to 20 are advised",
-            adapted.points,
-        )
+    faults = _faults(adaptation, adapted)
+    for fault in faults:
+        _LOG.warning("%s", fault)
+    spaces = dict.fromkeys(point.space.name for point in adaptation.points)
+    untouched = [space.name for space in info.spaces if space.name not in spaces]
     pairs = list(zip(adaptation.points, adaptation.predicted, strict=True))
     if as_json:
         _console.emit_json(
@@ -71,6 +74,8 @@ def tell_adaptation(adaptation: Adaptation, path: Path, *, as_json: bool) -> Non
                 "leave_one_out": error.model_dump(exclude_none=True),
                 "one_factor": adaptation.one_factor.model_dump(exclude_none=True),
                 "few_points": adaptation.few,
+                "faults": faults,
+                "spaces_without_points": untouched,
             }
         )
         return
@@ -89,19 +94,47 @@ def tell_adaptation(adaptation: Adaptation, path: Path, *, as_json: bool) -> Non
         f"leave-one-out error: {error.mape:.1%} on average, {error.largest or 0:.1%} at most; "
         f"{adapted.table} times one factor: {adaptation.one_factor.mape:.1%} on average"
     )
-    _console.line(f"wrote {path}, marked as adapted from {adapted.table}")
-    if error.mape > POOR:
-        _LOG.warning(
-            "the points do not fit %s: no search by this table is to be trusted; measure them "
-            "again, with nothing else running, or adapt a table of a more similar device",
-            adapted.table,
-        )
-        return
-    spaces = {point.space.name for point, _ in pairs}
-    if STARTER_SPACE not in spaces:
+    if untouched:
         _console.line(
-            f"no point is of {STARTER_SPACE}, the space of the weights in the box: what is "
-            "predicted for its networks is extrapolated"
+            f"no point is of {listing(untouched)}: what is predicted there is extrapolated, and "
+            "may be off by more"
         )
-    middle = statistics.median(point.latency_ms for point, _ in pairs)  # some arch is that fast
-    _console.line(f"next: {search_hint(path, spaces, milliseconds=middle)}")
+    _console.line(f"wrote {path}, marked as adapted from {adapted.table}")
+    if not faults:
+        _console.line(f"next: {_search_hint(adaptation.points, path)}")
+
+
+def _faults(adaptation: Adaptation, adapted: AdaptedSection) -> list[str]:
+    """What speaks against a search with the table; warns of few points beside."""
+    if adaptation.few:
+        _LOG.warning(
+            "%d networks are few: the error below may be far from that of other networks; "
+            "5 to 20 are advised",
+            adapted.points,
+        )
+    faults = []
+    if adaptation.inversions:
+        small, large = adaptation.inversions[0]
+        faults.append(
+            f"{small.space.name} {small.arch.key} is given {small.latency_ms:g} ms and "
+            f"{large.arch.key}, larger in every choice that differs, {large.latency_ms:g} ms: at "
+            "least one of the two is wrong"
+        )
+    if adaptation.error.mape > POOR:
+        faults.append(
+            f"the points do not fit {adapted.table}: predicted by the others they are off by "
+            f"{adaptation.error.mape:.0%} on average, more than {POOR:.0%}; no search by this "
+            "table is to be trusted: measure them again, with nothing else running, or adapt a "
+            "table of a more similar device"
+        )
+    return faults
+
+
+def _search_hint(points: Sequence[LatencyPoint], path: Path) -> str:
+    """The command of a search in a space of the points, the starter's if there are any of it."""
+    names = [point.space.name for point in points]
+    space = STARTER_SPACE if STARTER_SPACE in names else names[0]
+    middle = statistics.median(  # some arch is that fast
+        point.latency_ms for point in points if point.space.name == space
+    )
+    return search_hint(path, [space], milliseconds=middle)

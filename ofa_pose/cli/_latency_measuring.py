@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-import statistics
+import shlex
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -14,20 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 from ofa_pose.catalog import latency_table_names, load_space
 from ofa_pose.cli import _console
-from ofa_pose.cli._latency_tables import search_hint, summary
+from ofa_pose.cli._latency_verdicts import (
+    AFTER_BUILD,
+    AFTER_IMPORT,
+    Fit,
+    tell_table,
+    tell_validation,
+)
 from ofa_pose.cli._progress import Meter
 from ofa_pose.errors import LatencyError, RunFolderError, UsageError, listing
 
 if TYPE_CHECKING:
     from ofa_pose.cost import CostTable, LatencyTable
-    from ofa_pose.cost.latency_schema import ErrorFigures, TableInfo
+    from ofa_pose.cost.latency_schema import TableInfo
     from ofa_pose.latency import Validation
     from ofa_pose.latency.measuring.machine import Machine
-    from ofa_pose.latency.results import Results
     from ofa_pose.space import SearchSpace
 
-RESTLESS = 0.05
-"""Average difference of two measurements of the same networks above which a machine is busy."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -131,9 +134,10 @@ class Measurement:
             _LOG.warning("not validated: every network was measured for the table")
             networks = 0
         if not networks:
-            _tell_table(table, table.save(self.out), fit, as_json=as_json)
+            path = table.save(self.out)
+            tell_table(table, costs, path, fit, advice=AFTER_BUILD, as_json=as_json)
             return
-        fit.warn(table.name)
+        fit.warn(table.name, "the validation that follows tells how far off it is")
         if not (self.out / f"{table_name}.yaml").exists():
             table.save(self.out)  # there even if the validation is stopped
         table, validation = _validated(
@@ -144,7 +148,7 @@ class Measurement:
             seed=seed,
         )
         path = table.save(self.out)
-        tell_validation(table, validation, path, as_json=as_json)
+        tell_validation(table, costs, validation, path, as_json=as_json)
 
 
 def validate_table(
@@ -172,7 +176,7 @@ def validate_table(
         table, validation = _validated(
             table, costs, work=work or Path(folder), networks=networks, seed=seed
         )
-    tell_validation(table, validation, None, as_json=as_json)
+    tell_validation(table, costs, validation, None, as_json=as_json)
 
 
 def make_bundle(
@@ -186,6 +190,7 @@ def make_bundle(
 ) -> None:
     """Write a bundle and tell what to do with it."""
     from ofa_pose.latency import Effort, write_bundle
+    from ofa_pose.latency.measuring.kit import RESULTS
 
     with Meters() as progress:
         write_bundle(
@@ -201,6 +206,10 @@ def make_bundle(
         return
     _console.line(
         f"wrote {out} ({size / 1e6:.1f} MB); copy it to the device and read its README.md"
+    )
+    _console.line(
+        "next: python3 measure.py in it, on the device; then here: ofa-pose latency import "
+        f"{shlex.quote(str(out / RESULTS))} --name DEVICE"
     )
 
 
@@ -229,7 +238,8 @@ def import_table(
     device = device or _described(table_name, out, machine)
     table = table_of_measured(results, measured, costs, name=name, device=device)
     fit = Fit.of(table, measured, costs)
-    _tell_table(table, table.save(out), fit, as_json=as_json)
+    path = table.save(out)
+    tell_table(table, costs, path, fit, advice=AFTER_IMPORT, as_json=as_json)
 
 
 def check_name(name: str) -> None:
@@ -351,112 +361,3 @@ def _validated(
     )
     changes = {"validation": validation.section(), "spaces": covered}
     return replace(table, info=table.info.model_copy(update=changes)), validation
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How far a table is from the whole networks that it was fitted to.
-
-    Attributes:
-        networks: how many there were.
-        error: on them; None where there were none.
-        held: scales, by kind, that stand at the bound of what the fit allows.
-    """
-
-    networks: int
-    error: ErrorFigures | None
-    held: Mapping[str, float]
-
-    @classmethod
-    def of(cls, table: LatencyTable, results: Results, costs: Sequence[CostTable]) -> Fit:
-        """The fit of a table that was made of these results."""
-        from ofa_pose.latency.fit import held_at_bounds
-        from ofa_pose.latency.tables import fit_error
-
-        networks, error = fit_error(table, results, costs) or (0, None)
-        return cls(networks, error, held_at_bounds(table.info.model))
-
-    def warn(self, name: str) -> None:
-        """Warn of scales that stand at a bound."""
-        if self.held:
-            _LOG.warning(
-                "latency table %s: the scale of %s stands at the bound of what the fit allows: "
-                "units do not add up to the whole networks; measure with more --rounds and "
-                "nothing else running, or see how far off it is by `ofa-pose latency validate` "
-                "on that device",
-                *(name, listing(f"{kind} ({scale:g})" for kind, scale in self.held.items())),
-            )
-
-    def document(self) -> dict[str, Any]:
-        """For JSON."""
-        figures = {} if self.error is None else self.error.model_dump(exclude_none=True)
-        return {"networks": self.networks, **figures, "scales_at_bound": dict(self.held)}
-
-    def told(self) -> str:
-        """In a line."""
-        if self.error is None:
-            return "it was fitted to no whole networks"
-        return (
-            f"error on {self.networks} whole networks: {self.error.mape:.1%} on average, "
-            f"{self.error.largest or 0:.1%} at most; these are the networks that it was fitted "
-            "to, on others it may be more"
-        )
-
-
-def _tell_table(table: LatencyTable, path: Path, fit: Fit, *, as_json: bool) -> None:
-    fit.warn(table.name)
-    if as_json:
-        _console.emit_json({**summary(table), "file": path, "fit": fit.document()})
-        return
-    _console.line(f"wrote {path}: {len(table.rows):,} units of {table.info.device}")
-    _console.line(fit.told())
-
-
-def tell_validation(
-    table: LatencyTable, validation: Validation, path: Path | None, *, as_json: bool
-) -> None:
-    """Print how far the table, the plain sum and a second measurement are from the first."""
-    if as_json:
-        _console.emit_json({**summary(table), "file": path})
-        return
-    for space in dict.fromkeys(validation.spaces.tolist()):
-        one = validation.of(space)
-        section = one.section()
-        rows = [
-            _row(f"table {table.name}", section),
-            _row("plain sum of units measured alone", section.plain_sum),
-            _row("the same, scaled to these networks", one.scaled_plain_sum()),
-            _row("the same networks measured twice", section.noise_floor),
-        ]
-        headers = ("error of", "mean", "within 10 %", "Spearman", "largest")
-        _console.table(headers, rows, title=f"{section.networks} held-out networks of {space}")
-    drift = validation.reference_drift
-    if drift is not None:
-        _console.line(
-            f"the reference network took {abs(drift):.1%} {'more' if drift > 0 else 'less'} than "
-            "when the table was made; the figures are free of that"
-        )
-    noise = validation.section().noise_floor
-    if noise is not None and noise.mape > RESTLESS:
-        _LOG.warning(
-            "the same networks measured twice differ by %.1f %%: the machine was busy, or its "
-            "clock moves; no table can be better than that; measure again with more --rounds",
-            100 * noise.mape,
-        )
-    if path is not None:
-        _console.line(f"wrote {path}")
-        spaces = set(validation.spaces.tolist())
-        middle = statistics.median(validation.measured.tolist())
-        _console.line(f"next: {search_hint(path, spaces, milliseconds=middle)}")
-
-
-def _row(name: str, figures: ErrorFigures | None) -> tuple[Any, ...]:
-    if figures is None:
-        return (name, "-", "-", "-", "-")
-    spearman = "-" if figures.spearman is None else f"{figures.spearman:.4f}"
-    within, largest = figures.within_10, figures.largest
-    return (name, f"{figures.mape:.2%}", _percent(within), spearman, _percent(largest))
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"

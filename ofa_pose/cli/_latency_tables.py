@@ -17,6 +17,9 @@ from ofa_pose.errors import OfaPoseError
 if TYPE_CHECKING:
     from ofa_pose.cost import LatencyTable
 
+POOR = 0.25
+"""Average error of a table's predictions above which no search with it is suggested."""
+
 _LOG = logging.getLogger(__name__)
 
 

@@ -43,7 +43,13 @@ def validate_tiers(name: str, paths: Sequence[Path], *, work: Path | None, as_js
     if as_json:
         _console.emit_json(
             [
-                {"tier": tier.name, "file": path, **asdict(one), "budget_ms": limit}
+                {
+                    "tier": tier.name,
+                    "file": path,
+                    **asdict(one),
+                    "budget_ms": limit,
+                    "within_budget": None if limit is None else one.measured_ms <= limit,
+                }
                 for tier, path, one, limit in zip(tiers, paths, timed, limits, strict=True)
             ]
         )
@@ -61,7 +67,8 @@ def validate_tiers(name: str, paths: Sequence[Path], *, work: Path | None, as_js
         for tier, one, limit in zip(tiers, timed, limits, strict=True)
     ]
     over = [
-        f"{tier.name} takes {one.measured_ms / limit - 1:.0%} more than its budget of {limit:g} ms"
+        f"{tier.name} is over its budget: {one.measured_ms:.4g} ms, "
+        f"{one.measured_ms / limit - 1:.1%} more than {limit:g} ms"
         for tier, one, limit in zip(tiers, timed, limits, strict=True)
         if limit is not None and one.measured_ms > limit
     ]
@@ -69,6 +76,8 @@ def validate_tiers(name: str, paths: Sequence[Path], *, work: Path | None, as_js
     _console.table(headers, rows, title=f"{table.name}, {len(tiers)} networks measured in turns")
     for sentence in over:
         _console.line(sentence)
+    if not over and any(limit is not None for limit in limits):
+        _console.line(f"none takes more than its budget under {table.name}")
 
 
 def _costs_of(tier: Tier) -> CostTable:

@@ -100,8 +100,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last door: a bug is told in one line, too
         return _fail(error, _last_message(error), code=FAILED, debug=debug)
     if code == INTERRUPTED:
-        hint = "; what was saved is complete, --resume goes on from it"
-        _console.error("interrupted" + hint * (arguments[:1] in _RESUMABLE))
+        _console.error("interrupted" + _hint_after_stop(arguments))
     return code if isinstance(code, int) else DONE
 
 
@@ -110,6 +109,16 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a ? for a letter that the terminal lacks
     sys.exit(run(sys.argv[1:]))
+
+
+def _hint_after_stop(arguments: Sequence[str]) -> str:
+    """How to go on with what was interrupted; empty where nothing was kept."""
+    if arguments[:1] in _RESUMABLE:
+        return "; what was saved is complete, --resume goes on from it"
+    if arguments[:2] == ["latency", "build"]:
+        again = "the same command without --force" if "--force" in arguments else "the same command"
+        return f"; what was measured is kept, {again} goes on from it"
+    return ""
 
 
 def _at_home(argument: str) -> str:

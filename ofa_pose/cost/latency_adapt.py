@@ -36,6 +36,7 @@ from ofa_pose.cost.latency_schema import (
 )
 from ofa_pose.errors import LatencyError
 from ofa_pose.models import UnitSpec, plan
+from ofa_pose.space import SearchSpace
 
 LEAST_POINTS = 3
 """With fewer, no point can be predicted by the others."""
@@ -43,6 +44,7 @@ LEAST_POINTS = 3
 FEW_POINTS = 5
 """Below this an error estimate is hardly more than an anecdote."""
 
+_CLEARLY = 1.1  # two networks' times differ by more than noise where one is so many times the other
 _FORM = "a factor a kind and kernel, a price a MAC and a byte, a constant; held to one factor"
 _FREEDOM = 0.3  # how far a factor or a price is expected to move, as a fraction of a network's time
 _NOISE = 0.05  # how far measurements are expected to be off, likewise
@@ -61,6 +63,8 @@ class Adaptation:
         error: of those predictions.
         one_factor: the error when the base's times are only multiplied by one factor.
         few: whether the points are so few that the error says little.
+        inversions: pairs of points of one space of which the first has no choice larger than the
+            second and yet took clearly longer; at least one of their times is wrong.
     """
 
     table: LatencyTable
@@ -69,6 +73,7 @@ class Adaptation:
     error: ErrorFigures
     one_factor: ErrorFigures
     few: bool
+    inversions: tuple[tuple[LatencyPoint, LatencyPoint], ...]
 
 
 def adapt(
@@ -140,7 +145,25 @@ def adapt(
         error=error,
         one_factor=error_figures(scaled, times.tolist()),
         few=len(points) < FEW_POINTS,
+        inversions=_inversions(points),
     )
+
+
+def _inversions(
+    points: Sequence[LatencyPoint],
+) -> tuple[tuple[LatencyPoint, LatencyPoint], ...]:
+    """Pairs of which the smaller network took clearly longer, the largest contradiction first."""
+    of_space: dict[SearchSpace, list[LatencyPoint]] = {}
+    for point in points:
+        of_space.setdefault(point.space, []).append(point)
+    pairs = []
+    for group in of_space.values():
+        values = np.array([tuple(point.arch.values()) for point in group])
+        times = np.array([point.latency_ms for point in group])
+        smaller = (values[:, None] <= values).all(axis=-1)
+        slower = times[:, None] > _CLEARLY * times
+        pairs += [(group[small], group[large]) for small, large in np.argwhere(smaller & slower)]
+    return tuple(sorted(pairs, key=lambda pair: pair[1].latency_ms / pair[0].latency_ms))
 
 
 class _Features:

@@ -73,9 +73,12 @@ def _points(
 ) -> tuple[LatencyPoint, ...]:
     missing = [name for name in _NEEDED if name not in (lines.fieldnames or ())]
     if missing:
+        between = "; commas stand between columns, not semicolons"
         raise LatencyError(
             f"{path} has no column {' and '.join(missing)}; its first line is "
             "space,arch,latency_ms, or arch,latency_ms with a space given"
+            + between
+            * (";" in "".join(lines.fieldnames or ()))
         )
     points: dict[tuple[SearchSpace, Arch], LatencyPoint] = {}
     load = functools.cache(load_space)
@@ -106,4 +109,14 @@ def _point(
         raise LatencyError("no space is given for the arch")
     declared = load(name)
     arch = declared.arch((row["arch"] or "").strip())
-    return LatencyPoint(declared, arch, float(row["latency_ms"] or "nan"))
+    return LatencyPoint(declared, arch, _milliseconds(row["latency_ms"] or "nan"))
+
+
+def _milliseconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        comma = "; decimals take a point, not a comma" if "," in text else ""
+        raise LatencyError(
+            f"latency_ms is a number of milliseconds such as 109.5, not {text!r}{comma}"
+        ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,8 @@ def export_onnx(tier: Tier, path: str | Path, *, force: bool = False) -> OnnxExp
     """
     path = Path(path)
     target = output_file(path, force=force, reads=(tier.path, tier.weights))
+    # From 1.29 on it sends telemetry, and warns where HOME cannot be written.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnx
         import onnxruntime

@@ -102,3 +102,16 @@ def fit_error(
     chosen = [arch_of_name(all_costs, network) for network in whole]
     predicted = [table.predict(costs.space, arch, **costs.options) for costs, arch in chosen]
     return len(whole), error_figures(predicted, list(whole.values()))
+
+
+def fit_noise(results: Results) -> ErrorFigures | None:
+    """How far the whole networks' odd rounds are from their even ones: measured twice.
+
+    None where there were no such networks or one round.
+    """
+    first = results.networks("fit", rounds=range(0, results.rounds, 2))
+    second = results.networks("fit", rounds=range(1, results.rounds, 2))
+    both = [name for name in first if name in second]
+    if not both:
+        return None
+    return error_figures([second[name] for name in both], [first[name] for name in both])

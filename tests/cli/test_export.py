@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -24,6 +26,15 @@ def test_export(tmp_path, command):
     assert (again.code, "--force" in again.err) == (2, True)
     assert command("export", tier.path, "--out", tmp_path, "--force").code == 0
     assert command("export", tmp_path / "none.yaml").code != 0
+
+
+def test_onnxruntime_says_nothing_where_home_cannot_be_written(tmp_path, no_home):
+    space = op.load_space("toy")
+    network = op.Supernet(space).eval().extract(space.smallest)
+    tier = save_tier(tmp_path, make_tier("mine", space, space.smallest), network)
+    line = [sys.executable, "-m", "ofa_pose", "export", str(tier.path)]
+    done = subprocess.run(line, env=no_home, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_runs_weights_stay(command, searched, tmp_path):

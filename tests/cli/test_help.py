@@ -66,7 +66,11 @@ def test_version(command):
 
 @pytest.mark.parametrize("line", [[], *LINES], ids=" ".join)
 def test_nothing_is_cut_on_a_narrow_terminal(command, line, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "50")
-    outcome = command(*line, "--help")
-    assert "…" not in outcome.out
-    assert not re.search(r"\w\.\.\.$", outcome.out.partition("Options:")[2], re.MULTILINE)
+    words = []
+    for columns in (80, 50, 40):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        outcome = command(*line, "--help")
+        assert "…" not in outcome.out
+        assert not re.search(r"\w\.\.\.$", outcome.out.partition("Options:")[2], re.MULTILINE)
+        words.append(outcome.out.split())
+    assert words[0] == words[1] == words[2]  # no name is broken, at a hyphen or elsewhere

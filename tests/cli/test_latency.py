@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 
 import numpy as np
 import pytest
@@ -145,8 +146,8 @@ def test_adapt(command, toy, tables, tmp_path):
     outcome = command(*line, "--name", "phone", "--describe", "my phone")
     assert outcome.code == 0, outcome.err
     assert "leave-one-out error: 0.0% on average" in outcome.out
-    # The weights in the box are of another space than the points.
-    assert "no point is of litepose-lite0" in outcome.out
+    # The weights in the box are of another space than the points, and than the table.
+    assert "no point is of" not in outcome.out
     assert "next: ofa-pose search --supernet FILE --budget 30ms@phone" in outcome.out
     document = json.loads(command("latency", "ls", "--json").out)
     phone = next(table for table in document if table["name"] == "phone")
@@ -178,8 +179,49 @@ def test_points_that_make_no_sense_suggest_no_search(command, toy, tables, tmp_p
     line = ["latency", "adapt", "--from", "desk", "--points", "points.csv", "--space", "toy"]
     outcome = command(*line, "--name", "phone")
     assert outcome.code == 0, outcome.err
-    assert "the points do not fit desk" in outcome.err
+    assert "the points do not fit desk: " in outcome.err
+    assert "more than 25%; no search by this table is to be trusted" in outcome.err
+    inverted = f"{toy.smallest.key} is given 900 ms and {toy.largest.key}, larger"
+    assert inverted in outcome.err
     assert "next:" not in outcome.out
+    document = json.loads(command(*line, "--name", "phone", "--force", "--json").out)
+    assert [inverted in fault for fault in document["faults"]] == [True, False]
+
+
+def test_a_smaller_network_that_is_slower_suggests_no_search(command, toy, tables, tmp_path):
+    """Times that fit within a quarter, and still cannot all be right."""
+    times = {toy.largest.key: 27, toy.smallest.key: 33, toy[len(toy) // 2].key: 30}
+    rows = [f"{key},{time}" for key, time in times.items()]
+    (tmp_path / "points.csv").write_text("\n".join(["arch,latency_ms", *rows]) + "\n")
+    line = ["latency", "adapt", "--from", "desk", "--points", "points.csv", "--space", "toy"]
+    outcome = command(*line, "--name", "phone")
+    assert outcome.code == 0, outcome.err
+    assert "at least one of the two is wrong" in outcome.err
+    assert "do not fit" not in outcome.err
+    assert "next:" not in outcome.out
+
+
+@pytest.mark.parametrize("measured", [["litepose-xs"], ["litepose-xs", "litepose-lite0"]])
+def test_a_search_is_suggested_where_points_are(command, tables, measured):
+    """The last space's points, each three times as slow as on x86, say what its budget may be."""
+    x86 = LatencyTable.load("x86-onnxruntime")
+    times = {}
+    lines = ["space,arch,latency_ms"]
+    for name in measured:
+        space = op.load_space(name)
+        archs = (space.smallest, space[len(space) // 2], space.largest)
+        times = {arch.key: 3 * x86.predict(space, arch) for arch in archs}
+        lines += [f"{name},{key},{time}" for key, time in times.items()]
+    with open("points.csv", "w") as stream:
+        stream.write("\n".join(lines) + "\n")
+    line = ["latency", "adapt", "--from", "x86-onnxruntime", "--points", "points.csv"]
+    outcome = command(*line, "--name", "phone")
+    assert outcome.code == 0, outcome.err
+    middle = math.ceil(sorted(times.values())[1])
+    weights = "" if "litepose-lite0" in measured else "--supernet FILE "
+    search = f"next: ofa-pose search {weights}--budget {middle}ms@phone"
+    assert outcome.out.splitlines()[-1] == search
+    assert ("no point is of litepose-lite0: " in outcome.out) == bool(weights)
 
 
 def test_an_adapted_table_never_takes_a_measured_one_s_name(command, toy, tables, tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ofa_pose.catalog import catalog_folder, load_space
-from ofa_pose.cost import LatencyTable
+from ofa_pose.cost import CostTable, LatencyTable
 from ofa_pose.export import make_tier, save_tier
 from ofa_pose.latency import Timed
 from ofa_pose.latency.build import describe
@@ -67,7 +67,10 @@ def test_validation_is_printed_and_kept(command):
     assert info.validation.networks == 4
     assert info.validation.plain_sum is not None
     assert info.validation.noise_floor is not None
-    assert "next: ofa-pose search --supernet FILE --budget " in outcome.out
+    assert f"here-torch is off by {info.validation.mape:.1%} on average" in outcome.out
+    assert "toy: its 64 archs take " in outcome.out
+    good = info.validation.mape <= 0.25
+    assert ("next: ofa-pose search --supernet FILE --budget " in outcome.out) == good
     busy = info.validation.noise_floor.mape > 0.05
     assert ("the machine was busy" in outcome.err) == busy
 
@@ -145,7 +148,9 @@ def test_the_networks_of_a_search_are_measured_beside_their_budget(command, buil
     assert 0 < small["measured_ms"] < 100
     shown = command("latency", "validate", "--table", "here-torch", *chosen)
     assert "ms allowed" in shown.out
-    assert re.search(r"^S takes [\d,]+% more than its budget of 0.001 ms$", shown.out, re.MULTILINE)
+    over = r"^S is over its budget: [\d.e+]+ ms, [\d.]+% more than 0.001 ms$"
+    assert re.search(over, shown.out, re.MULTILINE)
+    assert (small["within_budget"], large["within_budget"]) == (False, None)
     refused = command("latency", "validate", "--table", "here-torch", *chosen, "--space", "toy")
     assert refused.code == 2
     assert "a tier has its own space" in refused.err
@@ -283,7 +288,52 @@ def test_the_error_on_the_networks_it_was_fitted_to_is_told(command, built, monk
     monkeypatch.setattr("ofa_pose.latency.fit._BOUNDS", (0.99, 1.01))
     held = command(*imported, "--json")
     assert "stands at the bound" in held.err
+    assert "where the device has PyTorch" in held.err
     assert json.loads(held.out)["fit"]["scales_at_bound"]
+    assert "next:" not in command(*imported).out
+
+
+@pytest.mark.parametrize(("bound", "suggested"), [(1e6, True), (0.0, False)])
+def test_a_search_is_suggested_by_a_table_that_is_not_far_off(
+    command, built, monkeypatch, bound, suggested
+):
+    monkeypatch.setattr("ofa_pose.cli._latency_verdicts.POOR", bound)
+    monkeypatch.setattr("ofa_pose.latency.fit.held_at_bounds", lambda model: {})
+    imported = command("latency", "import", RESULTS, "--name", "there")
+    times = LatencyTable.load("there-torch").predict_all(CostTable(load_space("toy")))
+    told = f"toy: its 64 archs take {min(times):.3g} to {max(times):.3g} ms by this table"
+    assert told in imported.out
+    assert ("next: ofa-pose search --supernet FILE --budget " in imported.out) == suggested
+    assert ("no search by it is to be trusted; measure again" in imported.err) != suggested
+
+
+def test_a_restless_device_is_told_of_after_an_import(command):
+    built = command(*BUILD, "--rounds", "2", "--no-validate", "--json")
+    twice = json.loads(built.out)["fit"]["twice"]["mape"]
+    lines = RESULTS.read_text().splitlines()
+    for number, line in enumerate(lines):
+        cells = line.split(",")
+        if cells[1].startswith("fit-") and cells[2] == "1":  # the second round, twice as slow
+            lines[number] = ",".join([*cells[:6], str(2 * float(cells[6])), *cells[7:]])
+    RESULTS.write_text("\n".join(lines) + "\n")
+    imported = command("latency", "import", RESULTS, "--name", "there", "--json")
+    worse = json.loads(imported.out)["fit"]["twice"]["mape"]
+    assert worse > twice
+    assert f"measured twice differ by {100 * worse:.1f} % on average, more than 5 %" in imported.err
+
+
+@pytest.mark.parametrize(
+    ("options", "again"), [((), "the same command goes"), (("--force",), "without --force goes")]
+)
+def test_an_interrupted_build_says_how_to_go_on(command, monkeypatch, options, again):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ofa_pose.latency.build_table", stop)
+    outcome = command(*BUILD, *options)
+    assert outcome.code == 130
+    assert "interrupted; what was measured is kept, " in outcome.err
+    assert again in outcome.err
 
 
 def test_a_bundle_names_the_runtimes_it_is_for(command):
@@ -330,19 +380,47 @@ def test_tiers_are_compared_with_the_reference_of_the_table(command, monkeypatch
     assert [describe(one)["skeleton"] for one in found] == ["coco"]
 
 
-def test_a_table_for_joints_of_ones_own_can_be_imported_and_validated(command, tmp_path):
+def test_a_table_for_joints_of_ones_own_can_be_imported_and_validated(command, tmp_path, no_home):
     """Their file is no part of a bundle's results, so it is given again."""
     five = Path(__file__).parents[2] / "examples" / "five_joints.yaml"
     folder = tmp_path / "bundle"
     line = ["latency", "bundle", "--space", "toy", "--runtime", "onnxruntime", "--rounds", 1]
-    assert command(*line, "--skeleton", five, "--out", folder).code == 0
+    bundled = command(*line, "--skeleton", five, "--out", folder)
+    assert bundled.code == 0
+    assert f"ofa-pose latency import {folder / 'results.csv'} --name DEVICE" in bundled.out
     done = subprocess.run(
-        [sys.executable, folder / "measure.py"], capture_output=True, text=True, check=False
+        [sys.executable, folder / "measure.py"],
+        env=no_home,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     line = ["latency", "import", folder / "results.csv", "--name", "pi", "--out", tmp_path]
     refused = command(*line)
     assert refused.code != 0
     assert "give their file with --skeleton" in refused.err
     assert command(*line, "--skeleton", five).code == 0
     assert (tmp_path / "pi-onnxruntime.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("measured", "expected"),
+    [
+        (4.32, "S is over its budget: 4.32 ms, 8.0% more than 4 ms"),
+        (4.0, "none takes more than its budget under here-torch"),
+    ],
+)
+def test_a_network_is_said_to_be_within_its_budget_or_not(
+    command, built, monkeypatch, measured, expected
+):
+    space = load_space("toy")
+    tier = make_tier("S", space, space.smallest, budget="4ms@here-torch")
+    save_tier("found", tier, build(space, space.smallest))
+    monkeypatch.setattr("ofa_pose.latency.time_networks", lambda *_, **__: [Timed(measured, 4.0)])
+    line = ("latency", "validate", "--table", "here-torch", "--tier", "found/S.yaml")
+    outcome = command(*line)
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.splitlines()[-1] == expected
+    (told,) = json.loads(command(*line, "--json").out)
+    assert told["within_budget"] == (measured <= 4)

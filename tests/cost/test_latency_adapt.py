@@ -80,6 +80,16 @@ def test_left_out_predictions_do_not_see_their_own_point(space, latency_table):
     assert found.error.largest == pytest.approx(abs(before / wrong.latency_ms - 1), rel=1e-9)
 
 
+def test_a_smaller_network_that_took_longer_is_found(space, latency_table):
+    base = latency_table(space, here)
+    middle = space[len(space) // 2]
+    times = {space.smallest: 30.0, middle: 20.0, space.largest: 19.0}  # 20 and 19 differ by noise
+    points = [LatencyPoint(space, arch, time) for arch, time in times.items()]
+    found = adapt(base, points, name="other").inversions
+    assert [(one.latency_ms, other.latency_ms) for one, other in found] == [(30, 19), (30, 20)]
+    assert not adapt(base, points_of(base, space, count=6), name="other").inversions
+
+
 def test_an_adapted_table_says_so(space, latency_table, tmp_path):
     base = latency_table(space, here, name="desk")
     found = adapt(base, points_of(base, space, count=4), name="phone", device="a phone")
@@ -145,7 +155,9 @@ def test_a_space_is_read_once_however_long_the_file(tmp_path, monkeypatch):
         (f"arch,latency_ms\n{'x' * 200_000},5\n", "cannot be read as CSV: field larger"),
         (f"{'x' * 200_000},latency_ms\n", "cannot be read as CSV: field larger"),
         ("arch,latency_ms\nlargest\n", "line 2: latency_ms is a positive number"),
-        ("arch,latency_ms\nlargest,fast\n", "line 2: could not convert"),
+        ("arch,latency_ms\nlargest,fast\n", "line 2: latency_ms is a number .* not 'fast'$"),
+        ('arch,latency_ms\nlargest,"109,5"\n', "such as 109.5, not '109,5'; decimals take a point"),
+        ("arch;latency_ms\nlargest;109,5\n", "commas stand between columns, not semicolons"),
         ("arch,latency_ms\nhuge,3\n", "line 2: unknown arch"),
         ("arch,latency_ms\nlargest,109,5\n", "line 2: has more cells .* decimals take a point"),
         ("arch,latency_ms\nlargest,3\nlargest,4\n", "line 3: .* stands twice"),

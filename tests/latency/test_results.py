@@ -9,6 +9,7 @@ from ofa_pose.errors import LatencyError
 from ofa_pose.latency.measuring.journal import COLUMNS
 from ofa_pose.latency.measuring.machine import Machine
 from ofa_pose.latency.results import read_results
+from ofa_pose.latency.tables import fit_noise
 
 HERE = Machine("board", "0a1b2c3d", "chip", "ncnn", "1", 1)
 HEAD = {"format": 1, "kit": "k", "spaces": [], "runs": 2, "steps": 7, "date": "2026-01-02"}
@@ -49,6 +50,17 @@ def test_a_unit_is_the_median_of_its_rounds(tmp_path):
     assert results.networks("fit", rounds=[1]) == {"s/2": 60.0}
     assert results.alone()[0].median_ms == 14.0
     assert results.rounds == 2
+
+
+def test_odd_rounds_are_held_against_even_ones(tmp_path):
+    rows = [f"fit-0000,{turn},*,s/2,4,{ms},19.0,0.1,2.0" for turn, ms in enumerate((20.0, 33.0))]
+    rows += [
+        f"fit-0001,{turn},*,s/1,4,{ms},9.0,0.1,2.0" for turn, ms in enumerate((10.0, 9.0, 10.0))
+    ]
+    noise = fit_noise(read_results(write(tmp_path, text(*rows))))
+    assert noise is not None
+    assert noise.mape == pytest.approx((0.65 + 0.1) / 2)  # 33 beside 20, 9 beside 10
+    assert fit_noise(read_results(write(tmp_path, text(WHOLE)))) is None
 
 
 def test_the_reference_is_taken_at_the_machines_best(tmp_path):

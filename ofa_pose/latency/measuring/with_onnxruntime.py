@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from pathlib import Path
 
@@ -17,6 +18,8 @@ class OnnxRuntime:
     """onnxruntime on the processor; its profiler times every operation."""
 
     def __init__(self, model: bytes, task: Task, threads: int) -> None:
+        # From 1.29 on it sends telemetry, and warns where HOME cannot be written.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime as ort
 
         options = ort.SessionOptions()
