@@ -71,6 +71,7 @@ class RunFolder:
     config: Mapping[str, Any]
     _handler: logging.Handler = field(repr=False, compare=False)
     _lock: IO[bytes] | None = field(repr=False, compare=False)
+    _brief: bool = field(default=False, repr=False, compare=False)
     _listeners: list[RowListener] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
@@ -108,6 +109,8 @@ class RunFolder:
         if resume and force:
             raise RunFolderError("--resume and --force contradict each other; give one of them")
         verb = config.get("verb")
+        # One that can be resumed keeps its folder, so that --resume begins in it.
+        brief = not resumable and not path.exists()
         resumed, lock = _claim(
             path, verb=verb, resume=resume, force=force, inputs=inputs, resumable=resumable
         )
@@ -122,7 +125,7 @@ class RunFolder:
             atomic_write(
                 path / CONFIG, yaml.safe_dump({**header, **config}, sort_keys=False, width=100)
             )
-            return cls(path, resumed, config, _log_to(path / LOG), lock)
+            return cls(path, resumed, config, _log_to(path / LOG), lock, brief)
         except BaseException:
             lock.close()
             raise
@@ -170,7 +173,7 @@ class RunFolder:
         self.close()
 
     def _give_back(self) -> None:
-        """Leave the folder empty after a refusal that came before anything was made."""
+        """Leave the folder empty, or as absent as it was, if nothing was made before a refusal."""
         visible = {file for file in self.path.iterdir() if not file.name.startswith(".")}
         made = {file for file in visible if file.name not in (CONFIG, LOG)}
         if any(file.is_dir() or file.stat().st_size for file in made):
@@ -179,6 +182,10 @@ class RunFolder:
         self._handler.close()  # Windows deletes no open file
         for file in visible:
             file.unlink()
+        with contextlib.suppress(OSError):  # Windows deletes no open file, the lock is one
+            self.file(LOCK).unlink()
+            if self._brief:
+                self.path.rmdir()
 
 
 def _claim(

@@ -95,12 +95,17 @@ def test_a_command_that_cannot_resume_does_not_tell_to(tmp_path: Path):
 
 
 def refuse(
-    path: Path, *, error: BaseException, made: bytes | None = None, resume: bool = False
+    path: Path,
+    *,
+    error: BaseException,
+    made: bytes | None = None,
+    resume: bool = False,
+    resumable: bool = True,
 ) -> None:
     """A run that ends with `error`, perhaps after it wrote something."""
 
     def attempt() -> None:
-        with RunFolder.open(path, config=CONFIG, resume=resume) as run:
+        with RunFolder.open(path, config=CONFIG, resume=resume, resumable=resumable) as run:
             if made is not None:
                 run.file("metrics.csv").write_bytes(made)
             raise error
@@ -112,8 +117,12 @@ def refuse(
 @pytest.mark.parametrize("made", [None, b""])
 def test_a_run_that_is_refused_gives_the_folder_back(tmp_path: Path, made: bytes | None):
     refuse(tmp_path, error=RunFolderError("no pictures"), made=made)
-    assert [file.name for file in tmp_path.iterdir()] == [".lock"]
-    RunFolder.open(tmp_path, config={"verb": "predict"}).close()
+    assert not list(tmp_path.iterdir())
+    refuse(tmp_path / "new", error=RunFolderError("no pictures"), made=made, resumable=False)
+    assert not list(tmp_path.iterdir())
+    refuse(tmp_path / "new", error=RunFolderError("no pictures"), made=made)
+    RunFolder.open(tmp_path / "new", config=CONFIG, resume=True).close()
+    RunFolder.open(tmp_path / "new", config={"verb": "predict"}, force=True).close()
 
 
 def test_what_a_run_made_stays_its_own(tmp_path: Path):

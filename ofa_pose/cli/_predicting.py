@@ -99,6 +99,7 @@ class Summary:
         what: `pictures` or `frames`.
         run: the folder of the results.
         done: how many were looked at.
+        total: how many there were to look at; None where that is not known, as of a camera.
         people: found in all of them together.
         tracked: how many ids were given; None where nobody was tracked.
         skipped: unreadable pictures and why.
@@ -109,6 +110,7 @@ class Summary:
     what: str
     run: Path
     done: int
+    total: int | None
     people: int
     tracked: int | None
     skipped: dict[str, str]
@@ -127,6 +129,7 @@ class Summary:
             "results": str(self.run / "results.json"),
             "people_by_name": str(self.run / "people.json"),
             self.what: self.done,
+            f"{self.what}_in_all": self.total,
             "people": self.people,
             "tracked": self.tracked,
             "skipped": self.skipped,
@@ -135,14 +138,19 @@ class Summary:
         }
 
     def text(self) -> str:
-        """Return the summary for people, on two lines."""
+        """Return the summary for people, on two lines; a third says how to get the rest."""
         ids = "" if self.tracked is None else f" ({self.tracked} ids)"
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
         stages = ", ".join(f"{name} {ms:.0f}" for name, ms in self._ms_each().items())
-        return (
-            f"{self.done} {self.what}{skipped}, {self.people} people{ids}: {self.run}\n"
+        of = f" of {self.total:,}" if self.interrupted and self.total is not None else ""
+        what = self.what.removesuffix("s") if self.done == 1 and not of else self.what
+        people = f"{self.people:,} {'person' if self.people == 1 else 'people'}"
+        text = (
+            f"{self.done:,}{of} {what}{skipped}, {people}{ids}: {self.run}\n"
             f"{self.per_second:.1f} {self.what} a second; ms each: {stages}"
         )
+        again = "\nit does not go on from here: the same command with --force begins again"
+        return text + again * bool(of)
 
     def _ms_each(self) -> dict[str, float]:
         return {name: 1e3 * total / max(1, self.done) for name, total in self.seconds.items()}
@@ -204,6 +212,7 @@ def predict_pictures(request: Request, pictures: Sequence[Path]) -> Summary:
             what="pictures",
             run=run.path,
             done=done,
+            total=len(pictures),
             people=people_in_all,
             tracked=None,
             skipped=skipped,
@@ -254,6 +263,7 @@ def predict_film(request: Request, source: Path | int, *, most: int | None = Non
             what="frames",
             run=run.path,
             done=done,
+            total=total,
             people=people_in_all,
             tracked=follower.tracked,
             skipped={},

@@ -57,7 +57,8 @@ def report_scores(
         progress: called with how many archs are scored, and of how many.
     """
     indices = list(dict.fromkeys(space.index(arch) for arch in archs))
-    _LOG.info("%d networks are scored on %d scenes that chose nothing", len(indices), scenes)
+    networks = f"{len(indices)} network{'s are' if len(indices) > 1 else ' is'}"
+    _LOG.info("%s scored on %d scenes that chose nothing", networks, scenes)
     found: dict[Arch, tuple[dict[str, float], Matches]] = {}
     for index, outcome in workers.evaluate(indices):
         if isinstance(outcome, Exception):

@@ -105,6 +105,11 @@ def origin_of(path: Path) -> dict[str, Any]:
 
     if not path.is_file():
         raise _missing(path)
+    if path.suffix.lower() in (".yaml", ".yml"):
+        raise WeightsError(
+            f"{path} is a YAML file, such as a tier's, which is one network; a supernet's weights "
+            "are a .safetensors file or the folder of its training"
+        )
     metadata = _metadata(path)
     if metadata.get("kind") != "supernet" or not {"space", "space_hash"} <= metadata.keys():
         found = metadata.get("kind", "unlabelled weights")

@@ -222,7 +222,7 @@ def _find(
 def _tell_check(
     file: Path, skeleton: Skeleton, report: SetReport, *, sheet: Path | None, named: int
 ) -> None:
-    from ofa_pose.data.check import first_of
+    from ofa_pose.data.check import NAMED_BY_FILE, first_of
 
     _console.line(f"{file}: skeleton {skeleton.name!r}, {skeleton.num_joints} joints")
     _console.table(("what", "how many"), list(report.counts.items()))
@@ -234,6 +234,8 @@ def _tell_check(
     _console.line(f"{report.num_faults:,} faults" if report.faults else "no faults")
     if sheet is not None:
         _console.line(f"a look: {sheet}")
+    if skeleton.name == NAMED_BY_FILE:
+        _console.line("other verbs need these joints as a skeleton's YAML: --skeleton FILE")
 
 
 def _check_document(

@@ -33,7 +33,10 @@ _HOW = (
 
 
 def _how(given: Path) -> str:
-    """Return where a tier is to be had: in the folder given, if that is a run's."""
+    """Return where a tier is to be had: beside the weights or in the run's folder given."""
+    beside = given.with_suffix(".yaml")
+    if given.is_file() and beside.is_file():
+        return f"beside it is {beside}"
     found = sorted(
         path for path in given.glob("*.yaml") if path.with_suffix(".safetensors").exists()
     )

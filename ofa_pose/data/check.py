@@ -27,9 +27,13 @@ from ofa_pose.data.faults import (
 )
 from ofa_pose.data.images import UnreadableImageError, quick_check, read_image
 from ofa_pose.data.scene import Scene, joint_boxes
-from ofa_pose.errors import UsageError
+from ofa_pose.errors import SkeletonError, UsageError
 from ofa_pose.skeleton import Skeleton, load_skeleton, plain_name, skeleton_names
+from ofa_pose.skeleton.names import guess_flip
 
+NAMED_BY_FILE = "named by the file"
+"""Name of a skeleton that is made of an annotation file's own words."""
+_ANY_SIGMA = 0.1
 _ALIKE = 0.75  # share of the joints' names that tell a shipped skeleton; files differ in a few
 
 
@@ -66,16 +70,20 @@ class SetReport:
 
 
 def recognise_skeleton(document: Mapping[str, Any]) -> Skeleton:
-    """Return the shipped skeleton that an annotation file names the joints of.
+    """Return the shipped skeleton that an annotation file names the joints of, or one of its own.
+
+    The latter is called `NAMED_BY_FILE`; it does for looking at a set, as its sigmas are made up.
 
     Raises:
-        UsageError: it names none, or other joints.
+        UsageError: the file names no joints, or one of them twice.
     """
     names: list[str] = []
+    limbs: object = None
     categories = document.get("categories")
     for entry in categories if isinstance(categories, list) else ():
         if isinstance(entry, dict) and isinstance(entry.get("keypoints"), list):
             names = [str(name) for name in entry["keypoints"]]
+            limbs = entry.get("skeleton")
             break
     for shipped in map(load_skeleton, skeleton_names()):
         alike = [
@@ -84,8 +92,34 @@ def recognise_skeleton(document: Mapping[str, Any]) -> Skeleton:
         ]
         if len(names) == shipped.num_joints and sum(alike) >= _ALIKE * len(alike):
             return shipped
-    told = f"its joints are {', '.join(names)}" if names else "its categories name no joints"
-    raise UsageError(f"which skeleton is this? {told}; give --skeleton NAME|FILE")
+    if not names:
+        raise UsageError(
+            "which skeleton is this? its categories name no joints; give --skeleton NAME|FILE"
+        )
+    try:
+        return Skeleton(
+            name=NAMED_BY_FILE,
+            joints=tuple(names),
+            flip=guess_flip(names)[0],
+            limbs=_limbs(limbs, joints=len(names)),
+            sigmas=(_ANY_SIGMA,) * len(names),
+            matching_order=tuple(range(len(names))),
+        )
+    except SkeletonError as error:
+        raise UsageError(f"{error}; give --skeleton NAME|FILE") from error
+
+
+def _limbs(listed: object, *, joints: int) -> tuple[tuple[int, int], ...]:
+    """Return a category's `skeleton`, pairs of joints from 1; what is no pair is left out."""
+    pairs = listed if isinstance(listed, list) else []
+    return tuple(
+        (pair[0] - 1, pair[1] - 1)
+        for pair in pairs
+        if isinstance(pair, list)
+        and len(pair) == 2
+        and all(type(joint) is int and 1 <= joint <= joints for joint in pair)
+        and pair[0] != pair[1]
+    )
 
 
 class SetCheck:

@@ -37,8 +37,8 @@ def find_pictures(names: Iterable[str | Path]) -> list[Path]:
     """Return pictures in the order given, those of a folder (and of folders in it) by name.
 
     A file that is named is taken whatever it is called; of a folder's files those with a
-    picture's suffix are, hidden ones left out. None is opened. Folders in it that are links, or
-    cannot be read, are left out and told.
+    picture's suffix are, hidden ones left out. None is opened. Videos in it, and folders that are
+    links or cannot be read, are left out and told.
 
     Raises:
         DataError: something does not exist, or a folder holds no picture.
@@ -74,12 +74,17 @@ def _pictures_in(folder: Path) -> list[Path]:
     def tell(error: OSError) -> None:
         _LOG.warning("left out %s: %s", error.filename, error.strerror)
 
-    found = []
+    found: list[Path] = []
+    videos: list[Path] = []
     for place, folders, files in os.walk(folder, onerror=tell):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for path in (Path(place, name) for name in folders):
             if path.is_symlink():
                 _LOG.warning("left out %s: it is a link to a folder; give it by its name", path)
-        shown = (Path(place, name) for name in files if not name.startswith("."))
+        shown = [Path(place, name) for name in files if not name.startswith(".")]
         found += [path for path in shown if path.suffix.lower() in _PICTURES]
+        videos += [path for path in shown if path.suffix.lower() in _VIDEOS]
+    if videos:
+        first, more = min(videos), f" and {len(videos) - 1} more" * (len(videos) > 1)
+        _LOG.warning("left out %s%s: give a video alone, by its name", first, more)
     return sorted(found)

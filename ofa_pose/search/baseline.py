@@ -83,7 +83,8 @@ def uniform_baseline(
     unknown = [index for index in within if index not in known]
     waiting = [index for index in unknown if not baseline.has(index)]
     if waiting:
-        _LOG.info("%d uniformly scaled archs are scored, to compare with", len(waiting))
+        number = f"{len(waiting)} uniformly scaled arch{'s are' if len(waiting) > 1 else ' is'}"
+        _LOG.info("%s scored, to compare with", number)
         with open_workers() as workers:
             if isinstance(workers, Race):
                 workers.recall((row.index, row.scores) for row in known.values())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import ofa_pose
 from ofa_pose.data import open_scenes
 
 
@@ -80,6 +81,18 @@ def test_a_sheet_that_cannot_be_written_spares_the_report(
     assert outcome.code == 1
     assert "look.png: File too large" in outcome.err.splitlines()[-1]
     assert json.loads(outcome.out)["sheet"] is None if as_json else "no faults" in outcome.out
+
+
+def test_check_of_joints_that_the_file_names(command, tmp_path):
+    five = Path(ofa_pose.__file__).parents[1] / "examples" / "five_joints.yaml"
+    folder = tmp_path / "five"
+    line = ["data", "synth", folder, "--count", 3, "--size", 96, "--skeleton", five]
+    assert command(*line).code == 0
+    outcome = command("data", "check", folder, "--sheet", tmp_path / "look.png")
+    assert outcome.code == 0, outcome.err
+    assert "skeleton 'named by the file', 5 joints" in outcome.out
+    assert "HandLeft" in outcome.out
+    assert "other verbs need these joints as a skeleton's YAML" in outcome.out
 
 
 def test_check_names_what_it_finds(command, people, tmp_path):

@@ -148,6 +148,35 @@ def camera(monkeypatch):
     monkeypatch.setattr(cv2, "VideoCapture", lambda source: opened(source) if source else Camera())
 
 
+def test_an_interrupted_album_tells_what_is_missing(command, tier, here, monkeypatch):
+    def find(self, image):
+        os.kill(os.getpid(), signal.SIGINT)
+        return []
+
+    monkeypatch.setattr(PosePredictor, "__call__", find)
+    outcome = command("predict", tier, "album", "--no-overlays")
+    assert outcome.code == 130
+    told = outcome.out.splitlines()
+    assert told[0].startswith("1 of 4 pictures, 0 people: ")
+    assert told[-1].endswith("the same command with --force begins again")
+    assert outcome.err.splitlines()[-1] == "ofa-pose: error: interrupted"
+
+
+def test_one_is_one(command, tier, here):
+    outcome = command("predict", tier, "album/a.png", "--min-score", 1)
+    assert outcome.out.startswith("1 picture, 0 people: ")
+
+
+def test_what_cannot_be_read_leaves_no_folder(command, tier, here):
+    assert command("predict", tier, "album/c.jpg", "--out", "found").code == 1
+    assert not (here / "found").exists()
+
+
+def test_weights_are_told_the_tier_beside_them(command, tier, here):
+    outcome = command("predict", tier.with_suffix(".safetensors"), "album")
+    assert (outcome.code, f"beside it is {tier}" in outcome.err) == (2, True)
+
+
 def test_a_camera(command, tier, here, camera):
     outcome = command("predict", tier, "0", "--frames", 3)
     assert outcome.code == 0, outcome.err

@@ -193,6 +193,7 @@ def test_damaged_and_foreign_weights(command, trained, searched, tmp_path):
         (cut, "not a whole safetensors file"),
         (foreign, "was trained on space 'toy' (0000000000000000)"),
         (searched / "S.safetensors", "not a supernet"),
+        (searched / "S.yaml", "such as a tier's, which is one network"),
         (tmp_path, "neither best.safetensors nor last.safetensors"),
     ):
         outcome = command(*line, path)

@@ -203,8 +203,14 @@ def test_the_skeleton_is_known_by_its_joints_names() -> None:
     # CrowdPose's own files call the top of the head otherwise.
     joints = [*load_skeleton("crowdpose").joints[:12], "head", "neck"]
     assert recognise_skeleton({"categories": [{"keypoints": joints}]}).name == "crowdpose"
-    with pytest.raises(UsageError, match="its joints are a, b; give --skeleton"):
-        recognise_skeleton({"categories": [{"keypoints": ["a", "b"]}]})
+    joints = ["chest", "HandLeft", "HandRight"]
+    limbs = [[1, 2], [1, 3], [1, 4], [0, 1], [2, 2], "no", [1.5, 2]]
+    own = recognise_skeleton({"categories": [{"keypoints": joints, "skeleton": limbs}]})
+    assert own.joints == tuple(joints)
+    assert own.flip == (0, 2, 1)
+    assert own.limbs == ((0, 1), (0, 2))
+    with pytest.raises(UsageError, match="give --skeleton"):
+        recognise_skeleton({"categories": [{"keypoints": ["a", "a"]}]})
     with pytest.raises(UsageError, match="categories name no joints"):
         recognise_skeleton({})
 

@@ -25,6 +25,14 @@ def test_a_folder_by_name_and_what_is_named_as_it_comes(album):
     assert find_pictures(named) == [Path("odd"), Path("more/c.webp"), Path("b.jpg")]
 
 
+def test_videos_in_a_folder_are_told(album, caplog):
+    for name in ("z.mp4", "more/y.MOV"):
+        (album / name).touch()
+    assert len(find_pictures(["."])) == 3
+    (record,) = caplog.records
+    assert record.getMessage() == "left out more/y.MOV and 1 more: give a video alone, by its name"
+
+
 def test_folders_that_are_left_out_are_told(album, monkeypatch, caplog):
     (album / "elsewhere").symlink_to(album / "more")
     (album / ".cache").symlink_to(album / "more")
