@@ -24,6 +24,7 @@ def skeleton(*joints: str, aliases: tuple[tuple[str, ...], ...] = ()) -> Skeleto
     [
         *[(name, "left_ankle") for name in ("left_ankle", "LAnkle", "ankle-left", "l ankle")],
         *[(name, "left_ankle") for name in ("leftankle", "LeftAnkle", "ankle.L")],
+        *[(name, "left_upper_arm") for name in ("upper_left_arm", "upperLArm", "upper arm l")],
         ("right", "right"),
         ("Upper Neck", "upper_neck"),
         ("HEAD_TOP", "head_top"),
