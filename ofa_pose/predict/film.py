@@ -15,9 +15,8 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from ofa_pose.data.annotations import is_encodable
 from ofa_pose.errors import DataError, OfaPoseError
-from ofa_pose.files import atomic_path
+from ofa_pose.files import atomic_path, is_encodable
 
 _LOG = logging.getLogger(__name__)
 _USUAL_FPS = 30.0
