@@ -60,7 +60,9 @@ def read_annotations(path: Path, skeleton: Skeleton, *, unlabelled: bool = False
         DataError: one line that names the file and the fault.
     """
     document = load_document(path, unlabelled=unlabelled)
-    images, annotations = document["images"], document["annotations"]
+    images, everybody = document["images"], document["annotations"]
+    categories = person_categories(document)
+    document.clear()  # so that each raw annotation goes as its checked one comes
     if not images:
         raise DataError(f"{path}: lists no images; an empty set cannot be used")
     for image in images:
@@ -69,36 +71,36 @@ def read_annotations(path: Path, skeleton: Skeleton, *, unlabelled: bool = False
     ids = {image["id"] for image in images}
     if len(ids) < len(images):
         raise DataError(f"{path}: {len(images) - len(ids)} image ids are used twice")
-    if not all(isinstance(annotation, dict) for annotation in annotations):
+    if not all(isinstance(annotation, dict) for annotation in everybody):
         raise DataError(f"{path}: an entry of `annotations` is not an object")
-    categories = person_categories(document)
     for category in categories:
         for finding in order_faults(category, skeleton):
             advice = "is the file annotated with another skeleton? --data-skeleton tells which"
             raise _refusal(path, finding, advice=advice)
-    everybody = annotations
-    annotations = _of_people(categories, everybody)
-    others = sum(bool(item.get("keypoints")) for item in everybody) - sum(
-        bool(item.get("keypoints")) for item in annotations
-    )
+    people = _of_people(categories, everybody)
+    with_joints = sum(bool(person.get("keypoints")) for person in people)
+    others = sum(bool(item.get("keypoints")) for item in everybody) - with_joints
+    del everybody
     if others:
         _LOG.warning(
             "%s: %d annotations with joints are left out: their `category_id` is not the person's",
             *(path, others),
         )
-    if annotations and not any(annotation.get("keypoints") for annotation in annotations):
+    if people and not with_joints:
         raise DataError(
             f"{path}: no annotation has `keypoints`; a COCO-keypoint file is expected "
             "(person_keypoints_*.json, not instances_*.json)"
         )
-    ours = [annotation for annotation in annotations if _image_of(annotation) in ids]
-    strays = len(annotations) - len(ours)
-    if strays == len(annotations) > 0:
+    total = len(people)
+    people = [person for person in people if _image_of(person) in ids]
+    if total and not people:
         raise DataError(f"{path}: no annotation's `image_id` is the `id` of an image it lists")
-    if strays:
+    if len(people) < total:
+        strays = total - len(people)
         _LOG.warning("%s: %d annotations of images it does not list are left out", path, strays)
-    checked = [_checked(annotation, skeleton, path) for annotation in ours]
-    return {"images": images, "annotations": checked}
+    for place, person in enumerate(people):
+        people[place] = _checked(person, skeleton, path)
+    return {"images": images, "annotations": people}
 
 
 def load_document(path: Path, *, unlabelled: bool = False) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -202,3 +204,22 @@ def test_people_of_another_category_are_counted(three, tmp_path, caplog):
     path.write_text(json.dumps(mixed))
     assert len(read_annotations(path, three)["annotations"]) == 1
     assert "1 annotations with joints are left out" in caplog.text
+
+
+def peak_bytes(act: Callable[[], Any]) -> int:
+    tracemalloc.start()
+    try:
+        act()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_is_checked_in_the_memory_that_parsing_it_takes(three, tmp_path):
+    path = tmp_path / "people.json"
+    (person,) = document(keypoints=[1.5, 2.5, 2] * 3)["annotations"]
+    everybody = [{**person, "id": number} for number in range(5000)]
+    path.write_text(json.dumps({**document(), "annotations": everybody}))
+    parsing = peak_bytes(lambda: json.loads(path.read_bytes()))
+    # Raw and checked annotations side by side would take 1.9 times as much.
+    assert peak_bytes(lambda: read_annotations(path, three)) < 1.5 * parsing
