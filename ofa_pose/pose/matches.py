@@ -32,7 +32,7 @@ class Matches:
     """The detections of N pictures (D of them in all), matched at T = 10 OKS thresholds.
 
     Attributes:
-        pictures: (D,) int64, which picture each is in, 0..N-1.
+        pictures: (D,) int64, which picture each is in, 0..N-1, ascending.
         scores: (D,) float64, descending within a picture.
         right: (T, D) bool, whether it found a person who counts.
         wrong: (T, D) bool, whether it found nobody; neither, if it found one who does not count.
@@ -60,14 +60,17 @@ class Matches:
 
     def take(self, pictures: Sequence[int] | np.ndarray) -> Matches:
         """Return some of the pictures, each once, in the order given."""
-        rows = [np.flatnonzero(self.pictures == picture) for picture in pictures]
-        picked = np.concatenate([*rows, np.empty(0, np.int64)])
+        wanted = np.asarray(pictures, np.int64)
+        starts = np.searchsorted(self.pictures, wanted, side="left")
+        counts = np.searchsorted(self.pictures, wanted, side="right") - starts
+        places = np.repeat(np.arange(len(wanted)), counts)
+        picked = np.arange(len(places)) + (starts - np.cumsum(counts) + counts)[places]
         return Matches(
-            pictures=np.repeat(np.arange(len(rows)), [len(row) for row in rows]),
+            pictures=places,
             scores=self.scores[picked],
             right=self.right[:, picked],
             wrong=self.wrong[:, picked],
-            people=self.people[np.asarray(pictures, np.int64)],
+            people=self.people[wanted],
         )
 
     def arrays(self) -> dict[str, np.ndarray]:
