@@ -27,7 +27,7 @@ from ofa_pose.data.faults import (
     person_faults,
     person_notes,
 )
-from ofa_pose.data.images import UnreadableImageError, quick_check, read_image
+from ofa_pose.data.images import PictureSizeError, UnreadableImageError, quick_check, read_image
 from ofa_pose.data.scene import Scene, joint_boxes
 from ofa_pose.errors import UsageError
 from ofa_pose.skeleton import Skeleton, load_skeleton, plain_name, skeleton_names
@@ -262,11 +262,11 @@ class SetCheck:
                 picture = read_image(path)
                 if size is not None and picture.shape[:2] != size:
                     read_image(path, size)  # turned as its EXIF says it may fit
+            except PictureSizeError as error:
+                self.report.add(("sizes that are not the picture's", f"{name}: {error}"))
+                return False
             except UnreadableImageError as error:
                 reason = str(error)
-                if reason.startswith("the picture is"):
-                    self.report.add(("sizes that are not the picture's", f"{name}: {reason}"))
-                    return False
         if reason is not None:
             self.report.add(("pictures that are damaged", f"{name}: {reason}"))
         return reason is None
