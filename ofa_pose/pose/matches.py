@@ -25,6 +25,9 @@ _MOST = 20  # detections a picture that count, the best
 _LARGEST_AREA = 1e10
 _BLOCK = 20  # resamples at a time: each takes some bytes a detection
 _EPS = np.spacing(1)
+_SHARE = 0.95  # of the resamples' APs that lie within an interval; the tails are equal
+_RESAMPLES = 200
+_SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,48 +116,41 @@ class Matches:
         return np.where(people > 0, total / len(THRESHOLDS), np.nan)
 
 
-def ap_interval(
-    matches: Matches, *, share: float = 0.95, resamples: int = 200, seed: int = 0
-) -> tuple[float, float]:
-    """Return the ends of the AP's bootstrap interval: pictures are drawn with replacement.
+def ap_interval(matches: Matches) -> tuple[float, float]:
+    """Return the ends of the AP's 95 % bootstrap interval: pictures are drawn with replacement.
 
     It says how far the AP may be off because other pictures of the kind could have been taken,
-    not because of other weights.
+    not because of other weights. The 200 resamples are the same for all sets of N pictures.
 
     Args:
         matches: of N pictures.
-        share: of the resamples' APs that lie within the interval; the tails are equal.
-        resamples: how many, of N pictures each.
-        seed: of the draws.
 
     Returns:
         (low, high), over the resamples in which somebody counts; (-1, -1) where nobody ever does.
     """
-    drawn = bootstrap.resamples(len(matches), draws=resamples, seed=seed)
-    return bootstrap.interval(matches.scores_of(drawn), share=share)
+    return bootstrap.interval(matches.scores_of(_resamples(len(matches))), share=_SHARE)
 
 
-def ap_gain_interval(
-    one: Matches, other: Matches, *, share: float = 0.95, resamples: int = 200, seed: int = 0
-) -> tuple[float, float]:
+def ap_gain_interval(one: Matches, other: Matches) -> tuple[float, float]:
     """Return the ends of the interval of one network's AP minus another's, on the same pictures.
 
-    Both are resampled alike, so that what both find hard cancels out.
+    Both are resampled alike, as in `ap_interval`, so that what both find hard cancels out.
 
     Args:
         one: of N pictures.
         other: of the same N pictures, in the same order.
-        share: as in `ap_interval`.
-        resamples: as in `ap_interval`.
-        seed: as in `ap_interval`.
 
     Raises:
         UsageError: they are not of the same number of pictures.
     """
     if len(one) != len(other):
         raise UsageError(f"{len(one)} and {len(other)} pictures cannot be compared")
-    drawn = bootstrap.resamples(len(one), draws=resamples, seed=seed)
-    return bootstrap.interval(one.scores_of(drawn) - other.scores_of(drawn), share=share)
+    drawn = _resamples(len(one))
+    return bootstrap.interval(one.scores_of(drawn) - other.scores_of(drawn), share=_SHARE)
+
+
+def _resamples(pictures: int) -> np.ndarray:
+    return bootstrap.resamples(pictures, draws=_RESAMPLES, seed=_SEED)
 
 
 def _interpolated(right: np.ndarray, wrong: np.ndarray, people: np.ndarray) -> np.ndarray:
