@@ -16,7 +16,7 @@ import numpy as np
 from ofa_pose import bootstrap
 from ofa_pose.bootstrap import NOBODY
 from ofa_pose.errors import UsageError
-from ofa_pose.pose.oks import _objects, _results
+from ofa_pose.pose.oks import coco_objects, coco_results
 from ofa_pose.skeleton import Skeleton
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -191,9 +191,9 @@ def match_people(
     ranks = {image: rank for rank, image in enumerate(ids)}
     objects: list[list[dict[str, Any]]] = [[] for _ in ids]
     results: list[list[dict[str, Any]]] = [[] for _ in ids]
-    for person in _objects(ground_truth.get("annotations", []), skeleton, ranks=ranks):
+    for person in coco_objects(ground_truth.get("annotations", []), skeleton, ranks=ranks):
         objects[person["image_id"]].append(person)
-    for result in _results(predictions, skeleton, ranks=ranks):
+    for result in coco_results(predictions, skeleton, ranks=ranks):
         results[result["image_id"]].append(result)
     sigmas = np.array(skeleton.sigmas)
     parts = [_match_picture(*both, sigmas) for both in zip(objects, results, strict=True)]
