@@ -84,3 +84,11 @@ def sha256_file(path: str | Path) -> str:
     """Return the SHA-256 of a file's bytes as 64 hex digits."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def is_encodable(text: str) -> bool:
+    """Say whether a text can name a file; an empty one and half a surrogate pair cannot."""
+    try:
+        return bool(text.encode())
+    except UnicodeEncodeError:
+        return False

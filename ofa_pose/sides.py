@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-from ofa_pose.skeleton import Skeleton
+from ofa_pose.skeleton import Skeleton, plain_name
 
 
 class Side(Enum):
@@ -16,14 +16,14 @@ class Side(Enum):
     RIGHT = "right"
 
 
-_WORDS = {"left": Side.LEFT, "l": Side.LEFT, "right": Side.RIGHT, "r": Side.RIGHT}
+_DIGITS = re.compile(r"\d+")
 
 
 def joint_sides(skeleton: Skeleton) -> tuple[Side, ...]:
     """Return the side of each of the K joints.
 
-    A joint that is its own mirror image is in the middle. Of a pair, the words of the names tell
-    (`left_hip`, `hip-l`); where they do not, the first joint of the pair is taken for the left one.
+    A joint that is its own mirror image is in the middle. Of a pair, the names tell (`left_hip`,
+    `hip-l`, `LHip`); where they do not, the first joint of the pair is taken for the left one.
     """
     return tuple(
         Side.MIDDLE
@@ -47,8 +47,8 @@ def _between(first: Side, second: Side) -> Side:
 
 
 def _named(joint: str) -> Side | None:
-    found = {_WORDS[word] for word in re.split(r"[^a-z]+", joint.lower()) if word in _WORDS}
-    return found.pop() if len(found) == 1 else None
+    side = plain_name(_DIGITS.sub(" ", joint)).partition("_")[0]
+    return {"left": Side.LEFT, "right": Side.RIGHT}.get(side)
 
 
 def _opposite(side: Side | None) -> Side | None:

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from ofa_pose.sides import Side, joint_sides, limb_sides
 from ofa_pose.skeleton import load_skeleton
 
@@ -11,6 +13,21 @@ LEFT, MIDDLE, RIGHT = Side.LEFT, Side.MIDDLE, Side.RIGHT
 def test_names_tell(three):
     assert joint_sides(three) == (LEFT, RIGHT, MIDDLE)
     assert joint_sides(replace(three, joints=("r-hand", "l-hand", "head"))) == (RIGHT, LEFT, MIDDLE)
+
+
+@pytest.mark.parametrize(
+    ("right", "left"),
+    [
+        ("RAnkle", "LAnkle"),
+        ("rightWrist", "leftWrist"),
+        ("rightankle", "leftankle"),
+        ("upper_right_arm", "upper_left_arm"),
+        ("knee-r", "knee-l"),
+        ("toe_r2", "toe_l2"),
+    ],
+)
+def test_every_way_to_write_a_side(three, right, left):
+    assert joint_sides(replace(three, joints=(right, left, "head"))) == (RIGHT, LEFT, MIDDLE)
 
 
 def test_one_name_of_a_pair_is_enough(three):

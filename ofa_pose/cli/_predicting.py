@@ -227,13 +227,12 @@ def predict_film(request: Request, source: Path | int, *, most: int | None = Non
     Raises:
         DataError: the source cannot be opened, or gives no frame.
     """
-    film = Film(source)
     predictor, watch = request.predictor(), _Watch()
     follower = _Follower(predictor, track=request.track, smooth=request.smooth)
-    total = most if film.total is None else min(film.total, most or film.total)
     done, people_in_all = 0, 0
     lately: deque[float] = deque([time.perf_counter()], maxlen=_LATELY)
-    with request.open_run() as run, contextlib.ExitStack() as stack:
+    with Film(source) as film, request.open_run() as run, contextlib.ExitStack() as stack:
+        total = most if film.total is None else min(film.total, most or film.total)
         write = stack.enter_context(_people_files(run, predictor))
         write_frame = None
         if request.overlays:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ofa_pose.data.faults import (
+    OTHER_JOINTS,
+    Finding,
+    image_faults,
+    is_id,
+    order_faults,
+    person_refusals,
+)
 from ofa_pose.data.scene import joint_boxes
 from ofa_pose.errors import DataError
-from ofa_pose.skeleton import Skeleton, load_skeleton, plain_name, skeleton_names
+from ofa_pose.skeleton import Skeleton, load_skeleton, skeleton_names
 
 _LOG = logging.getLogger(__name__)
-LARGEST_ID = 2**63 - 1
-"""Of ids: what tools in other languages can hold."""
-_FARTHEST = 1e6  # pixels; what lies beyond is a slip, and squares of it leave float32's range
+_ALL_FAULTS = "ofa-pose data check lists every fault"
 
 
 def _likely(numbers: int) -> str:
@@ -55,40 +60,47 @@ def read_annotations(path: Path, skeleton: Skeleton, *, unlabelled: bool = False
         DataError: one line that names the file and the fault.
     """
     document = load_document(path, unlabelled=unlabelled)
-    images, annotations = document["images"], document["annotations"]
+    images, everybody = document["images"], document["annotations"]
+    categories = person_categories(document)
+    document.clear()  # so that each raw annotation goes as its checked one comes
     if not images:
         raise DataError(f"{path}: lists no images; an empty set cannot be used")
     for image in images:
-        _check_image(image, path)
+        for finding in image_faults(image):
+            raise _refusal(path, finding)
     ids = {image["id"] for image in images}
     if len(ids) < len(images):
         raise DataError(f"{path}: {len(images) - len(ids)} image ids are used twice")
-    if not all(isinstance(annotation, dict) for annotation in annotations):
+    if not all(isinstance(annotation, dict) for annotation in everybody):
         raise DataError(f"{path}: an entry of `annotations` is not an object")
-    _check_order(document, skeleton, path)
-    everybody = annotations
-    annotations = _of_people(document, everybody)
-    others = sum(bool(item.get("keypoints")) for item in everybody) - sum(
-        bool(item.get("keypoints")) for item in annotations
-    )
+    for category in categories:
+        for finding in order_faults(category, skeleton):
+            advice = "is the file annotated with another skeleton? --data-skeleton tells which"
+            raise _refusal(path, finding, advice=advice)
+    people = _of_people(categories, everybody)
+    with_joints = sum(bool(person.get("keypoints")) for person in people)
+    others = sum(bool(item.get("keypoints")) for item in everybody) - with_joints
+    del everybody
     if others:
         _LOG.warning(
             "%s: %d annotations with joints are left out: their `category_id` is not the person's",
             *(path, others),
         )
-    if annotations and not any(annotation.get("keypoints") for annotation in annotations):
+    if people and not with_joints:
         raise DataError(
             f"{path}: no annotation has `keypoints`; a COCO-keypoint file is expected "
             "(person_keypoints_*.json, not instances_*.json)"
         )
-    ours = [annotation for annotation in annotations if _image_of(annotation) in ids]
-    strays = len(annotations) - len(ours)
-    if strays == len(annotations) > 0:
+    total = len(people)
+    people = [person for person in people if _image_of(person) in ids]
+    if total and not people:
         raise DataError(f"{path}: no annotation's `image_id` is the `id` of an image it lists")
-    if strays:
+    if len(people) < total:
+        strays = total - len(people)
         _LOG.warning("%s: %d annotations of images it does not list are left out", path, strays)
-    checked = [_check_annotation(annotation, skeleton, path) for annotation in ours]
-    return {"images": images, "annotations": checked}
+    for place, person in enumerate(people):
+        people[place] = _checked(person, skeleton, path)
+    return {"images": images, "annotations": people}
 
 
 def load_document(path: Path, *, unlabelled: bool = False) -> dict[str, Any]:
@@ -132,123 +144,54 @@ def load_document(path: Path, *, unlabelled: bool = False) -> dict[str, Any]:
     return document
 
 
-def _check_order(document: Mapping[str, Any], skeleton: Skeleton, path: Path) -> None:
-    """Refuse a file that names its joints in another order than the skeleton's.
-
-    Names that the skeleton does not know say nothing.
-    """
-    own = [plain_name(joint) for joint in skeleton.joints]
-    for category in _categories_of_people(document):
-        listed = category.get("keypoints")
-        if not isinstance(listed, list) or len(listed) != len(own):
-            continue
-        for place, (name, expected) in enumerate(zip(listed, own, strict=True)):
-            if isinstance(name, str) and plain_name(name) != expected and plain_name(name) in own:
-                raise DataError(
-                    f"{path}: joint {place + 1} is named {name!a:.40}, where skeleton "
-                    f"{skeleton.name!r} has {skeleton.joints[place]!r}: is the file annotated with "
-                    "another skeleton? --data-skeleton tells which"
-                )
-
-
-def person_categories(document: Mapping[str, Any]) -> list[Any]:
-    """Return the ids of the categories called person; all annotations are people's without one."""
-    return [item.get("id") for item in _categories_of_people(document)]
-
-
-def _categories_of_people(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the categories called person."""
+def person_categories(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the categories called person; all annotations are people's without one."""
     categories = document.get("categories")
     listed = categories if isinstance(categories, list) else ()
     return [item for item in listed if isinstance(item, dict) and item.get("name") == "person"]
 
 
 def _of_people(
-    document: Mapping[str, Any], annotations: Sequence[dict[str, Any]]
+    categories: Sequence[Mapping[str, Any]], annotations: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Keep the annotations of the category called person, where there is one."""
-    wanted = person_categories(document)
+    """Keep the annotations of the categories called person, where there is one."""
+    wanted = [category.get("id") for category in categories]
     if not wanted:
         return list(annotations)
     return [item for item in annotations if item.get("category_id", wanted[0]) in wanted]
 
 
-def _check_image(image: Any, path: Path) -> None:
-    if not isinstance(image, dict) or "id" not in image or "file_name" not in image:
-        raise DataError(f"{path}: an entry of `images` lacks `id` or `file_name`")
-    if not _is_whole(image["id"]) or abs(image["id"]) > LARGEST_ID:
-        raise DataError(f"{path}: an image's `id` must be a whole number, got {image['id']!r:.60}")
-    name = image["file_name"]
-    if not isinstance(name, str) or not name or "\0" in name or not is_encodable(name):
-        raise DataError(f"{path}: image {image['id']}: {name!a:.60} is no `file_name`")
-    for key in ("width", "height"):
-        side = image.get(key)
-        if side is not None and not (_is_whole(side) and 0 < side < _FARTHEST):
-            raise DataError(
-                f"{path}: image {image['id']}: `{key}` must be a whole number of pixels, "
-                f"got {side!a:.60}"
-            )
-    index = image.get("crowdIndex", 0)
-    if not isinstance(index, int | float) or not -_FARTHEST < index < _FARTHEST:
-        raise DataError(f"{path}: image {image['id']}: `crowdIndex` must be a number")
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def is_encodable(text: str) -> bool:
-    """Say whether a text can name a file; half a surrogate pair cannot."""
-    try:
-        return bool(text.encode())
-    except UnicodeEncodeError:
-        return False
+def _refusal(path: Path, finding: Finding, *, advice: str = _ALL_FAULTS) -> DataError:
+    kind, where = finding
+    return DataError(f"{path}: {kind}: {where}; {advice}")
 
 
 def _image_of(annotation: Mapping[str, Any]) -> int | None:
     """Return the id of an annotation's image, or None where it is not an id at all."""
     image = annotation.get("image_id")
-    return image if isinstance(image, int) else None
+    return image if is_id(image) else None
 
 
-def _check_annotation(annotation: dict[str, Any], skeleton: Skeleton, path: Path) -> dict[str, Any]:
-    name = f"{path}: annotation {annotation.get('id')}"
-    keypoints = annotation.get("keypoints") or [0] * (3 * skeleton.num_joints)
-    try:
-        points = np.array(keypoints, np.float64)
-        given = annotation.get("bbox")
-        box = None if given is None else np.array(given, np.float64)
-        stated = annotation.get("area")
-        area = 0.0 if stated is None else float(stated)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise DataError(f"{name}: `keypoints`, `bbox` and `area` must be numbers") from error
-    if points.ndim != 1:
-        raise DataError(f"{name}: `keypoints` must be one flat list: x, y, v, x, y, v, …")
-    if points.shape != (3 * skeleton.num_joints,):
-        raise DataError(
-            f"{name} has {points.size / 3:g} joints, skeleton {skeleton.name!r} has "
-            f"{skeleton.num_joints}; tell the joints the file is annotated with: --skeleton "
-            f"{_likely(points.size)} for a network of these, --data-skeleton to teach "
-            f"{skeleton.name!r} with them"
-        )
-    points = points.reshape(-1, 3)
+def _checked(annotation: dict[str, Any], skeleton: Skeleton, path: Path) -> dict[str, Any]:
+    for finding in person_refusals(annotation, skeleton):
+        advice = _ALL_FAULTS
+        if finding[0] == OTHER_JOINTS:
+            advice = (
+                "tell the joints the file is annotated with: --skeleton "
+                f"{_likely(len(annotation['keypoints']))} for a network of these, --data-skeleton "
+                f"to teach {skeleton.name!r} with them"
+            )
+        raise _refusal(path, finding, advice=advice)
+    given = annotation.get("keypoints") or [0] * (3 * skeleton.num_joints)
+    keypoints = list(map(float, given))
+    box = annotation.get("bbox")
     if box is None:
-        box = joint_boxes(points[None])[0]
-    if box.shape != (4,):
-        raise DataError(f"{name}: `bbox` must be x, y, width, height, got {box.size} numbers")
-    if not (np.isfinite(points).all() and np.isfinite(box).all() and math.isfinite(area)):
-        raise DataError(f"{name}: `keypoints`, `bbox` or `area` holds NaN or infinity")
-    if max(np.abs(points).max(), np.abs(box).max()) > _FARTHEST or abs(area) > _FARTHEST**2:
-        raise DataError(f"{name}: `keypoints`, `bbox` or `area` lies beyond {_FARTHEST:,.0f} px")
-    if box[2] < 0 or box[3] < 0 or area < 0:
-        raise DataError(f"{name}: the width and height of `bbox`, and `area`, must not be negative")
-    if annotation.get("iscrowd") not in (None, 0, 1):
-        raise DataError(f"{name}: `iscrowd` must be 0 or 1, got {annotation['iscrowd']!a:.60}")
-    labelled = int((points[:, 2] > 0).sum())
+        box = joint_boxes(np.array(keypoints).reshape(1, -1, 3))[0]
+    labelled = sum(flag > 0 for flag in keypoints[2::3])
     checked = {
         **annotation,
-        "keypoints": points.ravel().tolist(),
-        "bbox": box.tolist(),
+        "keypoints": keypoints,
+        "bbox": list(map(float, box)),
         "iscrowd": int(annotation.get("iscrowd") or 0),
         "num_keypoints": labelled,
         "scored": labelled > 0 and annotation.get("num_keypoints") != 0,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ofa_pose.data.geometry import (
-    BORDER_RGB,
     compose,
     scale_of,
     scaling,
@@ -99,16 +98,14 @@ def warp_scene(
     *,
     size: tuple[int, int],
     flip: tuple[int, ...] | None = None,
-    border: tuple[int, int, int] = BORDER_RGB,
 ) -> Scene:
-    """Map a scene through a (2, 3) affine onto a canvas of `size` (height, width).
+    """Map a scene through a (2, 3) affine onto a canvas; grey lies beside the picture.
 
     Args:
         scene: what to map.
         matrix: picture to canvas coordinates.
         size: height and width of the canvas.
         flip: the skeleton's left-right permutation if the affine mirrors, else None.
-        border: colour beside the picture.
     """
     keypoints = scene.keypoints.copy()
     keypoints[:, :, :2] = transform_points(keypoints[:, :, :2], matrix)
@@ -124,7 +121,7 @@ def warp_scene(
         ignored = (~scene.valid).view(np.uint8)
         valid = warp(ignored, matrix, size=size, border=0, nearest=True) == 0
     return Scene(
-        image=warp(scene.image, matrix, size=size, border=border),
+        image=warp(scene.image, matrix, size=size),
         keypoints=keypoints[kept],
         valid=valid,
         image_id=scene.image_id,

@@ -91,8 +91,6 @@ class TrainBatches(Dataset[Batch]):
         batch_size: pictures a step.
         seed: of order and augmentation.
         resolution_of: step to resolution; it must be picklable where workers are spawned.
-        strides: of the network's outputs.
-        max_people: rows of `Batch.tags`.
         rows: which of a step's pictures are wanted, where several processes share them; each
             picture is the same whoever makes it.
     """
@@ -105,8 +103,6 @@ class TrainBatches(Dataset[Batch]):
         batch_size: int,
         seed: int,
         resolution_of: Callable[[int], int],
-        strides: Sequence[int] = (4, 2),
-        max_people: int = 30,
         rows: slice = slice(None),
     ) -> None:
         if batch_size < 1:
@@ -116,8 +112,6 @@ class TrainBatches(Dataset[Batch]):
         self.batch_size = batch_size
         self.seed = seed
         self.resolution_of = resolution_of
-        self.strides = tuple(strides)
-        self.max_people = max_people
         self.rows = rows
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
 
@@ -139,15 +133,9 @@ class TrainBatches(Dataset[Batch]):
             images.append(scene.image)
             known.append(scene.known)
             targets.append(
-                make_targets(
-                    scene.keypoints,
-                    scene.valid,
-                    size=(resolution, resolution),
-                    strides=self.strides,
-                    max_people=self.max_people,
-                )
+                make_targets(scene.keypoints, scene.valid, size=(resolution, resolution))
             )
-        outputs = range(len(self.strides))
+        outputs = range(len(targets[0].heatmaps))
         masks = tuple(stack([target.masks[i] for target in targets]) for i in outputs)
         return Batch(
             images=to_tensor(images),

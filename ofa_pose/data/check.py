@@ -17,15 +17,17 @@ from ofa_pose.data.annotations import (
     stated_size,
 )
 from ofa_pose.data.faults import (
+    FARTHEST_PX,
     Finding,
     id_faults,
     image_faults,
     is_id,
     number_list,
+    order_faults,
     person_faults,
     person_notes,
 )
-from ofa_pose.data.images import UnreadableImageError, quick_check, read_image
+from ofa_pose.data.images import PictureSizeError, UnreadableImageError, quick_check, read_image
 from ofa_pose.data.scene import Scene, joint_boxes
 from ofa_pose.errors import SkeletonError, UsageError
 from ofa_pose.skeleton import Skeleton, load_skeleton, plain_name, skeleton_names
@@ -150,6 +152,7 @@ class SetCheck:
         self.skeleton = skeleton or recognise_skeleton(document)
         self.report = SetReport()
         self._categories = person_categories(document)
+        self._category_ids = [category.get("id") for category in self._categories]
         self._entries: list[Any] = document["images"]
         self._annotations: list[Any] = document["annotations"]
         self._sound: dict[int, dict[str, Any]] = {}
@@ -214,6 +217,8 @@ class SetCheck:
             self.report.note(("`crowdIndex` is not given for every image, so it is not used", few))
 
     def _check_people(self) -> None:
+        for category in self._categories:
+            self.report.add(*order_faults(category, self.skeleton))
         ids: set[int] = set()
         poses: dict[tuple[Any, ...], Any] = {}
         for annotation in self._annotations:
@@ -253,7 +258,8 @@ class SetCheck:
     def _is_left_out(self, annotation: Mapping[str, Any], name: str) -> bool:
         """Whether an annotation is of another category than person; one with joints is told."""
         category = annotation.get("category_id")
-        if not self._categories or "category_id" not in annotation or category in self._categories:
+        ids = self._category_ids
+        if not ids or "category_id" not in annotation or category in ids:
             return False
         where = f"{name}: {category!a:.30}"
         if not is_id(category):
@@ -266,7 +272,7 @@ class SetCheck:
         """Return what of an annotation can be drawn and counted; None if its joints cannot."""
         given = annotation.get("keypoints") or [0] * (3 * self.skeleton.num_joints)
         points = number_list(given, 3 * self.skeleton.num_joints)
-        if points is None:
+        if points is None or np.abs(points).max() > FARTHEST_PX:
             return None
         labelled = int((points[2::3] > 0).sum())
         return {
@@ -290,11 +296,11 @@ class SetCheck:
                 picture = read_image(path)
                 if size is not None and picture.shape[:2] != size:
                     read_image(path, size)  # turned as its EXIF says it may fit
+            except PictureSizeError as error:
+                self.report.add(("sizes that are not the picture's", f"{name}: {error}"))
+                return False
             except UnreadableImageError as error:
                 reason = str(error)
-                if reason.startswith("the picture is"):
-                    self.report.add(("sizes that are not the picture's", f"{name}: {reason}"))
-                    return False
         if reason is not None:
             self.report.add(("pictures that are damaged", f"{name}: {reason}"))
         return reason is None

@@ -34,13 +34,14 @@ class CocoScenes:
 
     Damaged pictures are skipped: those that a look at the file's ends betrays are left out from
     the start; one that turns out undecodable when it is read is replaced by the next readable
-    picture of the set. Either way it is named once in the log and stands in `bad`.
+    picture of the set. Either way it is named in the log and stands in `bad`, once in each process
+    that reads it: those that prepare batches find what cannot be decoded for themselves.
 
     Args:
         annotations: COCO-keypoint JSON.
         images: folder that the JSON's `file_name`s are relative to.
         skeleton: name, path or Skeleton of the joints the JSON annotates.
-        max_bad: share of the pictures that may be damaged.
+        max_bad: share of the pictures that may be damaged, which each process counts in its `bad`.
         only_people: leave out pictures on which the JSON lists nobody; who has no labelled joints,
             or is a crowd, counts. Source: HigherHRNet's code, which trains on these.
         unlabelled: take a set in which nobody has any, too, such as COCO's test images.

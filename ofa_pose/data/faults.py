@@ -1,19 +1,30 @@
-"""What can be wrong with one entry of a COCO-keypoint JSON, in words; nothing is raised."""
+"""What can be wrong with one entry of a COCO-keypoint JSON, in words; nothing is raised.
+
+Reading a file refuses it for the first of `image_faults`, `order_faults` and `person_refusals`;
+`data check` counts these and the rest.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from ofa_pose.data.annotations import LARGEST_ID, is_encodable
-from ofa_pose.skeleton import Skeleton
+from ofa_pose.files import is_encodable
+from ofa_pose.skeleton import Skeleton, plain_name
 
 Finding = tuple[str, str]
 """The kind of a fault, and what it was found on."""
 
+LARGEST_ID = 2**63 - 1
+"""Of ids: what tools in other languages can hold."""
+FARTHEST_PX = 1e6
+"""What lies beyond is a slip, and squares of much more leave float32's range."""
+OTHER_JOINTS = "people with another number of joints than the skeleton"
+_LARGEST_CROWD_INDEX = 1e6  # it is a share; some files count instead
+_NUMBERS = frozenset({int, float})  # bool, which is an int to isinstance, is none
 _BESIDE = 1.0  # px beside the picture that rounding explains
 _FAR = 0.5  # sizes of the box beside it, from which on a joint hardly belongs to it
 
@@ -22,7 +33,7 @@ def number_list(value: Any, count: int) -> np.ndarray | None:
     """Return a flat list of `count` finite numbers as float64; None if it is none."""
     if not isinstance(value, list) or len(value) != count:
         return None
-    if any(isinstance(item, bool) or not isinstance(item, int | float) for item in value):
+    if not _NUMBERS.issuperset(map(type, value)):
         return None
     try:
         numbers = np.array(value, np.float64)
@@ -56,11 +67,63 @@ def image_faults(image: Any) -> Iterator[Finding]:
         yield "images without a file name", name
     for key in ("width", "height"):
         side = image.get(key)
-        if side is not None and not (is_id(side) and side > 0):
-            yield "widths and heights that are no numbers of pixels", f"{name}: {side!a:.30}"
+        if side is not None and not (is_id(side) and 0 < side <= FARTHEST_PX):
+            yield (
+                f"widths and heights that are no whole numbers of 1 to {FARTHEST_PX:,.0f} px",
+                f"{name}: {side!a:.30}",
+            )
     index = image.get("crowdIndex", 0)
-    if isinstance(index, bool) or not isinstance(index, int | float) or not abs(index) < math.inf:
-        yield "values of `crowdIndex` that are no numbers", f"{name}: {index!a:.30}"
+    if type(index) not in _NUMBERS or not abs(index) <= _LARGEST_CROWD_INDEX:
+        yield (
+            f"values of `crowdIndex` that are no numbers of at most {_LARGEST_CROWD_INDEX:,.0f}",
+            f"{name}: {index!a:.30}",
+        )
+
+
+def order_faults(category: Mapping[str, Any], skeleton: Skeleton) -> Iterator[Finding]:
+    """Yield the joints that a category of `categories` names in another order than the skeleton.
+
+    Names that the skeleton does not know say nothing.
+    """
+    own = [plain_name(joint) for joint in skeleton.joints]
+    listed = category.get("keypoints")
+    if not isinstance(listed, list) or len(listed) != len(own):
+        return
+    for place, (name, expected) in enumerate(zip(listed, own, strict=True)):
+        if isinstance(name, str) and plain_name(name) != expected and plain_name(name) in own:
+            yield (
+                "joints in another order than the skeleton's",
+                f"joint {place + 1} is named {name!a:.40}, where skeleton {skeleton.name!r} has "
+                f"{skeleton.joints[place]!r}",
+            )
+
+
+def person_refusals(annotation: Mapping[str, Any], skeleton: Skeleton) -> Iterator[Finding]:
+    """Yield what makes a person's annotation unusable."""
+    name = f"annotation {annotation.get('id')!a:.30}"
+    given = annotation.get("keypoints")
+    if given:
+        points = number_list(given, 3 * skeleton.num_joints)
+        if points is None:
+            yield _form_fault(name, given, skeleton)
+        elif np.abs(points).max() > FARTHEST_PX:
+            for joint, values in enumerate(points.reshape(-1, 3).tolist()):
+                if max(map(abs, values)) > FARTHEST_PX:
+                    yield (
+                        f"joints beyond {FARTHEST_PX:,.0f} px",
+                        f"{name}, {skeleton.joints[joint]}: {_listed(values)}",
+                    )
+    box = annotation.get("bbox")
+    if box is not None:
+        yield from _box_refusals(name, box)
+    area = annotation.get("area")
+    if area is not None:
+        if type(area) not in _NUMBERS or not 0 <= area < math.inf:
+            yield "areas that are no numbers of 0 or more", f"{name}: {area!a:.30}"
+        elif area > FARTHEST_PX**2:
+            yield f"areas beyond {FARTHEST_PX**2:,.0f} px", f"{name}: {area!a:.30}"
+    if annotation.get("iscrowd") not in (None, 0, 1):
+        yield "values of `iscrowd` other than 0 and 1", f"{name}: {annotation['iscrowd']!a:.30}"
 
 
 def person_faults(
@@ -73,22 +136,12 @@ def person_faults(
         skeleton: what it should be annotated with.
         size: height and width of the picture, if known.
     """
+    yield from person_refusals(annotation, skeleton)
     name = f"annotation {annotation.get('id')!a:.30}"
-    if annotation.get("iscrowd") not in (None, 0, 1):
-        yield "values of `iscrowd` other than 0 and 1", f"{name}: {annotation['iscrowd']!a:.30}"
-    given = annotation.get("keypoints")
-    points = number_list(given, 3 * skeleton.num_joints) if given else None
-    if given and points is None:
-        yield (
-            f"keypoints that are not {skeleton.num_joints} times x, y, v in finite numbers",
-            f"{name}: {_form_of(given)}",
-        )
-    box = annotation.get("bbox")
-    if box is not None:
-        yield from _box_faults(name, box)
-    area = annotation.get("area")
-    if area is not None and (number_list([area], 1) is None or area < 0):
-        yield "areas that are no numbers of 0 or more", f"{name}: {area!a:.30}"
+    box = number_list(annotation.get("bbox"), 4)
+    if box is not None and box[2:].min() == 0:
+        yield "boxes of no width or height", f"{name}: {_listed(box)}"
+    points = number_list(annotation.get("keypoints"), 3 * skeleton.num_joints)
     if points is not None:
         yield from _joint_faults(name, points.reshape(-1, 3), skeleton, size)
 
@@ -120,23 +173,35 @@ def person_notes(annotation: Mapping[str, Any], skeleton: Skeleton) -> Iterator[
         yield "people have no area; 0.53 of their box serves", name
 
 
-def _form_of(keypoints: Any) -> str:
+def _form_fault(name: str, keypoints: Any, skeleton: Skeleton) -> Finding:
+    """Return what is wrong with keypoints that are no flat list of K times x, y, v."""
+    joints = skeleton.num_joints
     if not isinstance(keypoints, list):
-        return f"{keypoints!a:.30}"
-    if len(keypoints) % 3 or number_list(keypoints, len(keypoints)) is None:
-        return f"a list of {len(keypoints)}, not all finite numbers or not in threes"
-    return f"{len(keypoints) // 3} joints"
+        form = f"{keypoints!a:.30}"
+    elif len(keypoints) % 3 or number_list(keypoints, len(keypoints)) is None:
+        form = f"a list of {len(keypoints)}, not all finite numbers or not in threes"
+    else:
+        return (
+            OTHER_JOINTS,
+            f"{name} has {len(keypoints) // 3} joints, skeleton {skeleton.name!r} has {joints}",
+        )
+    kind = f"keypoints that are no flat list of {joints} times x, y, v in finite numbers"
+    return kind, f"{name}: {form}"
 
 
-def _box_faults(name: str, box: Any) -> Iterator[Finding]:
+def _listed(numbers: Iterable[float]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)
+
+
+def _box_refusals(name: str, box: Any) -> Iterator[Finding]:
     numbers = number_list(box, 4)
     if numbers is None:
         yield "boxes that are not x, y, width, height in finite numbers", f"{name}: {box!a:.40}"
-    elif numbers[2] <= 0 or numbers[3] <= 0:
-        yield (
-            "boxes of negative or no width or height",
-            f"{name}: {numbers[2]:g} x {numbers[3]:g}",
-        )
+        return
+    if min(numbers[2:]) < 0:
+        yield "boxes of negative width or height", f"{name}: {_listed(numbers)}"
+    if np.abs(numbers).max() > FARTHEST_PX:
+        yield f"boxes beyond {FARTHEST_PX:,.0f} px", f"{name}: {_listed(numbers)}"
 
 
 def _joint_faults(
@@ -149,6 +214,7 @@ def _joint_faults(
         return
     limits = np.array([size[1], size[0]]) + _BESIDE
     outside = ((points[:, :2] < -_BESIDE) | (points[:, :2] > limits)).any(axis=1)
+    outside &= (np.abs(points) <= FARTHEST_PX).all(axis=1)  # else told already
     for joint in np.flatnonzero(outside & (points[:, 2] > 0)):
         x, y, _ = points[joint]
         where = f"{name}, {skeleton.joints[joint]}: {x:g}, {y:g} in {size[1]}x{size[0]}"

@@ -19,7 +19,9 @@ BORDER_RGB = (124, 116, 104)
 _CORNERS = np.array([(0, 0), (1, 0), (0, 1), (1, 1)], np.float32)
 
 
-def scaling(scale_x: float, scale_y: float, shift_x: float = 0.0, shift_y: float = 0.0):
+def scaling(
+    scale_x: float, scale_y: float, shift_x: float = 0.0, shift_y: float = 0.0
+) -> np.ndarray:
     """Return the (2, 3) float64 affine `x' = scale_x * x + shift_x`, and the same for y."""
     return np.array([[scale_x, 0.0, shift_x], [0.0, scale_y, shift_y]], np.float64)
 

@@ -40,6 +40,10 @@ class UnreadableImageError(Exception):
     """A picture cannot be used; the message says why, without the path."""
 
 
+class PictureSizeError(UnreadableImageError):
+    """A whole picture is of another size than the annotations say."""
+
+
 def quick_check(path: Path) -> str | None:
     """Return why a file cannot be a whole picture, or None; reads its two ends, decodes nothing.
 
@@ -72,8 +76,9 @@ def read_image(
         upright: turn the picture as its EXIF says, as every viewer shows it.
 
     Raises:
-        UnreadableImageError: the file is absent, damaged, of another kind or of another size, or
-            its pixels, of 32 bits or with a sign, are of no known range.
+        UnreadableImageError: the file is absent, damaged or of another kind, or its pixels, of 32
+            bits or with a sign, are of no known range.
+        PictureSizeError: it is not of `size`, stored or turned.
     """
     try:
         with _open(path) as stream, warnings.catch_warnings():
@@ -88,7 +93,7 @@ def read_image(
     if turn is not None:
         image = image.transpose(turn)
     if size is not None and image.size[::-1] != size:
-        raise UnreadableImageError(
+        raise PictureSizeError(
             f"the picture is {stored[1]}x{stored[0]}, the annotations say {size[1]}x{size[0]}"
         )
     return np.array(image)

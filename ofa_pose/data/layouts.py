@@ -30,7 +30,6 @@ def open_scenes(
     annotations: str | Path | None = None,
     images: str | Path | None = None,
     skeleton: str | Skeleton,
-    max_bad: float = 0.01,
     only_people: bool = False,
     unlabelled: bool = False,
 ) -> CocoScenes:
@@ -45,7 +44,6 @@ def open_scenes(
         annotations: a COCO-keypoint JSON; overrides what the folder holds.
         images: the pictures' folder; overrides what the folder holds.
         skeleton: name, path or Skeleton.
-        max_bad: as in `CocoScenes`.
         only_people: as in `CocoScenes`.
         unlabelled: as in `CocoScenes`.
 
@@ -58,7 +56,6 @@ def open_scenes(
         annotations,
         images,
         skeleton=skeleton,
-        max_bad=max_bad,
         only_people=only_people,
         unlabelled=unlabelled,
     )

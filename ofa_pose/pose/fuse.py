@@ -44,7 +44,7 @@ def fuse_outputs(
     Raises:
         UsageError: flipped outputs without a skeleton, or channels that do not fit.
     """
-    heatmaps, plain_tags = _fuse_scales(outputs)
+    heatmaps, plain_tags = _average_outputs(outputs)
     tags = [plain_tags]
     if flipped_outputs is not None:
         if skeleton is None:
@@ -55,7 +55,7 @@ def fuse_outputs(
                 f"skeleton {skeleton.name!r} has {skeleton.num_joints}"
             )
         flip = list(skeleton.flip)
-        mirrored = [maps.flip(-1)[:, flip] for maps in _fuse_scales(flipped_outputs)]
+        mirrored = [maps.flip(-1)[:, flip] for maps in _average_outputs(flipped_outputs)]
         heatmaps = (heatmaps + mirrored[0]) / 2
         tags.append(mirrored[1])
     if project:
@@ -181,8 +181,8 @@ def _check_channels(outputs: Sequence[Tensor]) -> None:
         raise UsageError(f"outputs have {channels} channels, expected {expected}")
 
 
-def _fuse_scales(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return heatmaps and tags, both `(N, K, h, w)` at the last output's size."""
+def _average_outputs(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the outputs' mean heatmaps, and tags, both `(N, K, h, w)` at the last one's size."""
     _check_channels(outputs)
     joints = outputs[0].shape[1] // 2
     size = (outputs[-1].shape[2], outputs[-1].shape[3])

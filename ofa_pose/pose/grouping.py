@@ -11,7 +11,8 @@ from scipy.optimize import linear_sum_assignment
 from ofa_pose.pose.candidates import Candidates
 from ofa_pose.pose.settings import PUBLISHED
 
-TAG_WEIGHT = PUBLISHED["tag_weight"].value
+ROUND_WEIGHT = PUBLISHED["round_weight"].value
+"""Weight of a tag distance, rounded to a whole number, against a candidate's score."""
 TIE = 1e-6
 """Weight of what decides between equal published costs: too little to outweigh other differences.
 
@@ -130,4 +131,4 @@ def _costs(
     first = np.arange(rows, 0, -1)[:, None] * np.arange(columns, 0, -1)
     apart = np.square(np.minimum(distance, tag_distance))
     tie = NEARNESS * apart - scores[:, None] * strengths
-    return np.rint(distance) * TAG_WEIGHT - scores[:, None] + (TIE * tie - PRECEDENCE * first)
+    return np.rint(distance) * ROUND_WEIGHT - scores[:, None] + (TIE * tie - PRECEDENCE * first)

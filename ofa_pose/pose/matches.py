@@ -16,7 +16,7 @@ import numpy as np
 from ofa_pose import bootstrap
 from ofa_pose.bootstrap import NOBODY
 from ofa_pose.errors import UsageError
-from ofa_pose.pose.oks import _objects, _results
+from ofa_pose.pose.oks import coco_objects, coco_results
 from ofa_pose.skeleton import Skeleton
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -25,6 +25,9 @@ _MOST = 20  # detections a picture that count, the best
 _LARGEST_AREA = 1e10
 _BLOCK = 20  # resamples at a time: each takes some bytes a detection
 _EPS = np.spacing(1)
+_SHARE = 0.95  # of the resamples' APs that lie within an interval; the tails are equal
+_RESAMPLES = 200
+_SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +35,7 @@ class Matches:
     """The detections of N pictures (D of them in all), matched at T = 10 OKS thresholds.
 
     Attributes:
-        pictures: (D,) int64, which picture each is in, 0..N-1.
+        pictures: (D,) int64, which picture each is in, 0..N-1, ascending.
         scores: (D,) float64, descending within a picture.
         right: (T, D) bool, whether it found a person who counts.
         wrong: (T, D) bool, whether it found nobody; neither, if it found one who does not count.
@@ -60,14 +63,17 @@ class Matches:
 
     def take(self, pictures: Sequence[int] | np.ndarray) -> Matches:
         """Return some of the pictures, each once, in the order given."""
-        rows = [np.flatnonzero(self.pictures == picture) for picture in pictures]
-        picked = np.concatenate([*rows, np.empty(0, np.int64)])
+        wanted = np.asarray(pictures, np.int64)
+        starts = np.searchsorted(self.pictures, wanted, side="left")
+        counts = np.searchsorted(self.pictures, wanted, side="right") - starts
+        places = np.repeat(np.arange(len(wanted)), counts)
+        picked = np.arange(len(places)) + (starts - np.cumsum(counts) + counts)[places]
         return Matches(
-            pictures=np.repeat(np.arange(len(rows)), [len(row) for row in rows]),
+            pictures=places,
             scores=self.scores[picked],
             right=self.right[:, picked],
             wrong=self.wrong[:, picked],
-            people=self.people[np.asarray(pictures, np.int64)],
+            people=self.people[wanted],
         )
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -110,48 +116,41 @@ class Matches:
         return np.where(people > 0, total / len(THRESHOLDS), np.nan)
 
 
-def ap_interval(
-    matches: Matches, *, share: float = 0.95, resamples: int = 200, seed: int = 0
-) -> tuple[float, float]:
-    """Return the ends of the AP's bootstrap interval: pictures are drawn with replacement.
+def ap_interval(matches: Matches) -> tuple[float, float]:
+    """Return the ends of the AP's 95 % bootstrap interval: pictures are drawn with replacement.
 
     It says how far the AP may be off because other pictures of the kind could have been taken,
-    not because of other weights.
+    not because of other weights. The 200 resamples are the same for all sets of N pictures.
 
     Args:
         matches: of N pictures.
-        share: of the resamples' APs that lie within the interval; the tails are equal.
-        resamples: how many, of N pictures each.
-        seed: of the draws.
 
     Returns:
         (low, high), over the resamples in which somebody counts; (-1, -1) where nobody ever does.
     """
-    drawn = bootstrap.resamples(len(matches), draws=resamples, seed=seed)
-    return bootstrap.interval(matches.scores_of(drawn), share=share)
+    return bootstrap.interval(matches.scores_of(_resamples(len(matches))), share=_SHARE)
 
 
-def ap_gain_interval(
-    one: Matches, other: Matches, *, share: float = 0.95, resamples: int = 200, seed: int = 0
-) -> tuple[float, float]:
+def ap_gain_interval(one: Matches, other: Matches) -> tuple[float, float]:
     """Return the ends of the interval of one network's AP minus another's, on the same pictures.
 
-    Both are resampled alike, so that what both find hard cancels out.
+    Both are resampled alike, as in `ap_interval`, so that what both find hard cancels out.
 
     Args:
         one: of N pictures.
         other: of the same N pictures, in the same order.
-        share: as in `ap_interval`.
-        resamples: as in `ap_interval`.
-        seed: as in `ap_interval`.
 
     Raises:
         UsageError: they are not of the same number of pictures.
     """
     if len(one) != len(other):
         raise UsageError(f"{len(one)} and {len(other)} pictures cannot be compared")
-    drawn = bootstrap.resamples(len(one), draws=resamples, seed=seed)
-    return bootstrap.interval(one.scores_of(drawn) - other.scores_of(drawn), share=share)
+    drawn = _resamples(len(one))
+    return bootstrap.interval(one.scores_of(drawn) - other.scores_of(drawn), share=_SHARE)
+
+
+def _resamples(pictures: int) -> np.ndarray:
+    return bootstrap.resamples(pictures, draws=_RESAMPLES, seed=_SEED)
 
 
 def _interpolated(right: np.ndarray, wrong: np.ndarray, people: np.ndarray) -> np.ndarray:
@@ -192,9 +191,9 @@ def match_people(
     ranks = {image: rank for rank, image in enumerate(ids)}
     objects: list[list[dict[str, Any]]] = [[] for _ in ids]
     results: list[list[dict[str, Any]]] = [[] for _ in ids]
-    for person in _objects(ground_truth.get("annotations", []), skeleton, ranks=ranks):
+    for person in coco_objects(ground_truth.get("annotations", []), skeleton, ranks=ranks):
         objects[person["image_id"]].append(person)
-    for result in _results(predictions, skeleton, ranks=ranks):
+    for result in coco_results(predictions, skeleton, ranks=ranks):
         results[result["image_id"]].append(result)
     sigmas = np.array(skeleton.sigmas)
     parts = [_match_picture(*both, sigmas) for both in zip(objects, results, strict=True)]

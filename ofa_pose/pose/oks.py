@@ -63,8 +63,8 @@ def evaluate_predictions(
     ids = sorted({image["id"] for image in ground_truth["images"]})
     ranks = {image: rank for rank, image in enumerate(ids, start=1)}
     images = [{**_BLANK, "id": rank} for rank in ranks.values()]
-    objects = _objects(ground_truth.get("annotations", []), skeleton, ranks=ranks)
-    results = _results(predictions, skeleton, ranks=ranks)
+    objects = coco_objects(ground_truth.get("annotations", []), skeleton, ranks=ranks)
+    results = coco_results(predictions, skeleton, ranks=ranks)
     crowded = has_crowd_index(ground_truth)
     people = Matchable(images, objects, results, skeleton.sigmas, sized=not crowded)
     if not crowded:
@@ -103,7 +103,7 @@ def person_to_result(person: Person, image_id: int) -> dict[str, Any]:
     }
 
 
-def _objects(
+def coco_objects(
     annotations: Sequence[Mapping[str, Any]], skeleton: Skeleton, *, ranks: Mapping[int, int]
 ) -> list[dict[str, Any]]:
     """Return the annotations as evaluators need them: id from 1, area, crowd flag, box."""
@@ -142,7 +142,7 @@ def _objects(
     return objects
 
 
-def _results(
+def coco_results(
     predictions: Sequence[Mapping[str, Any]], skeleton: Skeleton, *, ranks: Mapping[int, int]
 ) -> list[dict[str, Any]]:
     """Return the predictions with id, box and area, as pycocotools' own loader fills them in."""

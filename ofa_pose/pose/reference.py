@@ -23,7 +23,7 @@ It is also shown the tag distances that the costs were made of, and each candida
 sum of each person's scores so far.
 """
 
-_TAG_WEIGHT = PUBLISHED["tag_weight"].value
+_ROUND_WEIGHT = PUBLISHED["round_weight"].value
 _SHIFT = PUBLISHED["shift"].value
 _CENTRE = PUBLISHED["centre"].value
 
@@ -130,7 +130,7 @@ def _group(
         known = list(people.values())[: settings.max_people]
         means = np.array([np.mean(person.tags, axis=0) for person in known])
         distance = np.linalg.norm(tags[:, None] - means[None], axis=2)
-        cost = np.round(distance) * _TAG_WEIGHT - rows[:, 2:]
+        cost = np.round(distance) * _ROUND_WEIGHT - rows[:, 2:]
         worth = rows[:, 2:] * [person.joints[:, 2].sum() for person in known]
         owners = dict(zip(*solve(cost, distance, worth), strict=True))
         for number, (row, tag) in enumerate(zip(rows, tags, strict=True)):

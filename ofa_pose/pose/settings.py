@@ -28,7 +28,7 @@ PUBLISHED = {
     "max_people": Constant(30, "HigherHRNet's code, option DATASET.MAX_NUM_PEOPLE"),
     "threshold": Constant(0.1, "HigherHRNet's code, option TEST.DETECTION_THRESHOLD"),
     "tag_distance": Constant(1.0, "HigherHRNet's code, option TEST.TAG_THRESHOLD"),
-    "tag_weight": Constant(100.0, "Newell et al. 2017, their code's match_by_tag"),
+    "round_weight": Constant(100.0, "Newell et al. 2017, their code's match_by_tag"),
     "shift": Constant(0.25, "Newell et al. 2016, section 3.1: a quarter of a cell"),
     "centre": Constant(0.5, "HigherHRNet's code, HeatmapParser.adjust: cells are areas"),
 }

@@ -10,14 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import cv2
 import numpy as np
 
-from ofa_pose.data.annotations import is_encodable
 from ofa_pose.errors import DataError, OfaPoseError
-from ofa_pose.files import atomic_path
+from ofa_pose.files import atomic_path, is_encodable
 
 _LOG = logging.getLogger(__name__)
 _USUAL_FPS = 30.0
@@ -59,7 +58,7 @@ class WriteFrame(Protocol):
 
 
 class Film:
-    """The frames of a video file, or of a camera as they come.
+    """The frames of a video file, or of a camera as they come; a context that releases it.
 
     Args:
         source: a video's path, or a camera's number.
@@ -103,6 +102,16 @@ class Film:
         known = isinstance(source, Path) and math.isfinite(count) and count >= 1
         self.total = int(count) if known else None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file or the camera; more than once does no harm."""
+        self._capture.release()
+
     @property
     def is_live(self) -> bool:
         """Whether this is a camera."""
@@ -128,7 +137,7 @@ class Film:
             else:
                 return
         finally:
-            self._capture.release()
+            self.close()
         if not number:
             raise DataError(f"{self._name()}: not one frame can be read")
         if self.is_live:
@@ -194,7 +203,8 @@ def _check_name(source: Path | int) -> None:
 def _frames_in(video: Path) -> int | None:
     """Return how many frames a video holds by its own account; OpenCV tells of no failed write."""
     try:
-        return Film(video).total
+        with Film(video) as film:
+            return film.total
     except DataError:
         return None
 

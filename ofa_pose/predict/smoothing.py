@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from ofa_pose.errors import UsageError
 from ofa_pose.pose import Person
+
+_Cutoff = TypeVar("_Cutoff", float, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,12 @@ class PoseSmoother:
         return np.concatenate([places, keypoints[:, 2:]], axis=1)
 
 
-def _share(cutoff, passed: float):
-    """Return how much of a new value a low-pass filter takes after `passed` seconds."""
+def _share(cutoff: _Cutoff, passed: float) -> _Cutoff:
+    """Return how much of a new value a low-pass filter takes after `passed` seconds.
+
+    Args:
+        cutoff: Hz, one for all or one for each value.
+        passed: seconds.
+    """
     turns = 2 * math.pi * cutoff * passed
     return turns / (turns + 1)

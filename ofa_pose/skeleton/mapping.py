@@ -32,11 +32,6 @@ class JointMap:
             if place is None
         )
 
-    @property
-    def complete(self) -> bool:
-        """Whether the source has all of the target's joints."""
-        return None not in self.places
-
 
 def map_joints(source: Skeleton, target: Skeleton) -> JointMap:
     """Match joints by name, then by the other names that either skeleton says they go by.

@@ -14,14 +14,15 @@ _OTHER = {"left": "right", "right": "left"}
 def plain_name(name: str) -> str:
     """Return a joint's name in lower case, its side written out and first.
 
-    `left_ankle`, `LAnkle`, `ankle-left`, `l ankle` and `leftankle` are all `left_ankle`.
+    `left_ankle`, `LAnkle`, `ankle-left`, `l ankle` and `leftankle` are all `left_ankle`. A side in
+    the middle (`upper_left_arm`) counts where neither end is one.
     """
     words = [word for word in _GAP.split(_HUMP.sub("_", name).lower()) if word]
     if words and words[0] not in _SIDES:
         for side in _OTHER:
             if words[0].startswith(side):
                 words[:1] = [side, words[0].removeprefix(side)]
-    for place in (0, -1):
+    for place in (0, -1, *range(1, len(words) - 1)):
         if words and words[place] in _SIDES:
             side = _SIDES[words.pop(place)]
             words.insert(0, side)

@@ -107,7 +107,7 @@ def test_check_names_what_it_finds(command, people, tmp_path):
     assert outcome.code == 1
     assert outcome.err.count("error") == 0
     assert "fault: visibility flags other than 0, 1 and 2: 1 (annotation" in outcome.out
-    assert "fault: boxes of negative or no width or height: 1" in outcome.out
+    assert "fault: boxes of negative width or height: 1" in outcome.out
     assert "fault: pictures that are not there: 1 ('gone.jpg': No such file" in outcome.out
     assert "3 faults" in outcome.out
 

@@ -13,6 +13,7 @@ from ofa_pose.catalog import load_space
 from ofa_pose.cli import predict as verb
 from ofa_pose.cli.main import run
 from ofa_pose.data import SyntheticScenes
+from ofa_pose.errors import UsageError
 from ofa_pose.export import make_tier, save_tier
 from ofa_pose.models import build
 from ofa_pose.predict import Film, PosePredictor, film_writer, read_picture, write_picture
@@ -121,8 +122,10 @@ class Camera:
     """Gives frames without an end; the fourth comes with a Ctrl-C if it is to be interrupted."""
 
     interrupted = False
+    opened = released = 0
 
     def __init__(self):
+        Camera.opened += 1
         self.given = 0
 
     def isOpened(self):  # noqa: N802
@@ -138,13 +141,15 @@ class Camera:
         return 0.0
 
     def release(self):
-        pass
+        Camera.released += 1
 
 
 @pytest.fixture
 def camera(monkeypatch):
     """Let camera 0 be a `Camera`; files are opened as ever."""
     opened = cv2.VideoCapture
+    for count in ("opened", "released"):
+        monkeypatch.setattr(Camera, count, 0)
     monkeypatch.setattr(cv2, "VideoCapture", lambda source: opened(source) if source else Camera())
 
 
@@ -194,6 +199,24 @@ def test_a_camera_ends_with_ctrl_c_and_what_was_seen_is_kept(
     out = here / "runs" / "predict-tiny-0"
     assert len(read_json(out / "people.json")) == 4
     assert (Film(out / "overlay.mp4").total or 0) >= 4  # more where finding people was slow
+    assert Camera.opened == 1
+    assert Camera.released >= 1
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_camera_is_not_held_by_a_call_that_fails(command, tier, here, camera, monkeypatch, taken):
+    if taken:
+        assert command("predict", tier, "0", "--frames", 1).code == 0
+    else:
+
+        def refuse(*_, **__):
+            raise UsageError("no weights")
+
+        monkeypatch.setattr("ofa_pose.cli._predicting.PosePredictor", refuse)
+    for count in ("opened", "released"):
+        monkeypatch.setattr(Camera, count, 0)
+    assert command("predict", tier, "0", "--frames", 1).code == 2
+    assert Camera.released >= Camera.opened == (1 if taken else 0)
 
 
 WRONG_USE = [

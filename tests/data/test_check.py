@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from ofa_pose.data.check import SetCheck, SetReport, first_of, recognise_skeleton
+from ofa_pose.data.coco import CocoScenes
 from ofa_pose.errors import DataError, UsageError
 from ofa_pose.skeleton import load_skeleton
 
 JOINTS = [10, 20, 2, 0, 0, 0, 30, 12, 1]
 Look = Callable[..., SetReport]
+_CROWD_INDEX = "values of `crowdIndex` that are no numbers of at most 1,000,000"
 
 
 def person(number: Any, image: Any = 70, **changes: Any) -> dict[str, Any]:
@@ -80,13 +82,14 @@ def test_a_sound_set(look: Look) -> None:
         (person(2, category_id=None), "values of `category_id` that are no whole numbers"),
         (person(2, 99), "annotations of images that are not listed"),
         (person(2, [70]), "annotations of images that are not listed"),
-        (person(2, keypoints=[1, 2, 2]), "keypoints that are not 3 times x, y, v"),
-        (person(2, keypoints=[float("nan"), *JOINTS[1:]]), "keypoints that are not 3 times"),
-        (person(2, keypoints=[10**400, *JOINTS[1:]]), "keypoints that are not 3 times"),
-        (person(2, keypoints="none"), "keypoints that are not 3 times"),
+        (person(2, keypoints=[1, 2, 2]), "people with another number of joints"),
+        (person(2, keypoints=[float("nan"), *JOINTS[1:]]), "keypoints that are no flat list"),
+        (person(2, keypoints=[10**400, *JOINTS[1:]]), "keypoints that are no flat list"),
+        (person(2, keypoints="none"), "keypoints that are no flat list"),
         (person(2, keypoints=[9, 9, 3, *JOINTS[3:]]), "visibility flags other than 0, 1 and 2"),
         (person(2, keypoints=[70, 9, 2, *JOINTS[3:]]), "labelled joints outside of their picture"),
-        (person(2, keypoints=[9, 9, 2] * 3, bbox=[1, 2, -3, 4]), "boxes of negative or no width"),
+        (person(2, keypoints=[9, 9, 2] * 3, bbox=[1, 2, -3, 4]), "boxes of negative width"),
+        (person(2, keypoints=[9, 9, 2] * 3, bbox=[1, 2, 0, 4]), "boxes of no width or height"),
         (person(2, keypoints=[9, 9, 2] * 3, bbox=[1, 2, 3]), "boxes that are not x, y, width"),
         (person(2, keypoints=[9, 9, 2] * 3, area=-5), "areas that are no numbers of 0 or more"),
         (person(2, keypoints=[9, 9, 2] * 3, area="x"), "areas that are no numbers of 0 or more"),
@@ -112,9 +115,9 @@ def test_a_fault_of_an_annotation(look: Look, annotation: Any, kind: str) -> Non
         ({"file_name": ""}, "images without a file name"),
         ({"file_name": "a.png"}, "pictures listed under several ids"),
         ({"file_name": "c.png"}, "pictures that are not there"),
-        ({"width": -60}, "widths and heights that are no numbers of pixels"),
+        ({"width": -60}, "widths and heights that are no whole numbers of 1 to 1,000,000 px"),
         ({"width": 61}, "sizes that are not the picture's"),
-        ({"crowdIndex": float("nan")}, "values of `crowdIndex` that are no numbers"),
+        ({"crowdIndex": float("nan")}, _CROWD_INDEX),
     ],
 )
 def test_a_fault_of_an_image(look: Look, changes: dict[str, Any], kind: str) -> None:
@@ -123,6 +126,46 @@ def test_a_fault_of_an_image(look: Look, changes: dict[str, Any], kind: str) -> 
 
     faults = look([person(1)], change).faults
     assert list(faults) == [kind]
+
+
+def _unsized(document: dict[str, Any]) -> None:
+    for image in document["images"]:
+        del image["width"], image["height"]
+
+
+def _reordered(document: dict[str, Any]) -> None:
+    document["categories"][0]["keypoints"] = ["right_hand", "left_hand", "head"]
+
+
+def _with_index(value: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda document: document["images"][1].update(crowdIndex=value)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "change", "kind"),
+    [
+        (person(2, 71), _reordered, "joints in another order than the skeleton's"),
+        (person(2, keypoints=[3e6, 20, 0, *JOINTS[3:]]), None, "joints beyond 1,000,000 px"),
+        (person(2, keypoints=[2e6, 20, 2, *JOINTS[3:]]), _unsized, "joints beyond 1,000,000 px"),
+        (person(2, 71, bbox=[8, 10, 2e6, 20]), None, "boxes beyond 1,000,000 px"),
+        (person(2, 71, area=1e13), None, "areas beyond 1,000,000,000,000 px"),
+        (person(2, keypoints=list("123456789")), None, "keypoints that are no flat list of 3"),
+        (person(2, 71, area="9"), None, "areas that are no numbers of 0 or more"),
+        (person(2, 71), _with_index(1e7), _CROWD_INDEX),
+        (person(2, 71), _with_index(True), _CROWD_INDEX),
+    ],
+)
+def test_what_no_verb_reads_is_a_fault(
+    look: Look, tmp_path: Path, three, annotation: Any, change: Any, kind: str
+) -> None:
+    def spoil(document: dict[str, Any], folder: Path) -> None:
+        if change is not None:
+            change(document)
+
+    faults = look([person(1), annotation], spoil).faults
+    assert any(found.startswith(kind) for found in faults)
+    with pytest.raises(DataError, match=kind):
+        CocoScenes(tmp_path / "set.json", tmp_path / "images", skeleton=three)
 
 
 def test_joints_of_another_category_are_noted(look: Look) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ofa_pose.data.images import UnreadableImageError, quick_check, read_image
+from ofa_pose.data.images import PictureSizeError, UnreadableImageError, quick_check, read_image
 
 
 @pytest.fixture
@@ -25,6 +25,14 @@ def jpeg(tmp_path: Path) -> Path:
 def test_a_whole_picture_passes(jpeg):
     assert quick_check(jpeg) is None
     assert read_image(jpeg).shape == (120, 120, 3)
+
+
+def test_a_whole_picture_of_another_size_is_told_from_damage(jpeg):
+    with pytest.raises(PictureSizeError, match="is 120x120, the annotations say 90x120"):
+        read_image(jpeg, (120, 90))
+    with pytest.raises(UnreadableImageError) as caught:
+        read_image(jpeg.with_name("the picture is away.jpg"), (120, 90))
+    assert not isinstance(caught.value, PictureSizeError)
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.999])

@@ -16,7 +16,8 @@ import pytest
 
 from ofa_pose.cli.main import run
 from ofa_pose.data import open_scenes
-from ofa_pose.errors import OfaPoseError
+from ofa_pose.data.check import SetCheck
+from ofa_pose.errors import DataError, OfaPoseError
 from ofa_pose.pose import evaluate_predictions
 from ofa_pose.skeleton import load_skeleton
 
@@ -78,7 +79,7 @@ IMAGES = {
     ),
     "width": ([True, -1, 0, 1.5, NAN, HUGE, "60", "", [60], {}, 2**31], [60, None]),
     "height": ([False, -40, 0, INFINITE, HUGE, "x"], [40, None]),
-    "crowdIndex": ([NAN, INFINITE, HUGE, "high", None, []], [0, 1, 0.25, -1]),
+    "crowdIndex": ([NAN, INFINITE, HUGE, "high", None, [], True, 1e7], [0, 1, 0.25, -1]),
 }
 PEOPLE = {
     "id": ([], [None, 1, 2, -1, HUGE, "a", NAN, []]),
@@ -90,7 +91,8 @@ PEOPLE = {
             *("x", 1, [1], [1, 2], JOINTS[:-1], JOINTS[:-3], [*JOINTS, 1, 1, 2]),
             *([NAN, *JOINTS[1:]], [INFINITE, *JOINTS[1:]], [HUGE, *JOINTS[1:]]),
             *([1e300, *JOINTS[1:]], [None, *JOINTS[1:]], ["x", *JOINTS[1:]], {"a": 1}),
-            *([[1, 2, 2]] * 14, [*JOINTS[:2], NAN, *JOINTS[3:]]),
+            *([[1, 2, 2]] * 14, [*JOINTS[:2], NAN, *JOINTS[3:]], [*map(str, JOINTS)]),
+            *([3e6, 0, 0, *JOINTS[3:]], [True, *JOINTS[1:]]),
         ],
         [None, [], [0] * 42, [-5, *JOINTS[1:]], [999, *JOINTS[1:]], [*JOINTS[:2], 1, *JOINTS[3:]]],
     ),
@@ -99,11 +101,11 @@ PEOPLE = {
         [
             *([5, 5, -30, 30], [5, 5, 30, -0.1], [1, 2, 3], [1, 2, 3, 4, 5], [], 7, "wide"),
             *([NAN] * 4, [0, 0, INFINITE, 1], [0, 0, 1e300, 1], [HUGE] * 4, {"x": 1}),
-            [None] * 4,
+            *([None] * 4, [0, 0, 2e6, 1], ["1", "2", "3", "4"]),
         ],
         [None, [0, 0, 0, 0], [-5, -5, 90, 90]],
     ),
-    "area": ([-1, NAN, -INFINITE, HUGE, "large", [900], {}], [0, 1, 2400.5, None]),
+    "area": ([-1, NAN, -INFINITE, HUGE, "large", [900], {}, "9", True, 1e13], [0, 1, 2400.5, None]),
 }
 # Of the crowd: a region that cannot be made out gives way to the box.
 SEGMENTATIONS = [
@@ -214,6 +216,18 @@ def test_each_is_read_or_refused_in_one_line(photos, corpus):
             assert str(path) in why or str(photos) in why, case.what
             assert "\n" not in why, case.what
             assert len(why) < 400 + len(str(photos)), case.what
+
+
+def test_whatever_is_refused_is_a_fault(photos, corpus):
+    for case in corpus:
+        path = write(photos, case.text)
+        if refusal(photos) is None:
+            continue
+        try:
+            report = SetCheck(path, photos / "images", skeleton=CROWDPOSE).run()
+        except DataError:
+            continue
+        assert report.num_faults, case.what
 
 
 def test_eval_tells_it_in_one_line(photos, tmp_path, capfd):

@@ -297,7 +297,7 @@ def test_every_constant_has_a_source() -> None:
         "max_people": 30,
         "threshold": 0.1,
         "tag_distance": 1.0,
-        "tag_weight": 100,
+        "round_weight": 100,
         "shift": 0.25,
         "centre": 0.5,
     }

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ofa_pose.errors import UsageError
 from ofa_pose.pose import ap_gain_interval, ap_interval, evaluate_predictions
-from ofa_pose.pose.matches import match_people
+from ofa_pose.pose.matches import THRESHOLDS, Matches, match_people
 from ofa_pose.skeleton import load_skeleton
 
 SKELETON = load_skeleton("coco")
@@ -84,6 +86,31 @@ def test_parts_and_their_union(seed):
         assert matches.scores_of(weights)[0] == pytest.approx(expected, abs=1e-9)
     joined = matches.take(first).join(matches.take(second))
     assert joined.ap() == matches.ap()
+
+
+@given(st.data())
+def test_some_of_the_pictures_are_taken_one_by_one(data: st.DataObject) -> None:
+    """Against a plain reference: the detections of each picture, looked for one after another."""
+    counts = data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=8))
+    detections = sum(counts)
+    flags = np.arange(len(THRESHOLDS) * detections).reshape(len(THRESHOLDS), detections)
+    matches = Matches(
+        pictures=np.repeat(np.arange(len(counts)), counts),
+        scores=np.arange(detections, dtype=np.float64),
+        right=flags % 3 == 0,
+        wrong=flags % 3 == 1,
+        people=np.arange(len(counts)) * 10,
+    )
+    some = data.draw(st.lists(st.integers(0, len(counts) - 1), unique=True))
+    found = [(place, row) for place, picture in enumerate(some)
+             for row in range(detections) if matches.pictures[row] == picture]  # fmt: skip
+    taken = matches.take(some)
+    rows = [row for _, row in found]
+    assert taken.pictures.tolist() == [place for place, _ in found]
+    assert taken.scores.tolist() == rows
+    assert taken.right.tolist() == matches.right[:, rows].tolist()
+    assert taken.wrong.tolist() == matches.wrong[:, rows].tolist()
+    assert taken.people.tolist() == [10 * picture for picture in some]
 
 
 def test_a_resample_counts_a_picture_as_often_as_it_is_in_it():

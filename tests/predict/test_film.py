@@ -123,6 +123,25 @@ def test_a_camera_counts_time_by_the_clock():
     assert camera.released
 
 
+def test_a_film_that_is_left_early_is_released():
+    camera = FakeCamera(5)
+    with Film(0, open_capture=lambda source: camera) as film:
+        frames = film.frames()
+        next(frames)
+        assert not camera.released
+    assert camera.released
+
+
+def test_what_a_writer_reads_back_is_released(tmp_path, monkeypatch):
+    camera = FakeCamera(0)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda source: camera)
+    # The stand-in announces no frames, so that what was written seems not to be there.
+    refused = pytest.raises(OfaPoseError, match="not all of its 1 frames")
+    with refused, film_writer(tmp_path / "a.mp4", fps=10) as write:
+        write(np.zeros((8, 8, 3), np.uint8))
+    assert camera.released
+
+
 def test_a_camera_that_stops_is_told(caplog):
     film = Film(2, open_capture=lambda source: FakeCamera(2))
     assert len(list(film.frames())) == 2
