@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ofa_pose import __version__
 from ofa_pose.cost import count
 from ofa_pose.errors import ArchError, OfaPoseError, UsageError, WeightsError
-from ofa_pose.export.declare import check_installed_space, restore_skeleton, restore_space
+from ofa_pose.export.declare import carried_space, check_installed_space, restore_skeleton
 from ofa_pose.export.schema import (
     FORMAT,
     CostSection,
@@ -243,7 +243,7 @@ def load_tier(
     path = Path(path)
     document = read_tier_file(path)
     try:
-        own = restore_space(document.space)
+        own = carried_space(document.space)
         check_installed_space(own, space)
         tier = _tier(path, document, own)
         if check_weights:

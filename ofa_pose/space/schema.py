@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from ofa_pose.errors import SpaceError, suggest
 from ofa_pose.space.choice import LARGEST_VALUE, Choice
-from ofa_pose.space.document import Document, Location, parse_document, read_document
+from ofa_pose.space.document import Document, Location, read_document
 from ofa_pose.space.faults import Faults, short
 from ofa_pose.space.space import IMAGENET_MEAN, IMAGENET_STD, SearchSpace, arch_faults
 
@@ -170,15 +170,6 @@ def _sound_recipe(
         for stage, keys in recipe.items()
         if isinstance(keys, Mapping)
     }
-
-
-def parse_space(text: str, path: str | Path) -> SearchSpace:
-    """Read a search space from YAML text; `path` names in messages where the text comes from.
-
-    Raises:
-        SpaceError: it breaks the schema.
-    """
-    return _space_of(parse_document(text, Path(path)))
 
 
 def _from_folder(folder: Path, skeleton: str) -> str:
