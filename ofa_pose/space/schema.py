@@ -292,12 +292,17 @@ def run_file(name: str) -> str | None:
     return key if key in RUN_FILES else None
 
 
+def file_stem(name: str) -> str:
+    """Return the name of a tier's files, without suffix: the tier's, made safe for any disk."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "tier"
+
+
 def file_key(name: str) -> str:
     """Return what two tiers have in common that would overwrite each other's files.
 
     Case does not count on every disk, so it does not count here.
     """
-    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-.") or "tier"
+    return file_stem(name).lower()
 
 
 def _check_file_name(name: str, location: Location, faults: Faults) -> None:
