@@ -6,7 +6,8 @@ import contextlib
 import hashlib
 import os
 import re
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,16 +35,11 @@ def atomic_path(path: str | Path, *, previous: Path | None = None) -> Iterator[P
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.stem}~", suffix=path.suffix
-        )
-        os.close(handle)
-        temporary = Path(name)
+        temporary = path.with_name(f".{path.stem}~{secrets.token_hex(4)}{path.suffix}")
+        mode = _create(temporary)
         try:
             yield temporary
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)
+            temporary.chmod(mode)  # safetensors puts a file of its own there
             with temporary.open("r+b") as stream:  # Windows syncs only what may be written
                 os.fsync(stream.fileno())
             if previous is not None and path.exists():
@@ -53,6 +49,15 @@ def atomic_path(path: str | Path, *, previous: Path | None = None) -> Iterator[P
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise OfaPoseError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _create(path: Path) -> int:
+    """Make an empty file that was not there; return its permissions, which heed the umask."""
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        return stat.S_IMODE(os.fstat(handle).st_mode)
+    finally:
+        os.close(handle)
 
 
 def remove_partial(folder: str | Path) -> None:

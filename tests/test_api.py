@@ -3,7 +3,7 @@
 import pytest
 
 import ofa_pose as op
-from ofa_pose.api import name_budgets
+from ofa_pose.api import check_tier_names, name_budgets
 from ofa_pose.errors import (
     ArchError,
     BudgetError,
@@ -147,7 +147,11 @@ def test_a_tier_must_not_be_named_like_a_file_of_the_run(toy):
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("S", "s"), ("my phone", "my-phone"), ("a", "a."), ("é", "ü"), ("é", "tier")]
+    ("one", "other"),
+    [
+        *[("S", "s"), ("my phone", "my-phone"), ("a", "a."), ("é", "ü"), ("é", "tier")],
+        ("\N{KELVIN SIGN}", "tier"),  # whose small letter is the ASCII k
+    ],
 )
 def test_two_tiers_must_not_share_their_files(toy, one, other):
     with pytest.raises(UsageError) as caught:
@@ -155,6 +159,10 @@ def test_two_tiers_must_not_share_their_files(toy, one, other):
     assert str(caught.value) == (
         f"tiers {one!r} and {other!r} would overwrite each other's files; give one another name"
     )
+
+
+def test_tiers_of_two_files_are_taken():
+    check_tier_names(["\N{KELVIN SIGN}", "k"])
 
 
 def test_nor_two_budgets_that_are_named_alike(toy):

@@ -1,8 +1,16 @@
 """Files that are written whole."""
 
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from ofa_pose.files import atomic_write, is_encodable
+import pytest
+import torch
+
+from ofa_pose.errors import OfaPoseError
+from ofa_pose.files import atomic_path, atomic_write, is_encodable, remove_partial
+from ofa_pose.supernet import save_weights
 
 
 def test_text_that_utf_8_has_not_is_escaped(tmp_path: Path):
@@ -14,3 +22,44 @@ def test_half_a_surrogate_pair_names_no_file():
     assert is_encodable("bébé.jpg")
     assert not is_encodable("")
     assert not is_encodable("\ud800.jpg")
+
+
+@pytest.fixture
+def group_reads() -> Iterator[None]:
+    """A umask under which new files are rw for the user, r for the group."""
+    before = os.umask(0o027)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions are POSIX's")
+@pytest.mark.usefixtures("group_reads")
+def test_permissions_are_those_of_any_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The umask is the whole process's: setting it would give others' files all permissions."""
+    monkeypatch.setattr(os, "umask", lambda _: pytest.fail("the umask was set"))
+    atomic_write(tmp_path / "text", "a")
+    save_weights(tmp_path / "s.safetensors", {"a": torch.zeros(1)}, metadata={})
+    for path in tmp_path.iterdir():
+        assert path.stat().st_mode & 0o777 == 0o640, path
+
+
+def test_what_is_being_written_lies_beside_it_and_leaves_nothing(tmp_path: Path):
+    def write() -> None:
+        with atomic_path(tmp_path / "a.b.txt") as temporary:
+            assert (temporary.parent, temporary.suffix) == (tmp_path, ".txt")
+            temporary.write_text("half")
+            raise OSError(28, "no room")
+
+    atomic_write(tmp_path / "a.b.txt", "old")
+    with pytest.raises(OfaPoseError, match="cannot write .*a.b.txt: no room"):
+        write()
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path):
+    with atomic_path(tmp_path / "a.txt") as temporary:
+        kept = temporary.with_name("kept~12345678.txt")
+        kept.touch()
+        remove_partial(tmp_path)
+        assert list(tmp_path.iterdir()) == [kept]
+        temporary.touch()

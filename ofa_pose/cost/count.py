@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from ofa_pose.cost.formulas import CONVENTIONS, layer_macs, shape_formula, works_in_place
 from ofa_pose.models import NetworkPlan, UnitSpec, plan
 from ofa_pose.models.meta import ShapesOnly
+from ofa_pose.models.unit import unit_cache
 from ofa_pose.space import Arch, SearchSpace
 
 BYTES = 4
@@ -88,7 +88,7 @@ def count(space: SearchSpace, arch: Arch, **options: Any) -> Cost:
     return count_plan(plan(space, arch, **options))
 
 
-@lru_cache(maxsize=4096)
+@unit_cache(maxsize=4096)
 def count_plan(network: NetworkPlan) -> Cost:
     """Count what a listed network costs; see `count`."""
     units = tuple(_named(unit.name, unit_cost(unit.spec)) for unit in network.units)
@@ -116,7 +116,7 @@ def _peak_memory(network: NetworkPlan, costs: tuple[UnitCost, ...]) -> int:
     return peak
 
 
-@lru_cache(maxsize=65536)
+@unit_cache(maxsize=65536)
 def unit_cost(spec: UnitSpec) -> UnitCost:
     """Cost of one unit, wherever it stands (its `name` is its key).
 
@@ -129,7 +129,7 @@ def unit_cost(spec: UnitSpec) -> UnitCost:
     )
 
 
-@lru_cache(maxsize=4096)
+@unit_cache(maxsize=4096)
 def _shape_module(spec: UnitSpec) -> tuple[nn.Module, int]:
     """The unit on the meta device, and how many numbers it learns.
 

@@ -130,21 +130,15 @@ class LatencyTable:
         """Estimates units from the measured rows."""
         return Interpolator([row for row in self.rows.values() if row.runs or self.info.adapted])
 
-    def contribution(self, spec: UnitSpec, *, interpolate: bool = False) -> float:
+    def contribution(self, spec: UnitSpec) -> float:
         """What a unit adds to its network's time, in ms.
 
-        Args:
-            spec: the unit.
-            interpolate: estimate it where it is missing; see `covering`.
-
         Raises:
-            LatencyError: the table misses it.
+            LatencyError: the table misses it; see `covering`.
         """
         row = self.rows.get(spec.key)
         if row is None:
-            if not interpolate:
-                raise self._misses((spec,), 1)
-            return self.covering((spec,)).contribution(spec)
+            raise self._misses((spec,), 1)
         return self.info.model.contribution(spec.kind, row.median_ms)
 
     def predict(

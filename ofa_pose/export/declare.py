@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from ofa_pose.catalog import load_space, space_names
 from ofa_pose.errors import SkeletonError, WeightsError
-from ofa_pose.export.schema import DeclarationSection, SkeletonSection, SpaceSection
+from ofa_pose.export.schema import SkeletonSection, SpaceSection
 from ofa_pose.skeleton import Skeleton, load_skeleton, skeleton_names
-from ofa_pose.space import Choice, SearchSpace
+from ofa_pose.space import SearchSpace, restore_space
 
 
-def restore_space(section: SpaceSection) -> SearchSpace:
+def carried_space(section: SpaceSection) -> SearchSpace:
     """Return the space a tier carries.
 
     Raises:
@@ -17,32 +17,13 @@ def restore_space(section: SpaceSection) -> SearchSpace:
         ArchError: a named arch is not in it.
         WeightsError: its hash or name is not the one the tier was written with.
     """
-    space = _space_of(section.declaration)
+    space = restore_space(section.declaration)
     if (space.name, space.hash) != (section.name, section.hash):
         raise WeightsError(
             f"the tier's weights are of space {section.name!r} ({section.hash}), but the space "
             f"declared in it is {space.name!r} ({space.hash}): it was edited afterwards"
         )
     return space
-
-
-def _space_of(declaration: DeclarationSection) -> SearchSpace:
-    mean, std = declaration.pixels.mean, declaration.pixels.std
-    return SearchSpace(
-        name=declaration.name,
-        family=declaration.family,
-        description=declaration.description,
-        skeleton=declaration.skeleton,
-        choices=tuple(
-            Choice(name, tuple(choice.values)) for name, choice in declaration.choices.items()
-        ),
-        network=declaration.network,
-        pixel_mean=(mean[0], mean[1], mean[2]),
-        pixel_std=(std[0], std[1], std[2]),
-        archs=declaration.archs,  # pyright: ignore[reportArgumentType]
-        tiers=declaration.tiers,
-        recipe=declaration.recipe,
-    )
 
 
 def check_installed_space(space: SearchSpace, installed: SearchSpace | None = None) -> None:

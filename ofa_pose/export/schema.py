@@ -6,56 +6,28 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from ofa_pose.errors import UsageError, suggest
+from ofa_pose.space.declaration import (
+    DeclarationSection,
+    Finite,
+    PixelSection,
+    Positive,
+    Section,
+    Text,
+    Whole,
+)
 from ofa_pose.space.document import NOT_A_VALUE
 
 FORMAT = 1
 
-Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=0)]
-Whole = Annotated[int, Field(ge=1)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class PixelSection(_Section):
-    """How pixels are normalised, RGB in 0..255 units."""
-
-    mean: Annotated[list[Finite], Field(min_length=3, max_length=3)]
-    std: Annotated[list[Positive], Field(min_length=3, max_length=3)]
-
-
-class ChoiceSection(_Section):
-    """The actual values of a choice."""
-
-    values: Annotated[list[Whole], Field(min_length=1)]
-
-
-class DeclarationSection(_Section):
-    """A search space, whole, in the form of a space's own YAML file."""
-
-    format: Literal[1]
-    name: Text
-    family: Text
-    description: str
-    skeleton: Text
-    pixels: PixelSection
-    choices: Annotated[dict[str, ChoiceSection], Field(min_length=1)]
-    network: dict[str, Any]
-    archs: dict[str, dict[str, int]]
-    tiers: dict[str, str]
-    recipe: dict[str, Any]
-
-
-class SpaceSection(_Section):
+class SpaceSection(Section):
     """The space a tier belongs to; `hash` covers what gives weights their meaning."""
 
     name: Text
@@ -63,7 +35,7 @@ class SpaceSection(_Section):
     declaration: DeclarationSection
 
 
-class SkeletonSection(_Section):
+class SkeletonSection(Section):
     """The joints a tier predicts, whole; numbers are positions in `joints`."""
 
     name: Text
@@ -77,7 +49,7 @@ class SkeletonSection(_Section):
     synthetic: list[list[Annotated[tuple[Text, Finite], Field(strict=False)]]] = []
 
 
-class MacsSection(_Section):
+class MacsSection(Section):
     """Multiply-accumulates, by convention."""
 
     exact: Count
@@ -85,7 +57,7 @@ class MacsSection(_Section):
     thop: Count
 
 
-class CostSection(_Section):
+class CostSection(Section):
     """What the network costs for one picture at its resolution."""
 
     macs: MacsSection
@@ -94,7 +66,7 @@ class CostSection(_Section):
     latency_ms: dict[Text, Positive] = Field(default_factory=dict)
 
 
-class WeightsSection(_Section):
+class WeightsSection(Section):
     """The weights' file, beside the YAML, and the SHA-256 of its bytes."""
 
     file: Text
@@ -108,7 +80,7 @@ class WeightsSection(_Section):
         return value
 
 
-class TierFile(_Section):
+class TierFile(Section):
     """A tier's YAML document."""
 
     format: Literal[1]

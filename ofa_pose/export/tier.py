@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from ofa_pose import __version__
 from ofa_pose.cost import count
 from ofa_pose.errors import ArchError, OfaPoseError, UsageError, WeightsError
-from ofa_pose.export.declare import check_installed_space, restore_skeleton, restore_space
+from ofa_pose.export.declare import carried_space, check_installed_space, restore_skeleton
 from ofa_pose.export.schema import (
     FORMAT,
     CostSection,
@@ -29,6 +28,7 @@ from ofa_pose.files import atomic_write, sha256_file
 from ofa_pose.models import Network, empty_network, plan, takes_option
 from ofa_pose.skeleton import Skeleton, load_skeleton
 from ofa_pose.space import Arch, FrozenDict, SearchSpace, declare_space, freeze, thaw
+from ofa_pose.space.schema import file_stem
 from ofa_pose.supernet import load_state, load_weights, save_weights
 from ofa_pose.supernet.weights import WEIGHTS_FORMAT
 
@@ -128,7 +128,7 @@ class Tier:
     @property
     def file_stem(self) -> str:
         """The name of the tier's files, without suffix: the tier's, made safe for any disk."""
-        return re.sub(r"[^A-Za-z0-9._-]+", "-", self.name).strip("-.") or "tier"
+        return file_stem(self.name)
 
     def with_scores(self, occasion: str, scores: Mapping[str, float]) -> Tier:
         """Return the tier with the scores of one more occasion (an earlier one is replaced)."""
@@ -243,7 +243,7 @@ def load_tier(
     path = Path(path)
     document = read_tier_file(path)
     try:
-        own = restore_space(document.space)
+        own = carried_space(document.space)
         check_installed_space(own, space)
         tier = _tier(path, document, own)
         if check_weights:

@@ -1,7 +1,7 @@
 """Latency tables of one's own device: measured, validated, carried there and back."""
 
 from ofa_pose.latency.build import Effort, build_table
-from ofa_pose.latency.bundle import import_results, write_bundle
+from ofa_pose.latency.bundle import read_measured, table_of_measured, write_bundle
 from ofa_pose.latency.runtimes import RUNTIMES
 from ofa_pose.latency.validate import Validation, validate
 from ofa_pose.latency.winners import Timed, time_networks
@@ -12,7 +12,8 @@ __all__ = [
     "Timed",
     "Validation",
     "build_table",
-    "import_results",
+    "read_measured",
+    "table_of_measured",
     "time_networks",
     "validate",
     "write_bundle",

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ofa_pose.cost import CostTable, LatencyTable, count_plan
 from ofa_pose.errors import LatencyError, RunFolderError
 from ofa_pose.files import atomic_write
@@ -137,6 +139,7 @@ def run_kit(
     Raises:
         LatencyError: the results are of another kit or machine, or the runtime fails.
     """
+    before = torch.get_num_threads()
     try:
         measure(
             Kit.load(folder),
@@ -147,6 +150,8 @@ def run_kit(
         )
     except MeasureError as error:
         raise LatencyError(str(error)) from None
+    finally:
+        torch.set_num_threads(before)  # which the runtime torch has set
     return read_results(folder / RESULTS)
 
 

@@ -120,37 +120,6 @@ def write_bundle(
     atomic_write(folder / "README.md", text)
 
 
-def import_results(
-    path: Path,
-    *,
-    name: str,
-    device: str | None = None,
-    spaces: Sequence[SearchSpace] = (),
-) -> LatencyTable:
-    """Make a table of what a bundle measured.
-
-    Args:
-        path: the results.csv.
-        name: of the device.
-        device: it in words; default: what it told of itself.
-        spaces: measured ones that cannot be loaded by their names.
-
-    Raises:
-        LatencyError: the file is damaged, not finished, from two machines or of another space.
-    """
-    return table_of_measured(path, *read_measured(path, spaces), name=name, device=device)
-
-
-def table_of_measured(
-    path: Path, results: Results, all_costs: Sequence[CostTable], *, name: str, device: str | None
-) -> LatencyTable:
-    """Make the table of what `read_measured` gave; see `import_results`."""
-    try:
-        return table_of(results, all_costs, name=name, device=device)
-    except LatencyError as error:
-        raise LatencyError(f"{path}: {error}") from None
-
-
 def read_measured(
     path: Path, spaces: Sequence[SearchSpace] = (), *, skeletons: Sequence[Skeleton] = ()
 ) -> tuple[Results, list[CostTable]]:
@@ -163,6 +132,27 @@ def read_measured(
     if not results.spaces:
         raise LatencyError(f"{path}, line 1: damaged: it names no space")
     return results, [_measured_space(about, spaces, skeletons, path) for about in results.spaces]
+
+
+def table_of_measured(
+    path: Path, results: Results, all_costs: Sequence[CostTable], *, name: str, device: str | None
+) -> LatencyTable:
+    """Make the table of what a bundle measured.
+
+    Args:
+        path: the results file, for messages.
+        results: of `read_measured`.
+        all_costs: likewise.
+        name: of the device.
+        device: it in words; None: what it told of itself.
+
+    Raises:
+        LatencyError: as `table_of`, with `path`.
+    """
+    try:
+        return table_of(results, all_costs, name=name, device=device)
+    except LatencyError as error:
+        raise LatencyError(f"{path}: {error}") from None
 
 
 def _measured_space(

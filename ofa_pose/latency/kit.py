@@ -32,11 +32,11 @@ class Entry:
     plan: NetworkPlan
 
 
-def cover_entries(costs: CostTable, *, rounds: int, seed: int = 0) -> list[Entry]:
+def cover_entries(costs: CostTable, *, rounds: int) -> list[Entry]:
     """Networks without repeats that together hold every unit of the space."""
     return [
         _entry("cover", name_of(costs, arch), without_repeats(plan_of(costs, arch)), rounds=rounds)
-        for arch in covering_archs(costs, seed=seed)
+        for arch in covering_archs(costs)
     ]
 
 

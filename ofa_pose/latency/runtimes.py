@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 from ofa_pose.errors import MissingExtraError, UnknownNameError
 from ofa_pose.latency.measuring.runner import Prepare
 from ofa_pose.models import NetworkPlan
+from ofa_pose.models.unit import unit_cache
 
 Export = Callable[[NetworkPlan], bytes]
 
@@ -81,7 +81,9 @@ def _ncnn() -> Export:
     return NcnnExporter()
 
 
-@cache  # a unit is converted in seconds: a validation takes over what the build converted
+@unit_cache(
+    maxsize=1
+)  # a unit is converted in seconds: a validation takes over what the build converted
 def _litert() -> Export:
     from ofa_pose.latency.to_litert import LiteRtExporter
 

@@ -20,7 +20,10 @@ def to_torch(plan: NetworkPlan) -> bytes:
 
 
 class TorchRunner:
-    """Eager PyTorch on the processor, in the layout channels-last, without gradients."""
+    """Eager PyTorch on the processor, in the layout channels-last, without gradients.
+
+    It sets torch's number of threads, as each run must find it; `run_kit` restores it.
+    """
 
     def __init__(self, model: bytes, task: Task, threads: int) -> None:
         torch.set_num_threads(threads)

@@ -30,7 +30,10 @@ _FAMILIES: dict[str, Family] = {}
 
 
 def register_family(name: str) -> Callable[[Any], Any]:
-    """Register a family under the name that a space's YAML gives in `family:`."""
+    """Register a family under the name that a space's YAML gives in `family:`.
+
+    It takes the place of an earlier one of the name.
+    """
 
     def register(family: Family) -> Family:
         _FAMILIES[name] = family
@@ -68,12 +71,13 @@ def plan(space: SearchSpace, arch: Arch, **options: Any) -> NetworkPlan:
         raise ArchError(f"an arch is needed, not {arch!r:.60}; space.arch(...) gives one")
     if arch not in space:
         raise ArchError(f"arch {arch.key} belongs to space {arch.space!r}, not to {space.name!r}")
-    return _plan(space, arch, tuple(sorted(options.items())))
+    return _plan(get_family(space.family), space, arch, tuple(sorted(options.items())))
 
 
 @lru_cache(maxsize=8192)
-def _plan(space: SearchSpace, arch: Arch, options: tuple[tuple[str, Any], ...]) -> NetworkPlan:
-    family = get_family(space.family)
+def _plan(
+    family: Family, space: SearchSpace, arch: Arch, options: tuple[tuple[str, Any], ...]
+) -> NetworkPlan:
     known, takes_any = _parameters(family)
     for name, _ in options:
         if name not in known and not takes_any:

@@ -61,7 +61,7 @@ def efficientnet_lite0_path() -> Path:
     return files[0]
 
 
-def load_efficientnet_lite0(network: Network, path: str | Path | None = None) -> None:
+def load_efficientnet_lite0(network: Network) -> None:
     """Start a `litepose-lite0` backbone (stem and stages) from ImageNet weights, in place.
 
     The deconvolutions and heads keep what they have. Exact but for one thing: the source's
@@ -72,13 +72,12 @@ def load_efficientnet_lite0(network: Network, path: str | Path | None = None) ->
 
     Args:
         network: the full-width network.
-        path: the source's `.pth`; default the file of the extra `pretrained`.
 
     Raises:
         WeightsError: the network is not of EfficientNet-Lite0's shape, or the file is not its.
-        MissingExtraError: no path given and the extra is not installed.
+        MissingExtraError: the extra `pretrained` is not installed.
     """
-    path = path or efficientnet_lite0_path()
+    path = efficientnet_lite0_path()
     names = _lite0_names()
     state = _pick(read_torch_file(path), names, source=str(path), ignore=_LITE0_UNUSED)
     for name, tensor in state.items():

@@ -46,7 +46,6 @@ class Network(nn.Module):
     def __init__(self, plan: NetworkPlan) -> None:
         super().__init__()
         self.plan = plan
-        self._steps = tuple(_steps(plan))
         for unit in plan.units:
             _add_module_at(self, unit.name, unit.spec.build())
 

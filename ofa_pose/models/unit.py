@@ -6,11 +6,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import ParamSpec, TypeVar
 
 from torch import nn
 
 from ofa_pose.errors import UnknownNameError, UsageError
 from ofa_pose.models.meta import ShapesOnly
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 Shape = tuple[int, int, int]
 """Channels, height, width of one picture's feature map."""
@@ -125,16 +129,38 @@ _KINDS: dict[str, Callable[[UnitSpec], nn.Module]] = {}
 
 
 def register_unit(kind: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
-    """Register a module class, constructed from a `UnitSpec`, as the builder of `kind`."""
+    """Register a module class, constructed from a `UnitSpec`, as the builder of `kind`.
+
+    It takes the place of an earlier one, in counts as well: a notebook's cell may run again. A
+    supernet or cost table that was made before must be made again.
+    """
 
     def register(builder: type[nn.Module]) -> type[nn.Module]:
+        known = kind in _KINDS
         _KINDS[kind] = builder
+        if known:
+            for clear in _CLEAR_CACHES:
+                clear()
         return builder
 
     return register
 
 
-@lru_cache(maxsize=16384)
+_CLEAR_CACHES: list[Callable[[], None]] = []
+
+
+def unit_cache(*, maxsize: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """`lru_cache` for what follows from units' modules: emptied when a kind is registered again."""
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        cached = lru_cache(maxsize=maxsize)(function)
+        _CLEAR_CACHES.append(cached.cache_clear)
+        return cached  # pyright: ignore[reportReturnType]
+
+    return decorate
+
+
+@unit_cache(maxsize=16384)
 def meta_module(spec: UnitSpec) -> nn.Module:
     """The unit without memory for its weights (torch's meta device); shared, never run it."""
     with ShapesOnly():

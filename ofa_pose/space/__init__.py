@@ -2,7 +2,7 @@
 
 from ofa_pose.space.arch import Arch
 from ofa_pose.space.choice import Choice, make_divisible
-from ofa_pose.space.declaration import declare_space
+from ofa_pose.space.declaration import declare_space, restore_space
 from ofa_pose.space.frozen import FrozenDict, freeze, thaw
 from ofa_pose.space.space import SearchSpace, require_space
 from ofa_pose.space.uniform import uniform_archs
@@ -16,6 +16,7 @@ __all__ = [
     "freeze",
     "make_divisible",
     "require_space",
+    "restore_space",
     "thaw",
     "uniform_archs",
 ]

@@ -19,6 +19,7 @@ _EXPECTED = {
     "float_type": "a number is expected",
     "int_type": "a whole number is expected",
     "list_type": "a list is expected",
+    "model_type": "a mapping is expected",
     "string_type": "text is expected",
 }
 
@@ -57,7 +58,7 @@ class Faults:
             section = model.model_validate(known)
         except ValidationError as error:
             for found in error.errors(include_url=False):
-                self.add((*location, *found["loc"]), _explain(found))
+                self.add((*location, *found["loc"]), explain(found))
             return None
         return section if len(known) == len(data) else None
 
@@ -87,11 +88,13 @@ def short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _explain(found: Any) -> str:
+def explain(found: Any) -> str:
     """Put one of pydantic's errors in our words."""
     kind, limits = found["type"], found.get("ctx", {})
     if kind == "missing":
         return "this key is missing"
+    if kind == "extra_forbidden":
+        return "unknown key"
     if kind == "value_error":
         return str(limits["error"])
     if kind == "too_short":

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from ofa_pose.errors import SpaceError, suggest
 from ofa_pose.space.choice import LARGEST_VALUE, Choice
-from ofa_pose.space.document import Document, Location, parse_document, read_document
+from ofa_pose.space.document import Document, Location, read_document
 from ofa_pose.space.faults import Faults, short
 from ofa_pose.space.space import IMAGENET_MEAN, IMAGENET_STD, SearchSpace, arch_faults
 
@@ -172,15 +172,6 @@ def _sound_recipe(
     }
 
 
-def parse_space(text: str, path: str | Path) -> SearchSpace:
-    """Read a search space from YAML text; `path` names in messages where the text comes from.
-
-    Raises:
-        SpaceError: it breaks the schema.
-    """
-    return _space_of(parse_document(text, Path(path)))
-
-
 def _from_folder(folder: Path, skeleton: str) -> str:
     """Return a skeleton's name as it is, and the path of its file in full."""
     path = Path(skeleton)
@@ -301,12 +292,17 @@ def run_file(name: str) -> str | None:
     return key if key in RUN_FILES else None
 
 
+def file_stem(name: str) -> str:
+    """Return the name of a tier's files, without suffix: the tier's, made safe for any disk."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "tier"
+
+
 def file_key(name: str) -> str:
     """Return what two tiers have in common that would overwrite each other's files.
 
     Case does not count on every disk, so it does not count here.
     """
-    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-.") or "tier"
+    return file_stem(name).lower()
 
 
 def _check_file_name(name: str, location: Location, faults: Faults) -> None:

@@ -39,7 +39,8 @@ class SearchSpace:
             their meaning. Stable over runs and platforms.
 
     Raises:
-        SpaceError: no `resolution` choice, two choices of one name, or too many archs.
+        SpaceError: no `resolution` choice, two choices of one name, too many archs, or a
+            `network` of more than mappings, lists, numbers and text.
         ArchError: a named arch that is not in the space.
     """
 
@@ -78,7 +79,10 @@ class SearchSpace:
             "network": _plain_numbers(self.network),
             "pixels": [_plain_numbers(self.pixel_mean), _plain_numbers(self.pixel_std)],
         }
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        try:
+            text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        except TypeError as error:
+            raise SpaceError(f"network holds more than numbers and text: {error}") from None
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property

@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ofa_pose.errors import SpaceError
-from ofa_pose.models.unit import UnitSpec, meta_module
+from ofa_pose.models.unit import UnitSpec, meta_module, unit_cache
 
 Region = tuple[slice, ...]
 
@@ -58,7 +57,7 @@ def active(cut: UnitCut) -> Iterator[None]:
         _ACTIVE.reset(token)
 
 
-@lru_cache(maxsize=16384)
+@unit_cache(maxsize=16384)
 def unit_cut(full: UnitSpec, part: UnitSpec) -> UnitCut:
     """Derive how `part` is cut from `full` by comparing the tensors of their modules.
 
@@ -226,7 +225,11 @@ def make_elastic(unit: nn.Module) -> None:
 
 
 def copy_cut(unit: nn.Module, target: nn.Module, cut: UnitCut) -> None:
-    """Copy the cut part of a unit's tensors into the subnet's module of the same unit."""
+    """Copy the cut part of a unit's tensors into the subnet's module of the same unit.
+
+    Raises:
+        SpaceError: their shapes differ, as the unit was registered again after `unit` was made.
+    """
     with torch.no_grad():
         sources = dict(unit.named_modules())
         for path, layer in target.named_modules():
@@ -235,5 +238,11 @@ def copy_cut(unit: nn.Module, target: nn.Module, cut: UnitCut) -> None:
                 *layer.named_parameters(recurse=False),
                 *layer.named_buffers(recurse=False),
             ):
-                part = cut[path].take(name, getattr(source, name))
-                tensor.copy_(part)  # pyright: ignore[reportArgumentType]
+                part: Tensor = cut[path].take(name, getattr(source, name))  # pyright: ignore[reportAssignmentType]
+                if part.shape != tensor.shape:  # which `copy_` would broadcast
+                    raise SpaceError(
+                        f"{type(target).__name__}'s {path}.{name} is {tuple(tensor.shape)}, the "
+                        f"supernet's {tuple(part.shape)}: the unit was registered again after "
+                        "the supernet was made; make it again"
+                    )
+                tensor.copy_(part)

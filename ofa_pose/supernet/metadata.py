@@ -10,10 +10,10 @@ import yaml
 
 import ofa_pose
 from ofa_pose.catalog import load_space, space_names
-from ofa_pose.errors import SkeletonError, SpaceError, WeightsError
+from ofa_pose.errors import ArchError, SkeletonError, SpaceError, WeightsError
 from ofa_pose.skeleton import Skeleton, load_skeleton, skeleton_names
-from ofa_pose.space import SearchSpace, declare_space
-from ofa_pose.space.schema import parse_space
+from ofa_pose.space import SearchSpace, declare_space, restore_space
+from ofa_pose.space.document import NOT_A_VALUE
 
 WEIGHTS_FORMAT = "1"
 SKELETON = "skeleton_declaration"
@@ -56,12 +56,21 @@ def read_space_of(metadata: Mapping[str, str], *, source: str) -> SearchSpace:
     if name in space_names() or not metadata.get(SPACE):
         space = load_space(name)
     else:
-        try:
-            space = parse_space(metadata[SPACE], source)
-        except SpaceError as error:
-            raise WeightsError(f"the space in the metadata of {error}") from None
+        space = _own_space(metadata[SPACE], source=source)
     check_space(metadata, space, source=source)
     return space
+
+
+def _own_space(declaration: str, *, source: str) -> SearchSpace:
+    where = f"the space in the metadata of {source}"
+    try:
+        document = yaml.safe_load(declaration)
+    except (yaml.YAMLError, RecursionError, *NOT_A_VALUE):
+        raise WeightsError(f"{where} is not valid YAML") from None
+    try:
+        return restore_space(document)
+    except (SpaceError, ArchError) as error:
+        raise WeightsError(f"{where}: {error}") from None
 
 
 def check_space(metadata: Mapping[str, str], space: SearchSpace, *, source: str) -> None:

@@ -248,21 +248,37 @@ def joined(device: str) -> Iterator[tuple[World, str]]:
         torch.cuda.set_device(device)
     elif torch.cuda.is_available() and os.environ.get("RANK") == "0":
         _LOG.warning("training on the %s though there are GPUs; --device cuda uses them", kind)
+    with _settings_of_many():
+        try:
+            dist.init_process_group("nccl" if kind == "cuda" else "gloo", timeout=_PATIENCE)
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise UsageError(
+                f"the processes that torchrun started cannot meet: {reason}"
+            ) from error
+        try:
+            yield World.current(), device
+        except BaseException:
+            # NCCL would wait here for processes that wait for this one: its end must come first,
+            # of which torchrun tells the others.
+            if kind != "cuda":
+                dist.destroy_process_group()
+            raise
+        dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _settings_of_many() -> Iterator[None]:
+    """Set inside the block what one of several processes on a machine needs."""
+    threads = cv2.getNumThreads()
     cv2.setNumThreads(0)  # or each process would start a thread for every core
     try:
-        dist.init_process_group("nccl" if kind == "cuda" else "gloo", timeout=_PATIENCE)
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UsageError(f"the processes that torchrun started cannot meet: {reason}") from error
-    # Depthwise weights in channels_last have strides that the reduction copies: slower by nothing
-    # that can be measured here.
-    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
-    try:
-        yield World.current(), device
-    except BaseException:
-        # NCCL would wait here for processes that wait for this one: its end must come first, of
-        # which torchrun tells the others.
-        if kind != "cuda":
-            dist.destroy_process_group()
-        raise
-    dist.destroy_process_group()
+        with warnings.catch_warnings():
+            # Depthwise weights in channels_last have strides that the reduction copies: slower by
+            # nothing that can be measured here.
+            warnings.filterwarnings(
+                "ignore", message="Grad strides do not match bucket view strides"
+            )
+            yield
+    finally:
+        cv2.setNumThreads(threads)

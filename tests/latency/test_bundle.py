@@ -11,7 +11,7 @@ import pytest
 
 from ofa_pose.cost import CostTable
 from ofa_pose.errors import RunFolderError
-from ofa_pose.latency import Effort, import_results, measuring, write_bundle
+from ofa_pose.latency import Effort, measuring, read_measured, table_of_measured, write_bundle
 from ofa_pose.latency.build import describe
 from ofa_pose.latency.bundle import costs_with
 
@@ -79,6 +79,7 @@ def test_it_runs_in_a_bare_environment(toy, tmp_path, runtime, exporter):
     assert refused.returncode == 1
     assert refused.stderr.startswith("measure.py: error: ")
     assert "never mixed" in refused.stderr
-    table = import_results(folder / "results.csv", name="board")
+    results = folder / "results.csv"
+    table = table_of_measured(results, *read_measured(results), name="board", device=None)
     assert table.name == f"board-{runtime}"
     assert table.predict(toy.space, toy.space.largest) > 0

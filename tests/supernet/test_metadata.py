@@ -2,17 +2,20 @@
 
 import dataclasses
 import json
+import re
+import runpy
 from pathlib import Path
 
 import pytest
+import yaml
 
 import ofa_pose as op
 from ofa_pose.catalog import catalog_folder, space_names
 from ofa_pose.errors import UnknownNameError, WeightsError
 from ofa_pose.skeleton import Skeleton, load_skeleton
-from ofa_pose.space.schema import parse_space
+from ofa_pose.space import restore_space
 from ofa_pose.supernet import load_supernet, load_weights, save_supernet, save_weights
-from ofa_pose.supernet.metadata import read_options, weights_metadata
+from ofa_pose.supernet.metadata import read_options, read_space_of, weights_metadata
 
 MINE = Skeleton(
     name="mine",
@@ -90,11 +93,58 @@ def test_a_space_of_ones_own_comes_back_whole(own: op.SearchSpace, tmp_path: Pat
     assert (space.hash, space.recipe, space.tiers) == (own.hash, own.recipe, own.tiers)
 
 
+ROOT = Path(op.__file__).parent.parent
+EXAMPLES = [
+    path for path in sorted((ROOT / "examples").glob("*.py")) if "SearchSpace(" in path.read_text()
+]
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "search_spaces" / "README.md"]
+
+
+@pytest.fixture(scope="module")
+def documented(tmp_path_factory: pytest.TempPathFactory) -> list[op.SearchSpace]:
+    """The spaces of examples and pages, in Python and in YAML; their families get registered."""
+    found = [value for path in EXAMPLES for value in runpy.run_path(str(path)).values()]
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for block in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S):
+            if "SearchSpace(" in block:
+                names: dict[str, object] = {"__name__": "page"}
+                exec(compile(block, page.name, "exec"), names)  # noqa: S102
+                found += names.values()
+        for block in re.findall(r"^```yaml\n(.*?)^```", text, re.M | re.S):
+            if "\nfamily:" in block:
+                path = tmp_path_factory.mktemp("space") / "space.yaml"
+                path.write_text(block, encoding="utf-8")
+                found.append(op.load_space(path))
+    return [space for space in found if isinstance(space, op.SearchSpace)]
+
+
+def test_documented_spaces_come_back_from_weights(
+    documented: list[op.SearchSpace], tmp_path: Path
+) -> None:
+    assert {space.name for space in documented} == {"digits", "mine", "my-space"}
+    for space in documented:
+        save_supernet(tmp_path / "s.safetensors", op.Supernet(space))
+        assert load_supernet(tmp_path / "s.safetensors").space == space
+
+
+def test_resolutions_of_another_divisor_come_back(tmp_path: Path) -> None:
+    text = catalog_folder("search_spaces").joinpath("toy.yaml").read_text()
+    path = tmp_path / "mine.yaml"
+    resolution = "resolution: {values: [56, 40], divisor: 8}"
+    path.write_text(
+        re.sub(r"resolution: \{.*\}", resolution, text.replace("name: toy", "name: mine"), count=1)
+    )
+    space = op.load_space(path)
+    metadata = weights_metadata("supernet", space, options={})
+    assert read_space_of(metadata, source="x").choices[0].values == (56, 40)
+
+
 @pytest.mark.parametrize("name", sorted(space_names()))
 def test_shipped_spaces_survive_being_written_out(name: str) -> None:
     space = op.load_space(name)
     metadata = weights_metadata("supernet", space, options={})
-    assert parse_space(metadata["space_declaration"], "x") == space
+    assert restore_space(yaml.safe_load(metadata["space_declaration"])) == space
 
 
 def test_a_known_space_must_be_the_one_of_the_weights(
@@ -115,9 +165,16 @@ def test_a_known_space_must_be_the_one_of_the_weights(
 def test_a_damaged_or_missing_space(own: op.SearchSpace, tmp_path: Path) -> None:
     path = tmp_path / "s.safetensors"
     save_supernet(path, op.Supernet(own))
-    rewrite(path, space_declaration="name: [")
-    with pytest.raises(WeightsError, match=r"the space in the metadata of .*s.safetensors"):
-        load_supernet(path)
+    for damaged, expected in (
+        ("name: [", "is not valid YAML"),
+        ("3", ": a mapping is expected, not 3"),
+        ("network: &a {x: *a}", ": format: this key is missing; .*"),
+    ):
+        rewrite(path, space_declaration=damaged)
+        with pytest.raises(
+            WeightsError, match=rf"^the space in the metadata of .*s\.safetensors ?{expected}$"
+        ):
+            load_supernet(path)
     rewrite(path, space_declaration=None)
     with pytest.raises(UnknownNameError, match="unknown search space 'mine'"):
         load_supernet(path)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 import torch
+import torch.distributed as dist
 
 from ofa_pose.errors import RecipeError, UsageError
 from ofa_pose.supernet import load_weights
@@ -179,6 +183,25 @@ def test_alone_nothing_changes():
         assert world.leads
         assert world.share(7) == slice(0, 7)
         assert world.led(lambda: 5) == 5
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_several_processes_need_ends_with_them(monkeypatch: pytest.MonkeyPatch, fails: bool):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(dist, "init_process_group", lambda *_, **__: None)
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: None)
+    threads, filters = cv2.getNumThreads(), list(warnings.filters)
+    cv2.setNumThreads(3)
+    try:
+        with contextlib.suppress(ZeroDivisionError), joined("cpu"):
+            warnings.warn("Grad strides do not match bucket view strides", stacklevel=1)
+            assert cv2.getNumThreads() == 1
+            if fails:
+                raise ZeroDivisionError
+        assert cv2.getNumThreads() == 3
+        assert list(warnings.filters) == filters
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def test_a_batch_divides_among_the_processes():

@@ -1,0 +1,99 @@
+"""Registering a unit or a family again replaces it everywhere, as a notebook's user expects."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import ofa_pose as op
+from ofa_pose.errors import SpaceError
+from ofa_pose.models import NetworkPlan, Unit, UnitSpec, register_unit
+
+SPACE = op.SearchSpace(
+    name="again",
+    family="test_again",
+    choices=(op.Choice("resolution", (8,)), op.Choice("width", (16, 8))),
+)
+
+
+def register(kernel: int, *, units: int = 1) -> None:
+    """Run a notebook's cell: `units` convolutions without bias, of `kernel` x `kernel`."""
+
+    @register_unit("test_again")
+    class Conv(nn.Module):
+        def __init__(self, spec: UnitSpec) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(
+                spec.in_channels[0], spec.out_channels, kernel, padding=kernel // 2, bias=False
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(x)
+
+    @op.register_family("test_again")
+    def family(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
+        width, last = arch["width"], ("input", 3)
+        found = []
+        for number in range(units):
+            spec = UnitSpec("test_again", ((last[1], 8, 8),), width)
+            found.append(Unit(f"unit{number}", spec, (last[0],)))
+            last = (f"unit{number}", width)
+        return NetworkPlan(tuple(found), (last[0],))
+
+
+def parameters_built() -> int:
+    network = op.build(SPACE, SPACE.largest)
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def parameters_counted() -> int:
+    return op.count(SPACE, SPACE.largest).params
+
+
+def parameters_in_the_table() -> int:
+    return int(op.CostTable(SPACE)["params"][0])
+
+
+def parameters_cut_out() -> int:
+    network = op.Supernet(SPACE).extract(SPACE.largest)
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+WAYS = [parameters_built, parameters_counted, parameters_in_the_table, parameters_cut_out]
+
+
+@pytest.mark.parametrize("parameters", WAYS)
+def test_another_unit(parameters: Callable[[], int]) -> None:
+    register(kernel=1)
+    assert parameters() == 3 * 16
+    register(kernel=3)
+    assert parameters() == 9 * 3 * 16
+
+
+@pytest.mark.parametrize("parameters", WAYS)
+def test_another_family(parameters: Callable[[], int]) -> None:
+    register(kernel=1)
+    assert parameters() == 3 * 16
+    register(kernel=1, units=2)
+    assert parameters() == 3 * 16 + 16 * 16
+
+
+def test_a_supernet_runs_as_the_unit_that_is_now() -> None:
+    register(kernel=1)
+    op.Supernet(SPACE)(torch.zeros(1, 3, 8, 8), SPACE.smallest)
+    register(kernel=3)
+    supernet = op.Supernet(SPACE).eval()
+    images = torch.rand(1, 3, 8, 8)
+    for arch in SPACE:
+        (own,), (alone,) = supernet(images, arch), supernet.extract(arch)(images)
+        assert own.shape == (1, arch["width"], 8, 8)
+        assert torch.equal(own, alone)
+
+
+def test_a_supernet_of_the_unit_that_was_is_not_cut() -> None:
+    register(kernel=1)
+    supernet = op.Supernet(SPACE)
+    register(kernel=3)
+    with pytest.raises(SpaceError, match=r"\(16, 3, 3, 3\).*\(16, 3, 1, 1\).*make it again"):
+        supernet.extract(SPACE.largest)
