@@ -172,30 +172,33 @@ def test_few_points_are_told(command, toy, tables, tmp_path):
     assert "warning: 3 networks are few" in outcome.err
 
 
+def adapted_by(command, folder, times):
+    """Adapt `desk` to these times by arch; return the command line and what came of it."""
+    rows = [f"{key},{time}" for key, time in times.items()]
+    (folder / "points.csv").write_text("\n".join(["arch,latency_ms", *rows]) + "\n")
+    line = ["latency", "adapt", "--from", "desk", "--points", "points.csv", "--space", "toy"]
+    line += ["--name", "phone"]
+    outcome = command(*line)
+    assert outcome.code == 0, outcome.err
+    return line, outcome
+
+
 def test_points_that_make_no_sense_suggest_no_search(command, toy, tables, tmp_path):
     times = {toy.largest.key: 20, toy.smallest.key: 900, toy[len(toy) // 2].key: 109}
-    rows = [f"{key},{time}" for key, time in times.items()]
-    (tmp_path / "points.csv").write_text("\n".join(["arch,latency_ms", *rows]) + "\n")
-    line = ["latency", "adapt", "--from", "desk", "--points", "points.csv", "--space", "toy"]
-    outcome = command(*line, "--name", "phone")
-    assert outcome.code == 0, outcome.err
+    line, outcome = adapted_by(command, tmp_path, times)
     assert "the points do not fit desk: " in outcome.err
     assert "more than 25%; no search by this table is to be trusted" in outcome.err
     inverted = f"{toy.smallest.key} is given 900 ms and {toy.largest.key}, larger"
     assert inverted in outcome.err
     assert "next:" not in outcome.out
-    document = json.loads(command(*line, "--name", "phone", "--force", "--json").out)
+    document = json.loads(command(*line, "--force", "--json").out)
     assert [inverted in fault for fault in document["faults"]] == [True, False]
 
 
 def test_a_smaller_network_that_is_slower_suggests_no_search(command, toy, tables, tmp_path):
     """Times that fit within a quarter, and still cannot all be right."""
     times = {toy.largest.key: 27, toy.smallest.key: 33, toy[len(toy) // 2].key: 30}
-    rows = [f"{key},{time}" for key, time in times.items()]
-    (tmp_path / "points.csv").write_text("\n".join(["arch,latency_ms", *rows]) + "\n")
-    line = ["latency", "adapt", "--from", "desk", "--points", "points.csv", "--space", "toy"]
-    outcome = command(*line, "--name", "phone")
-    assert outcome.code == 0, outcome.err
+    _, outcome = adapted_by(command, tmp_path, times)
     assert "at least one of the two is wrong" in outcome.err
     assert "do not fit" not in outcome.err
     assert "next:" not in outcome.out
