@@ -227,3 +227,10 @@ def test_one_gpu_for_all_is_refused(monkeypatch: pytest.MonkeyPatch):
         joined("cuda:1"),
     ):
         pass
+
+
+def test_a_process_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WORLD_SIZE", "100")
+    monkeypatch.setenv("LOCAL_RANK", "99")
+    with pytest.raises(UsageError, match="device cuda:99 cannot be used here"), joined("cuda"):
+        pass
