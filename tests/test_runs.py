@@ -4,7 +4,8 @@ import errno
 import logging
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import yaml
 from safetensors.numpy import save_file
 
 import ofa_pose
-from ofa_pose.errors import RunFolderError
+from ofa_pose.errors import OfaPoseError, RunFolderError
 from ofa_pose.runs import RunFolder
 
 CONFIG = {"verb": "train", "seed": 1, "recipe": {"lr": 0.1, "scale": (0.5, 1.0)}, "workers": 2}
@@ -43,6 +44,20 @@ run = RunFolder.open(sys.argv[1], config={"verb": "train"})
 print("open", flush=True)
 time.sleep(60)
 """
+
+
+def test_a_full_disk_under_the_log_hides_no_error(
+    tmp_path: Path,
+    full_disk: Callable[[], AbstractContextManager[None]],
+    capsys: pytest.CaptureFixture[str],
+):
+    path = tmp_path / "run"
+    RunFolder.open(path, config=CONFIG).close()
+    (path / "log.txt").write_text("x" * 8192)
+    with full_disk(), pytest.raises(OfaPoseError, match="^the weights$"):  # noqa: SIM117
+        with RunFolder.open(path, config=CONFIG, resume=True):
+            raise OfaPoseError("the weights")
+    assert capsys.readouterr().err == ""
 
 
 def test_two_processes_in_one_folder(tmp_path: Path):

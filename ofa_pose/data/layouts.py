@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ofa_pose.data.coco import CocoScenes
-from ofa_pose.errors import DataError, UsageError
+from ofa_pose.errors import DataError, UsageError, listing
 from ofa_pose.skeleton import Skeleton
 
 # Where a split's annotations and pictures lie below a dataset's folder; the first that exists wins.
@@ -110,9 +110,12 @@ def find_annotations(
 
 def splits_of(folder: str | Path) -> list[str]:
     """Return the splits whose annotations a dataset's folder holds, by name."""
+    return sorted({_split_of(file) for file in _annotations_in(Path(folder))})
+
+
+def _annotations_in(folder: Path) -> list[Path]:
     places = dict.fromkeys(Path(layout).parent for layout in _ANNOTATIONS)
-    files = (file for place in places for file in (Path(folder) / place).glob("*.json"))
-    return sorted({_split_of(file) for file in files})
+    return sorted(file for place in places for file in (folder / place).glob("*.json"))
 
 
 def has_split(folder: str | Path, split: str) -> bool:
@@ -193,10 +196,9 @@ def _find(
             return path
     there = splits_of(folder) if what == "annotations" else []
     if there:
-        named = ", ".join(there[:_TOLD]) + f" and {len(there) - _TOLD} more" * (len(there) > _TOLD)
         raise DataError(
             f"no {what} of split {split!r} in {folder}; there {'is' if len(there) == 1 else 'are'} "
-            f"{named}: --split {there[0]}"
+            f"{listing(there, _TOLD)}: a file can be given, such as {_annotations_in(folder)[0]}"
         )
     raise DataError(
         f"no {what} of split {split!r} in {folder}; tried "

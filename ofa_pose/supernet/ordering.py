@@ -1,13 +1,14 @@
 """Channel ordering: the important channels first, so that leading slices are good subnets.
 
 Which tensor dimensions must be permuted together is derived from the network itself: a NaN put
-into one channel of a layer's output shows at which other layers the same channel arrives. No
-family lists anything by hand.
+into some channels of a layer's output shows at which other layers the same channels arrive. No
+family lists anything by hand. A layer of another kind than convolutions without groups, depthwise
+ones, linear layers and batch norms keeps the channels it meets as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,6 @@ from ofa_pose.models import Network
 from ofa_pose.supernet.supernet import Supernet
 
 _SIDE = 32
-_MARK = 1  # not 0: a concatenation's first part keeps its channel numbers, and its second does not
 
 Port = tuple[str, str]
 """A layer's path and `in` or `out`."""
@@ -94,11 +94,16 @@ def channel_groups(network: Network) -> list[ChannelGroup]:
     weight = next(network.parameters())
     image = torch.zeros(1, 3, _SIDE, _SIDE, device=weight.device)
     layers = {
-        path: layer
-        for path, layer in network.named_modules()
-        if any(True for _ in layer.parameters(recurse=False))
+        path: layer for path, layer in network.named_modules() if any(True for _ in _tensors(layer))
     }
     union = _Union()
+    for path, layer in layers.items():
+        if not _can_be_permuted(layer):
+            # Its tensors may meet the channels of what it holds, as those of a layer scale do.
+            for inner in layers:
+                if f"{inner}.".startswith(f"{path}."):
+                    union.fix((inner, "in"))
+                    union.fix((inner, "out"))
     with torch.no_grad():
         for path in layers:
             _probe(network, layers, path, image, union)
@@ -139,23 +144,29 @@ class _Union:
 def _probe(
     network: Network, layers: Mapping[str, nn.Module], marked: str, image: Tensor, union: _Union
 ) -> None:
-    """Mark one channel of a layer's output; join it with the ports that see just this channel."""
+    """Mark some channels of a layer's output; join it with the ports that see just these."""
     source = (marked, "out")
-    width = _channels(layers[marked], "out")
-    channel = min(_MARK, width - 1)
+    channels: list[int] = []
+    width = 0
     if _channel_wise(layers[marked]):
         union.join((marked, "in"), source)
 
     def mark(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        nonlocal channels, width
+        width = output.shape[1]
+        channels = _marks(width)
+        if isinstance(layer, nn.Linear) and output.dim() > 2:  # its channels are the last axis
+            union.fix((marked, "in"))
+            union.fix(source)
         output = output.clone()
-        output[:, channel] = torch.nan
+        output[:, channels] = torch.nan
         return output
 
     def look(path: str, seen: Tensor) -> Tensor:
         if seen is image:
             union.fix((path, "in"))  # the picture's channels are red, green and blue
         hit = _marked_channels(seen)
-        if hit == [channel] and seen.shape[1] == width:
+        if hit == channels and seen.shape[1] == width:
             union.join(source, (path, "in"))
         elif hit:
             union.fix(source)
@@ -176,6 +187,12 @@ def _probe(
         union.fix(source)
 
 
+def _marks(width: int) -> list[int]:
+    """Choose about half of the channels, in no pattern that a split or a shuffle could keep."""
+    chosen = torch.rand(width, generator=torch.Generator().manual_seed(0)) < 0.5
+    return chosen.nonzero().flatten().tolist() or list(range(width))
+
+
 def _first_input(look: Callable[[str, Tensor], Tensor], path: str) -> Callable[..., Any]:
     return lambda layer, inputs: (look(path, inputs[0]), *inputs[1:])
 
@@ -192,14 +209,26 @@ def _channel_wise(layer: nn.Module) -> bool:
     return isinstance(layer, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001
 
 
+def _can_be_permuted(layer: nn.Module) -> bool:
+    """Whether it is known how the layer's tensors follow its channels."""
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and layer.groups == 1:
+        return True
+    return isinstance(layer, nn.Linear) or _channel_wise(layer)
+
+
+def _tensors(layer: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from layer.named_parameters(recurse=False)
+    yield from layer.named_buffers(recurse=False)
+
+
 def _dimensions(layer: nn.Module, port: str) -> list[tuple[str, int]]:
     """The layer's own tensors and their dimension that follows the channels of a port."""
+    if not _can_be_permuted(layer):
+        return []
     if _channel_wise(layer):
         # In and out are one group; its tensors are permuted once, for the output.
-        names = [*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False)]
+        names = _tensors(layer)
         return [(name, 0) for name, tensor in names if tensor.dim()] if port == "out" else []
-    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and layer.groups > 1:
-        return []
     dims = {"in": 0, "out": 1} if isinstance(layer, nn.ConvTranspose2d) else {"in": 1, "out": 0}
     found = [("weight", dims[port])]
     if port == "out" and getattr(layer, "bias", None) is not None:

@@ -62,7 +62,8 @@ class EventFiles:
     def _begin(self, step: int) -> IO[bytes]:
         """Open a file behind those that are there; it counts from `step` on."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        number = len(list(self._folder.glob("*tfevents*")))
+        numbers = (file.suffix[1:] for file in self._folder.glob("*tfevents*"))
+        number = 1 + max((int(text) for text in numbers if text.isdecimal()), default=-1)
         # Unbuffered, so that nothing is left to be written when it is closed.
         stream = (self._folder / _NAME.format(number)).open("xb", buffering=0)
         _write(stream, step=step, file_version=_VERSION)

@@ -284,6 +284,21 @@ class Trainer:
         load_state(self.job.model, checkpoint.model, source=str(file))
         self._learner.load_state_dict(checkpoint.learner)
         self.state = state = checkpoint.state
+        if self._world.leads:
+            self._tell_changes()
+        state.processes = self._world.size
+        state.accumulate = self.job.recipe.accumulate
+        state.compiled_gradients = depthwise.available()
+        best = self.job.run.file(BEST)
+        if state.best is not None and not self._world.led(best.is_file):
+            if self._world.leads:
+                _LOG.warning("%s is gone; the best is sought anew after step %d", best, state.step)
+            state.best = state.best_step = None
+        _LOG.info("resumed after step %d", self.state.step)
+
+    def _tell_changes(self) -> None:
+        """Warn of what a run is resumed with otherwise than it was begun."""
+        state, accumulate = self.state, self.job.recipe.accumulate
         if state.processes != self._world.size:
             _LOG.warning(
                 "resumed by %d process(es), begun by %d: batch norm sees parts of another size, "
@@ -291,26 +306,18 @@ class Trainer:
                 self._world.size,
                 state.processes,
             )
-            state.processes = self._world.size
-        if state.accumulate != self.job.recipe.accumulate:
+        if state.accumulate != accumulate:
             _LOG.warning(
                 "resumed with accumulate %d, begun with %d: batch norm sees parts of another "
                 "size, so the result will differ",
-                self.job.recipe.accumulate,
+                accumulate,
                 state.accumulate,
             )
-            state.accumulate = self.job.recipe.accumulate
         if state.compiled_gradients != depthwise.available():
             _LOG.warning(
                 "resumed %s numba, begun %s it: the result will differ in its last digits",
                 *(("without", "with") if state.compiled_gradients else ("with", "without")),
             )
-            state.compiled_gradients = depthwise.available()
-        best = self.job.run.file(BEST)
-        if state.best is not None and not self._world.led(best.is_file):
-            _LOG.warning("%s is gone; the best is sought anew after step %d", best, state.step)
-            state.best = state.best_step = None
-        _LOG.info("resumed after step %d", self.state.step)
 
     def _newest(self) -> tuple[Checkpoint, Path]:
         """Return the newest whole checkpoint of this run and its file, put in its place."""

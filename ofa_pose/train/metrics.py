@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ofa_pose.errors import RunFolderError
+from ofa_pose.errors import OfaPoseError, RunFolderError
 from ofa_pose.files import atomic_write
 
 _LOG = logging.getLogger(__name__)
@@ -38,12 +38,21 @@ class MetricsFile:
         self._write_all()
 
     def append(self, row: Mapping[str, float]) -> None:
-        """Add one row; floats are written so that they read back exactly."""
+        """Add one row; floats are written so that they read back exactly.
+
+        Raises:
+            OfaPoseError: the folder cannot be written or the disk is full.
+        """
         text = {key: repr(value) for key, value in row.items()}
         self._rows.append(text)
         if set(text) <= set(self._columns):
-            with self._path.open("a", encoding="utf-8", newline="") as stream:
-                stream.write(_lines(self._columns, [text]))
+            try:
+                with self._path.open("a", encoding="utf-8", newline="") as stream:
+                    stream.write(_lines(self._columns, [text]))
+            except OSError as error:
+                raise OfaPoseError(
+                    f"cannot write {self._path}: {error.strerror or error}"
+                ) from error
         else:
             self._columns += [key for key in text if key not in self._columns]
             self._write_all()

@@ -203,10 +203,10 @@ def make_recipe(
         declared = {}
     given = dict(overrides or {})
     length = {key: given.pop(key) for key in _BUDGET_KEYS if given.get(key) is not None}
-    budget = TrainBudget(**length) if length else None
-    if budget and "milestones" in given:
+    if length and "milestones" in given:
         given |= {**dict.fromkeys(_BUDGET_KEYS), **length}
     try:
+        budget = Recipe.model_validate(length).budget
         recipe = Recipe.model_validate(_merge(declared, given))
     except pydantic.ValidationError as error:
         faults.extend(_explain(error))

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -20,6 +21,8 @@ from ofa_pose.train.distributed import World, others_alive
 from ofa_pose.train.ema import Average
 from ofa_pose.train.job import Job
 from ofa_pose.train.recipe import Recipe
+
+_DRAWN = 203  # first word of the seeds: no other use of a user's seed shares this stream of numbers
 
 
 def batches_of(
@@ -143,10 +146,11 @@ class Learner:
         batch = batch.to(job.device, non_blocking=True)
         parts = batch.split(job.recipe.accumulate)
         sums: dict[str, Tensor] = {}
-        for number, part in enumerate(parts):
-            is_last = number == len(parts) - 1
-            for name, value in self._part(part, archs, is_last=is_last).items():
-                sums[name] = sums[name] + value if name in sums else value
+        with self._seeded(step):
+            for number, part in enumerate(parts):
+                is_last = number == len(parts) - 1
+                for name, value in self._part(part, archs, is_last=is_last).items():
+                    sums[name] = sums[name] + value if name in sums else value
         passes = len(parts) * len(archs)
         self.world.average_buffers(job.model)
         scale = self._scaler.get_scale()
@@ -222,6 +226,15 @@ class Learner:
         """Read several scalars in one transfer; their means over the processes."""
         values = self.world.mean(torch.stack(list(scalars.values())))
         return dict(zip(scalars, values.tolist(), strict=True))
+
+    @contextlib.contextmanager
+    def _seeded(self, step: int) -> Iterator[None]:
+        """Let what a network draws by itself, as dropout does, follow from seed, step and rank."""
+        rng = np.random.default_rng([_DRAWN, self.job.seed, step, self.world.rank])
+        device = self.job.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(int(rng.integers(2**63)))
+            yield
 
     def _synchronised(self, wanted: bool) -> contextlib.AbstractContextManager[None]:
         """Keep gradients on this process in all but a step's last pass."""

@@ -112,6 +112,82 @@ def test_a_family_the_package_does_not_know() -> None:
     torch.testing.assert_close(supernet(images, space.largest)[0], before)
 
 
+class LayerScale(nn.Module):
+    """A tensor of its own meets the channels of what it holds."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(channels))
+        self.before = nn.Conv2d(channels, channels, 1)
+        self.after = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.after(self.before(x) * self.scale[:, None, None])
+
+
+class HalfConvolved(nn.Module):
+    """One half of the channels goes through a convolution, the other beside it."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.part = nn.Conv2d(channels // 2, channels // 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        one, other = x.chunk(2, dim=1)
+        return torch.cat([one, self.part(other)], dim=1)
+
+
+INNER = {
+    "grouped": lambda: nn.Conv2d(8, 8, 3, padding=1, groups=2),
+    "several kernels a channel": lambda: nn.Conv2d(8, 16, 3, padding=1, groups=8),
+    "depthwise transposed": lambda: nn.ConvTranspose2d(8, 8, 2, 2, groups=8),
+    "norm without weights": lambda: nn.BatchNorm2d(8, affine=False),
+    "norm of groups": lambda: nn.GroupNorm(2, 8),
+    "slopes by channel": lambda: nn.PReLU(8),
+    "layer scale": lambda: LayerScale(8),
+    "half convolved": lambda: HalfConvolved(8),
+    "linear along the last axis": lambda: nn.Linear(8, 8),
+}
+
+
+@register_unit("test_inner")
+class Inner(nn.Module):
+    """The layer of `INNER` at place `hidden` between two convolutions."""
+
+    def __init__(self, spec: UnitSpec) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, stride=4, padding=1)
+        self.inner = list(INNER.values())[spec.hidden]()
+        self.last = nn.Conv2d(spec.out_channels, spec.out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.inner(self.first(x)))
+
+
+@op.register_family("test_inner")
+def inner_family(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
+    channels = 16 if space.name == "several kernels a channel" else 8
+    place = list(INNER).index(space.name)
+    spec = UnitSpec("test_inner", ((3, 32, 32),), channels, hidden=place)
+    return NetworkPlan((Unit("all", spec, ("input",)),), ("all",))
+
+
+@pytest.mark.parametrize("name", INNER)
+def test_layers_of_any_kind_keep_the_largest_network(name: str) -> None:
+    supernet = op.Supernet(
+        op.SearchSpace(name=name, family="test_inner", choices=(op.Choice("resolution", (32,)),))
+    ).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for tensor in supernet.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+    images = torch.rand(2, 3, 32, 32, generator=generator)
+    (before,) = supernet(images, supernet.space.largest)
+    order_channels(supernet)
+    torch.testing.assert_close(supernet(images, supernet.space.largest)[0], before)
+
+
 def test_unknown_importance_is_refused() -> None:
     with pytest.raises(SpaceError, match="'magic'"):
         order_channels(op.Supernet(op.load_space("toy")), by="magic")

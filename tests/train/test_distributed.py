@@ -177,6 +177,16 @@ def test_resumed_by_another_number_of_processes(tmp_path: Path):
     assert "resumed by 1 process(es), begun by 2" in log
 
 
+@pytest.mark.slow
+def test_one_process_tells_what_has_changed(tmp_path: Path):
+    """What the first one tells goes to its log; another's would be on stderr."""
+    run(tmp_path / "run", 1, stop_after=13)
+    done = run(tmp_path / "run", 2, resume=True)
+    assert done.returncode == 0
+    assert "resumed by 2 process(es), begun by 1" in (tmp_path / "run/log.txt").read_text()
+    assert "begun by" not in done.stderr
+
+
 def test_alone_nothing_changes():
     with joined("cpu") as (world, device):
         assert (world, device) == (World(0, 1), "cpu")
@@ -226,4 +236,11 @@ def test_one_gpu_for_all_is_refused(monkeypatch: pytest.MonkeyPatch):
         pytest.raises(UsageError, match="--device cuda:1: several processes need --device cuda"),
         joined("cuda:1"),
     ):
+        pass
+
+
+def test_a_process_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WORLD_SIZE", "100")
+    monkeypatch.setenv("LOCAL_RANK", "99")
+    with pytest.raises(UsageError, match="device cuda:99 cannot be used here"), joined("cuda"):
         pass

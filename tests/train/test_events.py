@@ -56,6 +56,17 @@ def test_what_was_told_before_is_forgotten_from_the_first_step_on(tmp_path: Path
 
 
 @installed
+def test_a_file_that_was_deleted_stops_no_run(tmp_path: Path):
+    for step in (1, 2, 3):
+        if step == 3:
+            min(tmp_path.iterdir()).unlink()
+        events = EventFiles(tmp_path)
+        events.append({"step": step, "loss": 0.5})
+        events.close()
+    assert shown(tmp_path) == {"loss": [(2, 0.5), (3, 0.5)]}
+
+
+@installed
 def test_a_full_disk(tmp_path: Path, full_disk: Callable[[], AbstractContextManager[None]]):
     events = EventFiles(tmp_path / "events")
     events.append({"step": 1, "loss": 0.5})

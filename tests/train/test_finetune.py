@@ -83,6 +83,33 @@ def test_resume_is_the_same(scenes: Any, open_run: OpenRun):
         assert torch.equal(resumed.state_dict()[name], tensor), name
 
 
+class Drawing(torch.nn.Module):
+    """Draws from torch's global generator, as dropout does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = network()
+        self.drawn: list[float] = []
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        self.drawn.append(float(torch.rand((), device=images.device)))
+        return self.network(images)
+
+
+def test_what_a_network_draws_follows_from_the_seed(scenes: Any, open_run: OpenRun):
+    drawn = []
+    for start in (1, 2):
+        torch.manual_seed(start)
+        before = torch.get_rng_state()
+        drawing = Drawing()
+        with open_run(str(start)) as run:
+            finetune(drawing, scenes, run=run, **OPTIONS)
+        assert torch.equal(torch.get_rng_state(), before)
+        drawn.append(drawing.drawn)
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn[0])) == 6
+
+
 def test_heatmaps_only(scenes: Any, open_run: OpenRun):
     net = network()
     before = [p.detach().clone() for p in net.parameters()]

@@ -1,10 +1,12 @@
 """metrics.csv: appended, widened, and cut back to the checkpoint's step."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from ofa_pose.errors import RunFolderError
+from ofa_pose.errors import OfaPoseError, RunFolderError
 from ofa_pose.train.metrics import MetricsFile, count_rows
 
 
@@ -17,6 +19,18 @@ def test_rows_and_new_columns(tmp_path: Path):
     metrics.append({"step": 6, "loss": 1e-9})
     metrics.sync()
     assert path.read_text() == "step,loss,AP\n2,0.1,\n4,0.5,0.25\n6,1e-09,\n"
+
+
+def test_a_full_disk_is_told_with_the_files_name(
+    tmp_path: Path, full_disk: Callable[[], AbstractContextManager[None]]
+):
+    path = tmp_path / "metrics.csv"
+    metrics = MetricsFile(path, keep=0)
+    metrics.append({"step": 1})
+    path.write_text("x" * 8192)
+    message = r"^cannot write .*metrics\.csv: File too large$"
+    with full_disk(), pytest.raises(OfaPoseError, match=message):
+        metrics.append({"step": 2})
 
 
 def test_count_rows(tmp_path: Path):
