@@ -30,7 +30,6 @@ from ofa_pose.cli._options import (
 from ofa_pose.cli._progress import Meter
 from ofa_pose.cli._scales import parse_scales
 from ofa_pose.cli._sources import CANVAS, Making, Pictures, scored_scenes, uses_of_pictures
-from ofa_pose.cli._weights import check_device
 from ofa_pose.errors import UsageError
 from ofa_pose.files import atomic_write
 from ofa_pose.outputs import output_file
@@ -52,7 +51,11 @@ _RESULT_KEYS = ("image_id", "category_id", "keypoints", "score", "bbox")
 def command(
     context: typer.Context,
     tier: Annotated[
-        Path, typer.Argument(metavar="TIER.yaml", help="What a search or a training wrote.")
+        Path,
+        typer.Argument(
+            metavar="TIER",
+            help="YAML that a search or a training wrote, or the ONNX file that export made of it.",
+        ),
     ],
     data: DataOption = None,
     annotations: AnnotationsOption = None,
@@ -106,7 +109,7 @@ def command(
     """Score a network by OKS-AP: COCO's ten numbers, or CrowdPose's nine where the set has them."""
     from ofa_pose.data import map_scenes
     from ofa_pose.evaluate import score_network, tag_diagnostics
-    from ofa_pose.export import load_tier
+    from ofa_pose.export import load_runnable
     from ofa_pose.pose import evaluator_name
     from ofa_pose.skeleton import load_skeleton
 
@@ -117,9 +120,9 @@ def command(
             "--results is for a data set's own pictures, as nobody else knows the ids of "
             "mosaics and painted scenes; leave out --mosaic and --synthetic"
         )
-    found = load_tier(tier)
+    found = load_runnable(tier, device=device)
     joints = found.require_skeleton()
-    check_device(device)
+    network = found.build(device=device)
     Pictures(data, annotations, images, data_skeleton)  # refuses options that do not go together
     making = Making(load_skeleton(data_skeleton or joints), seed, mosaic, canvas)
     pictures = Pictures(data, annotations, images)
@@ -136,7 +139,6 @@ def command(
         most=most,
         unlabelled=results is not None,
     )
-    network = found.build(device=device)
     running: dict[str, Any] = {
         "resolution": found.resolution,
         "space": found.space,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +28,9 @@ def command(
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that exists.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a tier's network as ONNX, and check that onnxruntime gives what PyTorch gives.
+    """Write a tier as one ONNX file, and check that onnxruntime gives what PyTorch gives.
+
+    predict and eval take the file in place of the YAML, wherever it is.
 
     The input is RGB of 0 to 255, float32, (N, 3, H, W); pixels are normalised inside.
     """
@@ -56,3 +59,4 @@ def command(
     _console.line(
         f"onnxruntime's outputs differ from PyTorch's by {made.difference:.1e} of their range"
     )
+    _console.line(f"next: ofa-pose predict {shlex.quote(str(made.path))} photo.jpg")

@@ -17,13 +17,13 @@ from ofa_pose.cli._options import (
     ScalesOption,
 )
 from ofa_pose.cli._scales import parse_scales
-from ofa_pose.cli._weights import check_device
 from ofa_pose.errors import UsageError
 
 EPILOG = (
     "Example: ofa-pose predict runs/search-litepose-lite0/XS.yaml photo.jpg\n\n"
     "Example: ofa-pose predict XS.yaml video.mp4 --track --smooth\n\n"
-    "Example: ofa-pose predict XS.yaml 0 --frames 300 --json"
+    "Example: ofa-pose predict XS.yaml 0 --frames 300 --json\n\n"
+    "Example: ofa-pose predict XS.onnx 0 --track"
 )
 
 _HOW = (
@@ -48,7 +48,10 @@ def _how(given: Path) -> str:
 def command(
     tier: Annotated[
         Path | None,
-        typer.Argument(metavar="TIER.yaml", help="What a search or a training wrote."),
+        typer.Argument(
+            metavar="TIER",
+            help="YAML that a search or a training wrote, or the ONNX file that export made of it.",
+        ),
     ] = None,
     sources: Annotated[
         list[str] | None,
@@ -90,7 +93,7 @@ def command(
     """
     if tier is None:
         raise UsageError(f"a tier's YAML and something to look at are needed; {_HOW}")
-    if tier.suffix.lower() not in (".yaml", ".yml"):
+    if tier.suffix.lower() not in (".yaml", ".yml", ".onnx"):
         raise UsageError(f"{tier} is not the YAML of a tier, which comes first; {_how(tier)}")
     if not sources:
         raise UsageError(
@@ -98,7 +101,7 @@ def command(
         )
     sizes = parse_scales(scales)
     from ofa_pose.cli._predicting import Request, predict_film, predict_pictures
-    from ofa_pose.export import load_tier
+    from ofa_pose.export import load_runnable
     from ofa_pose.predict import film_source, find_pictures
 
     films = [film_source(name) for name in sources]
@@ -110,8 +113,7 @@ def command(
     if any(isinstance(one, int) for one in films) and film is None:
         raise UsageError("a camera is given alone, without other sources")
     pictures = find_pictures(sources) if film is None else []
-    found = load_tier(tier, check_weights=False)
-    check_device(device)
+    found = load_runnable(tier, device=device)
     request = Request(
         tier=found,
         sources=tuple(sources),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from ofa_pose.data import normalize
 from ofa_pose.errors import MissingExtraError, WeightsError
 from ofa_pose.export.check import compare_outputs
+from ofa_pose.export.onnx_tier import DOCUMENT, import_onnxruntime
 from ofa_pose.export.tier import Tier
 from ofa_pose.files import atomic_write
 from ofa_pose.models import fold_batch_norms
@@ -55,7 +55,8 @@ def export_onnx(tier: Tier, path: str | Path, *, force: bool = False) -> OnnxExp
     of the graph. N, H and W are free; the tier was made for its resolution, and sides are best
     multiples of 64. The outputs have the names of the plan's output units; for pose networks
     they are the maps that `pose.decode` takes. Batch norms are folded. The file's metadata holds
-    the tier's name, space, arch, resolution, joints and weights' sha256.
+    the tier's name, space, arch, resolution, joints and weights' sha256, and what `load_onnx`
+    needs.
 
     Args:
         tier: saved, with its weights.
@@ -70,14 +71,12 @@ def export_onnx(tier: Tier, path: str | Path, *, force: bool = False) -> OnnxExp
     """
     path = Path(path)
     target = output_file(path, force=force, reads=(tier.path, tier.weights))
-    # From 1.29 on it sends telemetry, and warns where HOME cannot be written.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    onnxruntime = import_onnxruntime()
     try:
         import onnx
-        import onnxruntime
-    except ImportError as error:
+    except ImportError:
         raise MissingExtraError(
-            f"an ONNX file needs {error.name}: pip install 'ofa-pose[onnx]'"
+            "writing an ONNX file needs onnx: pip install 'ofa-pose[onnx]'"
         ) from None
     network = tier.build()
     outputs = tuple(network.plan.outputs)
@@ -130,6 +129,7 @@ def _describe(model: onnx.ModelProto, tier: Tier) -> None:
         "resolution": str(tier.resolution),
         "weights_sha256": tier.sha256,
         "made_by": f"ofa_pose {tier.package_version}",
+        DOCUMENT: json.dumps(tier.document()),
     }
     if tier.skeleton is not None:
         told["joints"] = json.dumps(list(tier.skeleton.joints))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,14 @@ class Tier:
         """Return the tier with the scores of one more occasion (an earlier one is replaced)."""
         return dataclasses.replace(self, scores={**self.scores, occasion: scores})
 
+    def document(self) -> dict[str, Any]:
+        """Return what the tier's YAML holds.
+
+        Raises:
+            UsageError: the tier has not been saved.
+        """
+        return _document(self, self._saved_weights().name, self.sha256)
+
     def build(self, *, device: str | torch.device = "cpu") -> Network:
         """Return the network with the tier's weights, in eval mode.
 
@@ -141,9 +150,13 @@ class Tier:
             UsageError: the tier has not been saved.
             WeightsError: the weights are missing, damaged, changed, or another network's.
         """
+        weights = self._saved_weights()
+        return _fill(self, _read_weights(self), source=weights).to(device).eval()
+
+    def _saved_weights(self) -> Path:
         if self.weights is None:
             raise UsageError(f"tier {self.name!r} has no weights yet: save it first")
-        return _fill(self, _read_weights(self), source=self.weights).to(device).eval()
+        return self.weights
 
 
 def make_tier(
@@ -241,17 +254,41 @@ def load_tier(
         SkeletonError: the skeleton contradicts itself or the shipped one of its name.
     """
     path = Path(path)
-    document = read_tier_file(path)
-    try:
-        own = carried_space(document.space)
-        check_installed_space(own, space)
-        tier = _tier(path, document, own)
-        if check_weights:
+    tier = _restored(path, read_tier_file(path), space)
+    if check_weights:
+        with _naming(path):
             tier.build()
+    return tier
+
+
+def restore_tier(document: Any, *, path: Path) -> Tier:
+    """Return the tier that `Tier.document` describes; its weights are not looked at.
+
+    Args:
+        document: what a tier's YAML holds.
+        path: the file that it was found in.
+
+    Raises:
+        UsageError: or another error, as of `load_tier`.
+    """
+    return _restored(path, check_document(document, source=path), None)
+
+
+def _restored(path: Path, document: TierFile, installed: SearchSpace | None) -> Tier:
+    with _naming(path):
+        own = carried_space(document.space)
+        check_installed_space(own, installed)
+        return _tier(path, document, own)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the name of a file in front of an error."""
+    try:
+        yield
     except OfaPoseError as error:
         error.args = (f"{path}: {error}",)
         raise
-    return tier
 
 
 def _tier(path: Path, document: TierFile, space: SearchSpace) -> Tier:

@@ -19,7 +19,7 @@ from ofa_pose.data import (
 from ofa_pose.data.inputs import to_tensor
 from ofa_pose.errors import DataError, UsageError
 from ofa_pose.evaluate import PictureBatch, find_people
-from ofa_pose.export import Tier, load_tier
+from ofa_pose.export import Tier, load_runnable
 from ofa_pose.files import atomic_path
 from ofa_pose.models import check_device
 from ofa_pose.pose import DecodeSettings, Person
@@ -41,7 +41,8 @@ class PosePredictor:
     tier's resolution, and what is found is moved back to the picture.
 
     Args:
-        tier: a tier's YAML, or the tier itself; it has been saved with its weights.
+        tier: a tier's YAML, its ONNX file (`export_onnx`), which onnxruntime runs, or the tier
+            itself; it has been saved with its weights.
         device: where to compute.
         flip: average with the mirrored picture: slower, better.
         scales: average over sizes of the input, such as 0.5, 1, 2; 1 must be among them.
@@ -50,7 +51,9 @@ class PosePredictor:
 
     Raises:
         UsageError: the tier's file is absent or breaks the schema, its network predicts no
-            joints, this machine has no such device, or a value cannot work.
+            joints, this machine has no such device, an ONNX file is to run elsewhere than on the
+            CPU, or a value cannot work.
+        MissingExtraError: an ONNX file, and no onnxruntime.
         WeightsError: the weights are missing, damaged, or another network's.
     """
 
@@ -67,7 +70,7 @@ class PosePredictor:
         if not min_score >= 0:
             raise UsageError(f"min_score must not be negative, got {min_score}")
         check_device(device)
-        self.tier = tier if isinstance(tier, Tier) else load_tier(tier, check_weights=False)
+        self.tier = tier if isinstance(tier, Tier) else load_runnable(tier, device=device)
         self.tier.require_skeleton()
         self.flip = flip
         self.scales = check_scales(scales)

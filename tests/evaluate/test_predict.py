@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ofa_pose.data import Scene
+from ofa_pose.data import Scene, normalize
 from ofa_pose.errors import DataError, SkeletonError, UsageError, WeightsError
-from ofa_pose.evaluate import evaluate_network, predict_scenes
+from ofa_pose.evaluate import PictureBatch, evaluate_network, predict_scenes
+from ofa_pose.evaluate.predict import run_passes
 from ofa_pose.skeleton import Skeleton, load_skeleton
 from ofa_pose.space import Choice, SearchSpace
 
@@ -182,6 +183,22 @@ def test_same_results_every_time_and_for_every_batch_size():
     assert predict(batch_size=4) == first
     for own, other in zip(predict(batch_size=1), first, strict=True):
         np.testing.assert_allclose(own["keypoints"], other["keypoints"], atol=1e-4)
+
+
+def test_a_cpu_is_given_no_more_than_its_cache_holds():
+    network, seen = ColourNetwork().eval(), []
+    network.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
+    images = torch.arange(5 * 3 * 256 * 256).remainder_(251).byte().view(5, 3, 256, 256)
+    batch = PictureBatch(images, tuple(range(5)), tuple(range(5)), (np.eye(2, 3),) * 5)
+    with torch.no_grad():
+        ((plain, mirrored),) = run_passes(network, batch, pixel_mean=MEAN, pixel_std=STD, flip=True)
+        expected = network(normalize(images, MEAN, STD))
+    assert [shape[0] for shape in seen] == [2, 2, 1, 2, 2, 1, 5]
+    assert mirrored is not None
+    for maps, whole in zip(plain, expected, strict=True):
+        assert torch.equal(maps, whole)
+    # The mirror image of the first colour's heatmap is the heatmap of the mirrored colour.
+    assert torch.allclose(mirrored[1], expected[1].flip(3), atol=1e-5)
 
 
 def test_network_is_left_in_its_modes():

@@ -1,0 +1,121 @@
+"""A tier run from its ONNX file alone is the tier that PyTorch runs."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import ofa_pose as op
+from ofa_pose.data import SyntheticScenes, normalize
+from ofa_pose.errors import MissingExtraError, UsageError, WeightsError
+from ofa_pose.export import export_onnx, load_onnx, load_runnable, load_tier, make_tier, save_tier
+from ofa_pose.export.onnx_tier import DOCUMENT
+from ofa_pose.predict import PosePredictor
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def tier(tmp_path_factory):
+    space = op.load_space("toy")
+    network = op.build(space, space.smallest, skeleton="crowdpose", seed=3)
+    with torch.no_grad():
+        for weight in network.parameters():
+            if len(weight) in (14, 28):  # the maps start near zero, so that nobody would be found
+                weight *= 1000
+    made = make_tier("mine", space, space.smallest, scores={"search": {"AP": 0.25}})
+    return save_tier(tmp_path_factory.mktemp("tier"), made, network)
+
+
+@pytest.fixture(scope="module")
+def alone(tier, tmp_path_factory):
+    """The ONNX file in a folder without the tier's own files."""
+    made = export_onnx(tier, tmp_path_factory.mktemp("made") / "mine.onnx")
+    return shutil.copy(made.path, tmp_path_factory.mktemp("device") / "pose.onnx")
+
+
+def changed(path, folder, **metadata):
+    """Return a copy of an ONNX file with other metadata; None takes an entry away."""
+    model = onnx.load(path)
+    kept = {entry.key: entry.value for entry in model.metadata_props} | metadata
+    del model.metadata_props[:]
+    for key, value in kept.items():
+        if value is not None:
+            model.metadata_props.add(key=key, value=value)
+    onnx.save(model, folder / "changed.onnx")
+    return folder / "changed.onnx"
+
+
+def test_it_tells_what_the_yaml_tells(tier, alone):
+    found = load_onnx(alone)
+    for name in ("name", "arch", "space", "skeleton", "costs", "scores", "resolution", "sha256"):
+        assert getattr(found, name) == getattr(tier, name), name
+    assert found.weights is None
+
+
+def test_it_maps_normalised_images_as_pytorch_does(tier, alone):
+    pixels = torch.randint(0, 256, (2, 3, 64, 96), generator=torch.Generator().manual_seed(0))
+    images = normalize(pixels, tier.space.pixel_mean, tier.space.pixel_std)
+    with torch.no_grad():
+        expected = tier.build()(images)
+    found = load_onnx(alone).build()(images.contiguous(memory_format=torch.channels_last))
+    for mine, torchs in zip(found, expected, strict=True):
+        assert mine.shape == torchs.shape
+        assert torch.allclose(mine, torchs, atol=1e-4 * max(1.0, float(torchs.abs().max())))
+
+
+def test_the_same_people(tier, alone):
+    image = SyntheticScenes(0, 1, size=96, skeleton="crowdpose")[0].image
+    expected = PosePredictor(tier.path, min_score=0)(image)
+    found = PosePredictor(alone, min_score=0)(image)
+    assert len(found) == len(expected) > 0
+    for mine, torchs in zip(found, expected, strict=True):
+        assert np.allclose(mine.keypoints, torchs.keypoints, atol=1e-2)
+
+
+def test_a_yaml_is_run_by_pytorch(tier):
+    assert load_runnable(tier.path) == load_tier(tier.path)
+
+
+@pytest.mark.parametrize("device", ["meta", torch.device("meta")])
+def test_elsewhere_than_on_the_cpu(alone, device):
+    with pytest.raises(UsageError, match="not on meta; give the tier's YAML"):
+        load_onnx(alone).build(device=device)
+
+
+def test_files_that_are_none(alone, tmp_path):
+    with pytest.raises(UsageError, match="no ONNX file at"):
+        load_onnx(tmp_path / "absent.onnx")
+    with pytest.raises(UsageError, match="cannot read"):
+        load_onnx(tmp_path)
+    rubbish = tmp_path / "rubbish.onnx"
+    rubbish.write_bytes(b"rubbish")
+    with pytest.raises(WeightsError, match="onnxruntime cannot read it") as caught:
+        load_onnx(rubbish)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_tell_no_tier(tier, alone, tmp_path):
+    with pytest.raises(UsageError, match="does not tell its joints; `ofa-pose export`"):
+        load_onnx(changed(alone, tmp_path, **{DOCUMENT: None}))
+    with pytest.raises(WeightsError, match="what it tells of its tier cannot be read"):
+        load_onnx(changed(alone, tmp_path, **{DOCUMENT: "{"}))
+    document = tier.document()
+    document["space"]["hash"] = "0" * 16
+    with pytest.raises(WeightsError, match="edited afterwards"):
+        load_onnx(changed(alone, tmp_path, **{DOCUMENT: json.dumps(document)}))
+
+
+def test_without_onnxruntime(alone, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingExtraError, match=r"ofa-pose\[onnx\]"):
+        load_onnx(alone)
+
+
+def test_the_package_onnx_is_not_needed(alone, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert load_onnx(alone).name == "mine"
