@@ -203,12 +203,9 @@ def search(
         if isinstance(workers, str):
             workers = open_workers(OfArch(space, evaluate), WorkersSpec.parse(workers))
             stack.callback(workers.close)
-        if isinstance(workers, Race):
-            done = evolution.finished
-            before = [row for row in archive if done or row.generation < evolution.generation]
-            workers.recall((row.index, row.scores) for row in before)
         _run(evolution, workers, progress=progress)
         if isinstance(workers, Race):
+            workers.recall((row.index, row.scores) for row in archive)
             _see_winners_whole(evolution, workers)
     logger.info(evolution.message)
     return _result(evolution, notes, front_costs=front_costs)
@@ -241,6 +238,8 @@ def _run(
             _require_success(archive)
         again = []
         if isinstance(workers, Race):  # an interrupted batch is raced again as a whole
+            before = [row for row in archive if row.generation < evolution.generation]
+            workers.recall((row.index, row.scores) for row in before)
             again = [row.index for row in archive if row.generation == evolution.generation]
         for index, outcome in workers.evaluate([*again, *waiting]):
             if index in again:
