@@ -155,7 +155,8 @@ class SubnetEvaluator:
         Raises:
             DataError: one of them is empty.
         """
-        other = copy.copy(self)
+        other = type(self).__new__(type(self))
+        other.__dict__ |= self.__dict__  # `copy.copy` would take what is sent to other processes
         other.scenes = scenes
         other.calibration = self.calibration if calibration is None else calibration
         other._cache = PictureCache(self._cache.max_bytes)

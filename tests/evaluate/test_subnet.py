@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -166,6 +167,12 @@ def test_other_pictures_for_calibration_are_spread_over_anew(space, supernet, co
     assert other.reads == dict.fromkeys(expected, 1)
     with pytest.raises(DataError, match="calibration set is empty"):
         evaluate.on(Crowd(3), calibration=Crowd(0))
+
+
+def test_on_other_scenes_the_supernet_stays_on_its_gpu(supernet, monkeypatch):
+    evaluate = SubnetEvaluator(supernet, calibration=Crowd(1), scenes=Crowd(1))
+    monkeypatch.setattr(supernet, "parameters", lambda: iter([SimpleNamespace(is_cuda=True)]))
+    assert evaluate.on(Crowd(2), calibration=Crowd(2)).supernet is supernet
 
 
 def test_what_cannot_be_scored_is_refused(space, supernet):
