@@ -148,7 +148,7 @@ def search(
             as without the interruption. A higher `evaluations` continues a search that ended.
             Other budgets are read off the archive; a tier that is new gets a fair share of
             `evaluations` of its own, and ends when nothing is expected to be worth it.
-        progress: called after every evaluation.
+        progress: called after every evaluation, and at first with the latest of a resumed archive.
         workers: who calls `evaluate`, which has no influence on the result: `"4"` processes (then
             it is pickled), `"ray"`, `"ray://host:port"`; or workers that are open and that
             `evaluate` is known to already, which are not closed. `"1"` is this process.
@@ -233,6 +233,8 @@ def _run(
     progress: Callable[[Progress], None] | None,
 ) -> None:
     archive = evolution.archive
+    if progress is not None and len(archive) and not evolution.finished:
+        progress(_progress(evolution, list(archive)[-1]))
     while waiting := evolution.ask():
         if evolution.generation > 0:
             _require_success(archive)
