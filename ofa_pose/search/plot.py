@@ -88,7 +88,8 @@ def draw_front(
 
     The front of each panel is the one over this cost alone; vertical lines are the budgets that
     limit it. Winners have the interval `<objective>_low` to `<objective>_high`, where those are
-    among their scores. Archs that a race dropped (fewer `parts` than others) are hollow. Failed
+    among their scores. Archs that a race dropped (fewer `parts` than others) are hollow; one that
+    the baseline has seen as much of has its score there, so that it stands in one place. Failed
     evaluations are counted in the legend and not drawn.
 
     Args:
@@ -134,9 +135,10 @@ def _draw_panel(
     axes.set_xscale("log")
     axes.margins(y=0.1)
     narrow = _set_range(axes, result, axis, uniform=uniform)
-    _draw_archs(axes, result, axis)
+    most = max((_parts(row) for row in (*result.archive, *uniform)), default=1.0)
+    _draw_archs(axes, result, axis, uniform=uniform, most=most)
     if uniform:
-        _draw_uniform(axes, uniform, axis, objective=result.objective)
+        _draw_uniform(axes, uniform, axis, objective=result.objective, most=most)
     _draw_winners(axes, result, axis, named=large)
     _set_height(axes)
     label_rows = _draw_budgets(axes, result, axis, named=large)
@@ -178,11 +180,21 @@ def _set_height(axes: Axes) -> None:
         axes.set_ylim(middle - _FLAT / 2, middle + _FLAT / 2)
 
 
-def _draw_archs(axes: Axes, result: SearchResult, axis: CostAxis) -> None:
-    rows = [row for row in result.archive if not row.failed]
+def _draw_archs(
+    axes: Axes,
+    result: SearchResult,
+    axis: CostAxis,
+    *,
+    uniform: Sequence[Evaluation],
+    most: float,
+) -> None:
+    others = {row.index: row for row in uniform}
+    rows = [
+        max(others.get(row.index, row), row, key=_parts) for row in result.archive if not row.failed
+    ]
     failed = len(result.archive) - len(rows)
     name = f"evaluated\n({failed} more failed)" if failed else "evaluated"
-    whole, dropped = _by_race(rows)
+    whole, dropped = _by_race(rows, most)
     points = _points(whole, axis, result.objective)
     axes.scatter(*points, s=16, color=_EVALUATED, alpha=0.8, linewidths=0, label=name, zorder=2)
     if dropped:
@@ -195,10 +207,10 @@ def _draw_archs(axes: Axes, result: SearchResult, axis: CostAxis) -> None:
             label="dropped from the race,\ntherefore estimated",
             zorder=2,
         )
-    best = result.archive.front(objective=result.objective, costs=(axis.cost,))
+    best = front(rows, objective=result.objective, costs=(axis.cost,))
     line = {"color": _FRONT, "linewidth": 1.5, "label": "front of the search", "zorder": 4}
     axes.step(*_points(best, axis, result.objective), where="post", **line)
-    for members, face in zip(_by_race(best, among=rows), (_FRONT, "white"), strict=True):
+    for members, face in zip(_by_race(best, most), (_FRONT, "white"), strict=True):
         axes.plot(
             *_points(members, axis, result.objective),
             color=_FRONT,
@@ -210,27 +222,34 @@ def _draw_archs(axes: Axes, result: SearchResult, axis: CostAxis) -> None:
         )
 
 
-def _by_race(
-    rows: Sequence[Evaluation], *, among: Sequence[Evaluation] | None = None
-) -> tuple[list[Evaluation], list[Evaluation]]:
-    """Return the rows that saw as many parts as any of those `among` did, and the others."""
-    most = max((row.scores.get("parts", 1.0) for row in among or rows), default=1.0)
-    whole = [row for row in rows if row.scores.get("parts", 1.0) == most]
-    return whole, [row for row in rows if row not in whole]
+def _parts(row: Evaluation) -> float:
+    return row.scores.get("parts", 1.0)
+
+
+def _by_race(rows: Sequence[Evaluation], most: float) -> tuple[list[Evaluation], list[Evaluation]]:
+    """Return the rows that saw the most parts that any did, and the others."""
+    whole = [row for row in rows if _parts(row) == most]
+    return whole, [row for row in rows if _parts(row) != most]
 
 
 def _draw_uniform(
-    axes: Axes, rows: Sequence[Evaluation], axis: CostAxis, *, objective: str
+    axes: Axes, rows: Sequence[Evaluation], axis: CostAxis, *, objective: str, most: float
 ) -> None:
-    axes.plot(
-        *_points(rows, axis, objective),
-        color=_UNIFORM,
-        marker="s",
-        markersize=4,
-        linestyle="none",
-        label="uniformly scaled",
-        zorder=3,
-    )
+    whole, dropped = _by_race(rows, most)
+    for members, face, label in (
+        (whole, _UNIFORM, "uniformly scaled"),
+        (dropped, "white", None),
+    ):
+        axes.plot(
+            *_points(members, axis, objective),
+            color=_UNIFORM,
+            marker="s",
+            markersize=4,
+            markerfacecolor=face,
+            linestyle="none",
+            label=label,
+            zorder=3,
+        )
     axes.step(
         *_points(front(rows, objective=objective, costs=(axis.cost,)), axis, objective),
         where="post",
