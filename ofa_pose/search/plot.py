@@ -37,6 +37,7 @@ _LETTER = 0.011  # width of a label's letter, as a share of the large panel
 _COLUMNS = 3  # of the smaller panels
 _EDGE = 0.06  # room beside the archs, as a share of the (logarithmic) axis
 _FLAT = 0.01  # scores that differ by less are drawn as far apart as this
+_FAR = 10.0  # budgets above so many times the dearest arch are not drawn
 _NARROW = 3.0  # below this ratio of the axis' ends there are plain ticks
 _WIDTH, _HEIGHT, _SMALL_HEIGHT = 10.0, 5.2, 3.4  # inches
 
@@ -159,11 +160,12 @@ def _draw_panel(
 def _set_range(
     axes: Axes, result: SearchResult, axis: CostAxis, *, uniform: Sequence[Evaluation]
 ) -> bool:
-    """Show all archs and budgets; return whether that is too little for logarithmic ticks."""
+    """Show archs and budgets near them; return whether that is too little for logarithmic ticks."""
     rows = [*result.archive, *uniform]
     values = [row.costs[axis.cost] / axis.unit for row in rows if not row.failed]
     limits = (limit for tier in result.tiers.values() for limit in tier.limits)
-    values += [limit.value / axis.unit for limit in limits if limit.cost == axis.cost]
+    bounds = [limit.value / axis.unit for limit in limits if limit.cost == axis.cost]
+    values += [value for value in bounds if value <= _FAR * max(values)]
     low, high = min(values), max(values)
     if low <= 0:
         return False  # matplotlib's own range, without what a logarithm does not have
@@ -273,8 +275,9 @@ def _draw_budgets(axes: Axes, result: SearchResult, axis: CostAxis, *, named: bo
     names = defaultdict(list)
     for tier in result.tiers.values():
         for limit in tier.limits:
-            if limit.cost == axis.cost:
-                names[limit.value / axis.unit].append(tier.tier)
+            value = limit.value / axis.unit
+            if limit.cost == axis.cost and value <= _FAR * axes.dataLim.x1:
+                names[value].append(tier.tier)
     for value in names:
         axes.axvline(value, color=_BUDGET, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
     row, previous, most = 0, -np.inf, 0

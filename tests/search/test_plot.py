@@ -107,6 +107,19 @@ def test_costs_that_are_nearly_alike_have_ticks(
     assert len([tick for tick in panel.get_xticks() if low <= tick <= high]) >= 3
 
 
+def test_a_budget_far_above_every_arch_leaves_room_for_them(
+    make_landscape: Callable[..., Any],
+) -> None:
+    land = make_landscape(1, 4, 4, 4)
+    limits = {"S": Limit("macs", 2e8), "L": Limit("macs", 1e15)}
+    result = search(land.space, land, budgets=limits, costs={"macs": land.macs}, evaluations=40)
+    panel: Any = draw_front(result, [CostAxis("macs")]).axes[0]
+    assert panel.get_xlim()[1] < 1e10
+    assert [text.get_text() for text in panel.texts if "≤" in text.get_text()] == [
+        "S ≤ 200,000,000"
+    ]
+
+
 def test_ticks_are_plain_numbers() -> None:
     printed = [_plain(value) for value in (0.02, 0.5, 1, 20, 883.4, 1200.0)]
     assert printed == ["0.02", "0.5", "1", "20", "883", "1,200"]
