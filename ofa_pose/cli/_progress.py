@@ -33,6 +33,7 @@ class Meter:
         self._told_at = time.monotonic()
         self._started_at = self._told_at
         self._first: tuple[float, float] | None = None  # when, and how much was done then
+        self._told_end = False
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 
@@ -81,8 +82,9 @@ class Meter:
             return
         now = time.monotonic()
         self._first = self._first or (now, fraction)
-        if self._plain and (now - self._told_at >= PLAIN_SECONDS or (total and done >= total)):
-            self._told_at = now
+        ended = total is not None and done >= total > 0
+        if self._plain and (now - self._told_at >= PLAIN_SECONDS or (ended and not self._told_end)):
+            self._told_at, self._told_end = now, ended
             count = f"{done} of {total}" if total else f"{done}"
             passed = now - self._started_at
             left = _left(now, fraction, since=self._first)

@@ -102,6 +102,7 @@ class SubnetEvaluator:
         self.shard = shard or Shard()
         self._check_sources()
         self._cache = PictureCache(cache_bytes)
+        self._kept_as = {"calibration": object(), "scenes": object()}  # names of what is in it
         self._ground_truth: dict[str, Any] | None = None
         self._people: dict[str, Any] | None = None  # likewise, whatever has been read
 
@@ -148,6 +149,8 @@ class SubnetEvaluator:
     def on(self, scenes: SceneSource, *, calibration: SceneSource | None = None) -> SubnetEvaluator:
         """Return an evaluator of the same supernet and settings on other scenes.
 
+        Both together keep pictures up to `cache_bytes`.
+
         Args:
             scenes: that the AP is measured on.
             calibration: to measure batch norms on, as many of them; None: the same.
@@ -155,10 +158,13 @@ class SubnetEvaluator:
         Raises:
             DataError: one of them is empty.
         """
-        other = copy.copy(self)
+        other = type(self).__new__(type(self))
+        other.__dict__ |= self.__dict__  # `copy.copy` would take what is sent to other processes
         other.scenes = scenes
-        other.calibration = self.calibration if calibration is None else calibration
-        other._cache = PictureCache(self._cache.max_bytes)
+        other._kept_as = {**self._kept_as, "scenes": object()}
+        if calibration is not None:
+            other.calibration = calibration
+            other._kept_as["calibration"] = object()
         other._ground_truth = other._people = None
         other._check_sources()
         return other
@@ -253,7 +259,7 @@ class SubnetEvaluator:
                 indices=indices,
             )
 
-        return self._cache.batches((name, resolution, tuple(indices)), read)
+        return self._cache.batches((self._kept_as[name], resolution, tuple(indices)), read)
 
 
 class ScoredWithMatches:

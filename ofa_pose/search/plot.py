@@ -37,6 +37,7 @@ _LETTER = 0.011  # width of a label's letter, as a share of the large panel
 _COLUMNS = 3  # of the smaller panels
 _EDGE = 0.06  # room beside the archs, as a share of the (logarithmic) axis
 _FLAT = 0.01  # scores that differ by less are drawn as far apart as this
+_FAR = 10.0  # budgets above so many times the dearest arch are not drawn
 _NARROW = 3.0  # below this ratio of the axis' ends there are plain ticks
 _WIDTH, _HEIGHT, _SMALL_HEIGHT = 10.0, 5.2, 3.4  # inches
 
@@ -88,7 +89,8 @@ def draw_front(
 
     The front of each panel is the one over this cost alone; vertical lines are the budgets that
     limit it. Winners have the interval `<objective>_low` to `<objective>_high`, where those are
-    among their scores. Archs that a race dropped (fewer `parts` than others) are hollow. Failed
+    among their scores. Archs that a race dropped (fewer `parts` than others) are hollow; one that
+    the baseline has seen as much of has its score there, so that it stands in one place. Failed
     evaluations are counted in the legend and not drawn.
 
     Args:
@@ -134,9 +136,10 @@ def _draw_panel(
     axes.set_xscale("log")
     axes.margins(y=0.1)
     narrow = _set_range(axes, result, axis, uniform=uniform)
-    _draw_archs(axes, result, axis)
+    most = max((_parts(row) for row in (*result.archive, *uniform)), default=1.0)
+    _draw_archs(axes, result, axis, uniform=uniform, most=most)
     if uniform:
-        _draw_uniform(axes, uniform, axis, objective=result.objective)
+        _draw_uniform(axes, uniform, axis, objective=result.objective, most=most)
     _draw_winners(axes, result, axis, named=large)
     _set_height(axes)
     label_rows = _draw_budgets(axes, result, axis, named=large)
@@ -157,11 +160,12 @@ def _draw_panel(
 def _set_range(
     axes: Axes, result: SearchResult, axis: CostAxis, *, uniform: Sequence[Evaluation]
 ) -> bool:
-    """Show all archs and budgets; return whether that is too little for logarithmic ticks."""
+    """Show archs and budgets near them; return whether that is too little for logarithmic ticks."""
     rows = [*result.archive, *uniform]
     values = [row.costs[axis.cost] / axis.unit for row in rows if not row.failed]
     limits = (limit for tier in result.tiers.values() for limit in tier.limits)
-    values += [limit.value / axis.unit for limit in limits if limit.cost == axis.cost]
+    bounds = [limit.value / axis.unit for limit in limits if limit.cost == axis.cost]
+    values += [value for value in bounds if value <= _FAR * max(values)]
     low, high = min(values), max(values)
     if low <= 0:
         return False  # matplotlib's own range, without what a logarithm does not have
@@ -178,11 +182,21 @@ def _set_height(axes: Axes) -> None:
         axes.set_ylim(middle - _FLAT / 2, middle + _FLAT / 2)
 
 
-def _draw_archs(axes: Axes, result: SearchResult, axis: CostAxis) -> None:
-    rows = [row for row in result.archive if not row.failed]
+def _draw_archs(
+    axes: Axes,
+    result: SearchResult,
+    axis: CostAxis,
+    *,
+    uniform: Sequence[Evaluation],
+    most: float,
+) -> None:
+    others = {row.index: row for row in uniform}
+    rows = [
+        max(others.get(row.index, row), row, key=_parts) for row in result.archive if not row.failed
+    ]
     failed = len(result.archive) - len(rows)
     name = f"evaluated\n({failed} more failed)" if failed else "evaluated"
-    whole, dropped = _by_race(rows)
+    whole, dropped = _by_race(rows, most)
     points = _points(whole, axis, result.objective)
     axes.scatter(*points, s=16, color=_EVALUATED, alpha=0.8, linewidths=0, label=name, zorder=2)
     if dropped:
@@ -195,10 +209,10 @@ def _draw_archs(axes: Axes, result: SearchResult, axis: CostAxis) -> None:
             label="dropped from the race,\ntherefore estimated",
             zorder=2,
         )
-    best = result.archive.front(objective=result.objective, costs=(axis.cost,))
+    best = front(rows, objective=result.objective, costs=(axis.cost,))
     line = {"color": _FRONT, "linewidth": 1.5, "label": "front of the search", "zorder": 4}
     axes.step(*_points(best, axis, result.objective), where="post", **line)
-    for members, face in zip(_by_race(best, among=rows), (_FRONT, "white"), strict=True):
+    for members, face in zip(_by_race(best, most), (_FRONT, "white"), strict=True):
         axes.plot(
             *_points(members, axis, result.objective),
             color=_FRONT,
@@ -210,27 +224,34 @@ def _draw_archs(axes: Axes, result: SearchResult, axis: CostAxis) -> None:
         )
 
 
-def _by_race(
-    rows: Sequence[Evaluation], *, among: Sequence[Evaluation] | None = None
-) -> tuple[list[Evaluation], list[Evaluation]]:
-    """Return the rows that saw as many parts as any of those `among` did, and the others."""
-    most = max((row.scores.get("parts", 1.0) for row in among or rows), default=1.0)
-    whole = [row for row in rows if row.scores.get("parts", 1.0) == most]
-    return whole, [row for row in rows if row not in whole]
+def _parts(row: Evaluation) -> float:
+    return row.scores.get("parts", 1.0)
+
+
+def _by_race(rows: Sequence[Evaluation], most: float) -> tuple[list[Evaluation], list[Evaluation]]:
+    """Return the rows that saw the most parts that any did, and the others."""
+    whole = [row for row in rows if _parts(row) == most]
+    return whole, [row for row in rows if _parts(row) != most]
 
 
 def _draw_uniform(
-    axes: Axes, rows: Sequence[Evaluation], axis: CostAxis, *, objective: str
+    axes: Axes, rows: Sequence[Evaluation], axis: CostAxis, *, objective: str, most: float
 ) -> None:
-    axes.plot(
-        *_points(rows, axis, objective),
-        color=_UNIFORM,
-        marker="s",
-        markersize=4,
-        linestyle="none",
-        label="uniformly scaled",
-        zorder=3,
-    )
+    whole, dropped = _by_race(rows, most)
+    for members, face, label in (
+        (whole, _UNIFORM, "uniformly scaled"),
+        (dropped, "white", None),
+    ):
+        axes.plot(
+            *_points(members, axis, objective),
+            color=_UNIFORM,
+            marker="s",
+            markersize=4,
+            markerfacecolor=face,
+            linestyle="none",
+            label=label,
+            zorder=3,
+        )
     axes.step(
         *_points(front(rows, objective=objective, costs=(axis.cost,)), axis, objective),
         where="post",
@@ -254,8 +275,9 @@ def _draw_budgets(axes: Axes, result: SearchResult, axis: CostAxis, *, named: bo
     names = defaultdict(list)
     for tier in result.tiers.values():
         for limit in tier.limits:
-            if limit.cost == axis.cost:
-                names[limit.value / axis.unit].append(tier.tier)
+            value = limit.value / axis.unit
+            if limit.cost == axis.cost and value <= _FAR * axes.dataLim.x1:
+                names[value].append(tier.tier)
     for value in names:
         axes.axvline(value, color=_BUDGET, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
     row, previous, most = 0, -np.inf, 0

@@ -149,14 +149,18 @@ class Race:
         self._measured: dict[int, Measured] = {}  # of the tiers' best
 
     def recall(self, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
-        """Take over what an earlier run found; a tier's best is measured again when it is needed.
+        """Take what a search has recorded for all that is known of earlier batches.
+
+        A tier's best of which only that is known is measured again when it is needed.
 
         Args:
             rows: index of an arch, its scores.
         """
-        for index, scores in rows:
-            if scores.get("parts") == self.settings.parts:
-                self._finished[index] = scores["AP"]
+        self._finished = {
+            index: scores["AP"]
+            for index, scores in rows
+            if scores.get("parts") == self.settings.parts
+        }
 
     def evaluate(
         self, tasks: Sequence[int]
@@ -214,7 +218,7 @@ class Race:
         for name, winner in self._champions().items():
             ties = [
                 index
-                for index in sorted(self._drawn, key=lambda i: (-self._finished[i], i))
+                for index in sorted(self._finished, key=lambda i: (-self._finished[i], i))
                 if index != winner
                 and self._tiers[name][index]
                 and _low(self._drawn[winner] - self._drawn[index], self.settings.interval) <= 0

@@ -148,7 +148,7 @@ def search(
             as without the interruption. A higher `evaluations` continues a search that ended.
             Other budgets are read off the archive; a tier that is new gets a fair share of
             `evaluations` of its own, and ends when nothing is expected to be worth it.
-        progress: called after every evaluation.
+        progress: called after every evaluation, and at first with the latest of a resumed archive.
         workers: who calls `evaluate`, which has no influence on the result: `"4"` processes (then
             it is pickled), `"ray"`, `"ray://host:port"`; or workers that are open and that
             `evaluate` is known to already, which are not closed. `"1"` is this process.
@@ -203,12 +203,9 @@ def search(
         if isinstance(workers, str):
             workers = open_workers(OfArch(space, evaluate), WorkersSpec.parse(workers))
             stack.callback(workers.close)
-        if isinstance(workers, Race):
-            done = evolution.finished
-            before = [row for row in archive if done or row.generation < evolution.generation]
-            workers.recall((row.index, row.scores) for row in before)
         _run(evolution, workers, progress=progress)
         if isinstance(workers, Race):
+            workers.recall((row.index, row.scores) for row in archive)
             _see_winners_whole(evolution, workers)
     logger.info(evolution.message)
     return _result(evolution, notes, front_costs=front_costs)
@@ -236,11 +233,15 @@ def _run(
     progress: Callable[[Progress], None] | None,
 ) -> None:
     archive = evolution.archive
+    if progress is not None and len(archive) and not evolution.finished:
+        progress(_progress(evolution, list(archive)[-1]))
     while waiting := evolution.ask():
         if evolution.generation > 0:
             _require_success(archive)
         again = []
         if isinstance(workers, Race):  # an interrupted batch is raced again as a whole
+            before = [row for row in archive if row.generation < evolution.generation]
+            workers.recall((row.index, row.scores) for row in before)
             again = [row.index for row in archive if row.generation == evolution.generation]
         for index, outcome in workers.evaluate([*again, *waiting]):
             if index in again:

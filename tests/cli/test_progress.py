@@ -33,6 +33,18 @@ def test_plain_lines_come_now_and_then_and_at_the_end(capsys, monkeypatch):
     ]
 
 
+def test_the_end_is_told_once(capsys, monkeypatch):
+    now = iter([0.0, 1.0, 2.0, 3.0, 14.0])
+    monkeypatch.setattr(_progress.time, "monotonic", lambda: next(now))
+    with Meter("search") as meter:
+        for pictures in (16, 32, 48, 64):  # archs that are done are looked at again
+            meter.show(4, 4, of=f"{pictures} pictures")
+    assert capsys.readouterr().err.splitlines() == [
+        "ofa-pose: search 4 of 4 (100%, 1 s, 16 pictures)",
+        "ofa-pose: search 4 of 4 (100%, 14 s, 64 pictures)",
+    ]
+
+
 def test_the_time_left_is_by_the_pace_since_the_first_step(capsys, monkeypatch):
     # Sixty seconds of loading, then half of the job was done already; a quarter takes 30 s.
     now = iter([0.0, 60.0, 90.0])

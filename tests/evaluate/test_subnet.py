@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -166,6 +167,27 @@ def test_other_pictures_for_calibration_are_spread_over_anew(space, supernet, co
     assert other.reads == dict.fromkeys(expected, 1)
     with pytest.raises(DataError, match="calibration set is empty"):
         evaluate.on(Crowd(3), calibration=Crowd(0))
+
+
+def test_on_other_scenes_the_supernet_stays_on_its_gpu(supernet, monkeypatch):
+    evaluate = SubnetEvaluator(supernet, calibration=Crowd(1), scenes=Crowd(1))
+    monkeypatch.setattr(supernet, "parameters", lambda: iter([SimpleNamespace(is_cuda=True)]))
+    assert evaluate.on(Crowd(2), calibration=Crowd(2)).supernet is supernet
+
+
+def test_evaluators_on_other_scenes_keep_pictures_within_one_bound(space, supernet):
+    calibration, scenes = Crowd(4), Crowd(4)
+    arch = next(arch for arch in space if arch.resolution == 32)
+    room = 8 * 3 * 32 * 32
+    evaluate = SubnetEvaluator(supernet, calibration=calibration, scenes=scenes, cache_bytes=room)
+    score = evaluate(arch)
+    assert set(scenes.reads.values()) == {2}  # the second time for the ground truth
+    other = evaluate.on(Crowd(4))
+    assert other(arch) == score  # the same pictures
+    assert set(calibration.reads.values()) == {1}
+    assert evaluate(arch) == score
+    assert set(scenes.reads.values()) == {3}  # they had given way
+    assert set(calibration.reads.values()) == {1}
 
 
 def test_what_cannot_be_scored_is_refused(space, supernet):

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from ofa_pose.errors import UnknownNameError
 from ofa_pose.search import Limit, search
 from ofa_pose.search.plot import CostAxis, _plain, draw_front, plot_front
+from ofa_pose.space import FrozenDict
 
 
 @pytest.mark.parametrize("evaluations", [1, 60])
@@ -105,6 +107,19 @@ def test_costs_that_are_nearly_alike_have_ticks(
     assert len([tick for tick in panel.get_xticks() if low <= tick <= high]) >= 3
 
 
+def test_a_budget_far_above_every_arch_leaves_room_for_them(
+    make_landscape: Callable[..., Any],
+) -> None:
+    land = make_landscape(1, 4, 4, 4)
+    limits = {"S": Limit("macs", 2e8), "L": Limit("macs", 1e15)}
+    result = search(land.space, land, budgets=limits, costs={"macs": land.macs}, evaluations=40)
+    panel: Any = draw_front(result, [CostAxis("macs")]).axes[0]
+    assert panel.get_xlim()[1] < 1e10
+    assert [text.get_text() for text in panel.texts if "≤" in text.get_text()] == [
+        "S ≤ 200,000,000"
+    ]
+
+
 def test_ticks_are_plain_numbers() -> None:
     printed = [_plain(value) for value in (0.02, 0.5, 1, 20, 883.4, 1200.0)]
     assert printed == ["0.02", "0.5", "1", "20", "883", "1,200"]
@@ -126,3 +141,31 @@ def test_archs_that_a_race_dropped_are_hollow(make_landscape: Callable[..., Any]
         "evaluated": 40 - hollow,
         "dropped from the race,\ntherefore estimated": hollow,
     }
+
+
+def test_a_network_of_the_baseline_stands_in_one_place(make_landscape: Callable[..., Any]) -> None:
+    land = make_landscape(1, 4, 4, 4)
+
+    def evaluate(arch: Any) -> dict[str, float]:
+        return {**land(arch), "parts": 4.0 if land.space.index(arch) % 3 else 2.0}
+
+    limits = {"L": Limit("macs", 1e12)}
+    result = search(land.space, evaluate, budgets=limits, costs={"macs": land.macs}, evaluations=40)
+    cheap = sorted(
+        (row for row in result.archive if row.scores["parts"] == 2),
+        key=lambda row: row.costs["macs"],
+    )
+    seen, lost = (
+        replace(row, scores=FrozenDict({"AP": 2.0, "parts": parts}))
+        for row, parts in zip(cheap, (4.0, 2.0), strict=False)
+    )
+    panel: Any = draw_front(result, [CostAxis("macs")], baseline=[seen, lost]).axes[0]
+    whole, hollow = (cloud.get_offsets().tolist() for cloud in panel.collections)
+    assert [seen.costs["macs"], 2.0] in whole
+    assert [lost.costs["macs"], 2.0] in hollow
+    assert len(hollow) == len(cheap) - 1
+    squares = [line for line in panel.lines if line.get_marker() == "s"]
+    places = {line.get_markerfacecolor(): line.get_xdata().tolist() for line in squares}
+    assert places == {"#e09f3e": [seen.costs["macs"]], "white": [lost.costs["macs"]]}
+    front = next(line for line in panel.lines if line.get_label() == "front of the search")
+    assert front.get_ydata()[-1] == 2.0

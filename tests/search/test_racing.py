@@ -13,6 +13,7 @@ from ofa_pose.errors import UsageError, WeightsError
 from ofa_pose.search import (
     Archive,
     Limit,
+    Progress,
     SearchResult,
     best_uniform,
     search,
@@ -294,6 +295,49 @@ def test_what_failed_in_the_search_is_not_raced_again(make_landscape):
     baseline = uniform_baseline(result, lambda: nullcontext(opened()), costs={"macs": land.macs})
     assert asked.count((broken, 0)) == 1
     assert {row.error for row in baseline if row.index == broken} == {"NaN"}
+
+
+def test_a_race_holds_what_is_recorded_even_if_a_later_one_of_the_batch_says_otherwise(
+    make_landscape, tmp_path
+):
+    land = make_landscape(3, 4, 3, 3, 3)
+    marks = marks_of(land.scores, seed=2)
+
+    def searched(name: str, *, evaluations: int, stop_at: int = -1) -> SearchResult:
+        def whole(task: tuple[int, int]) -> Marks:
+            index, part = task
+            return Marks(marks[index, (0, *PARTS)[part] : PARTS[part]])
+
+        def stop(state: Progress) -> None:
+            if state.done == stop_at:
+                raise KeyboardInterrupt
+
+        everybody = {"L": np.ones(len(land.space), dtype=bool)}
+        return search(
+            land.space,
+            land,
+            budgets={"L": Limit("macs", 1e12)},
+            costs={"macs": land.macs},
+            evaluations=evaluations,
+            archive_path=tmp_path / name,
+            resume=True,
+            progress=stop,
+            workers=Race(InProcess(whole), everybody, RaceSettings(parts=len(PARTS))),
+        )
+
+    proposed = [row for row in searched("dry.csv", evaluations=50).archive if row.generation == 0]
+    size, best, last = len(proposed), proposed[0].index, proposed[-1].index
+    marks[best] += 2 - marks[best].mean()  # nobody is better,
+    marks[last] = marks[best] - 0.1
+    marks[last, : PARTS[0]] += 0.2  # but the last of the generation seems to be, at first
+    for name in ("whole.csv", "killed.csv"):
+        searched(name, evaluations=size - 1)  # without the last
+    whole = searched("whole.csv", evaluations=size + 16)
+    assert whole.tiers["L"].evaluation.index == best
+    with pytest.raises(KeyboardInterrupt):
+        searched("killed.csv", evaluations=size + 16, stop_at=size)
+    searched("killed.csv", evaluations=size + 16)
+    assert (tmp_path / "killed.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
 @pytest.mark.parametrize("seed", range(4))
