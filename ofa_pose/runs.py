@@ -29,6 +29,7 @@ LOG = "log.txt"
 LOCK = ".lock"
 EVENTS = "tensorboard"
 RACE = "race"
+REPORTED = "reported"
 FORMAT = 1
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 _TOLD = 6  # differences that a message names
@@ -40,9 +41,9 @@ _LEFTOVERS = (
     "archive.csv", "archive.jsonl", "baseline.csv", "baseline.jsonl", "front.csv", "front.png",
     "predictor.json", "report.html", "health.csv", "health.json", "health.jsonl",
     "results.json", "people.json", "overlay.mp4", "overlays/*.jpg",
-    f"{RACE}/*.safetensors",
+    f"{RACE}/*.safetensors", f"{REPORTED}/*.safetensors",
 )  # fmt: skip
-_SUBFOLDERS = (EVENTS, RACE, "overlays")
+_SUBFOLDERS = (EVENTS, RACE, REPORTED, "overlays")
 
 
 class RowListener(Protocol):
@@ -340,10 +341,15 @@ def _compare(
     path: Path, before: Mapping[str, Any], now: Mapping[str, Any], *, free: Collection[str]
 ) -> None:
     """Refuse when the run in `path` was started with another configuration than it has now."""
+    if before.get("verb") != now.get("verb"):
+        raise RunFolderError(
+            f"cannot resume {path}: it is a run of `{before.get('verb')}`, not of "
+            f"`{now.get('verb')}`; give another folder"
+        )
     before, now = dict(_leaves(before)), dict(_leaves(now))
     differing = [
         f"{key} was {before.get(key, 'not set')!r} and is now {now.get(key, 'not set')!r}"
-        for key in sorted({*before, *now}, key=lambda key: (key != "verb", key))
+        for key in sorted({*before, *now})
         if before.get(key) != now.get(key)
         and not any(key == name or key.startswith(f"{name}.") for name in free)
     ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ofa_pose.cli._scoring_options import SearchOptions
     from ofa_pose.cli._searching import Target
-    from ofa_pose.evaluate import SubnetEvaluator
+    from ofa_pose.evaluate import ScoredArch, SubnetEvaluator
     from ofa_pose.search import Workers
     from ofa_pose.space import Arch
 
@@ -100,15 +100,19 @@ def scoring_workers(
 
 @contextmanager
 def reporting_workers(
-    target: Target, evaluator: SubnetEvaluator, options: SearchOptions
-) -> Iterator[Workers[int, Any]]:
-    """Open workers that return every arch's scores and matches, and close them in the end."""
-    from ofa_pose.evaluate import ScoredWithMatches
+    target: Target, evaluator: SubnetEvaluator, options: SearchOptions, *, kept: Path
+) -> Iterator[Workers[int, ScoredArch]]:
+    """Open workers that return every arch's scores and matches, and close them in the end.
+
+    What is in the folder `kept` is taken from there.
+    """
+    from ofa_pose.evaluate import ArchScorer, ScoredArch
+    from ofa_pose.search import KeptWorkers
     from ofa_pose.search.workers import OfArch
 
-    function = OfArch(target.space, ScoredWithMatches(evaluator))
+    function = OfArch(target.space, ArchScorer(evaluator))
     with _opened(function, options) as workers:
-        yield workers
+        yield KeptWorkers(workers, kept, ScoredArch.of_arrays)
 
 
 @contextmanager
@@ -132,13 +136,14 @@ def _opened(
         opened.close()
 
 
-def tell_race(workers: Workers[Any, Any]) -> None:
-    """Say how many images a race took, and which winners share their place."""
+def tell_race(workers: Workers[Any, Any], *, resumed: bool) -> None:
+    """Say how many images a race took in this process, and which winners share their place."""
     from ofa_pose.search import Race
 
     if not isinstance(workers, Race):
         return
-    _LOG.info("the archs have seen %s images", f"{workers.images:,}")
+    since = " since the search was resumed" * resumed
+    _LOG.info("the archs have seen %s images%s", f"{workers.images:,}", since)
     for tier, standing in workers.standings().items():
         if standing.ties:
             _LOG.info(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ofa_pose.cli._searching import SearchScenes, Target
+    from ofa_pose.evaluate import ScoredArch
     from ofa_pose.pose import Matches
     from ofa_pose.report import Finalist
     from ofa_pose.runs import RunFolder
@@ -40,7 +41,7 @@ class ReportScores:
 
 
 def report_scores(
-    workers: Workers[int, tuple[dict[str, float], Matches]],
+    workers: Workers[int, ScoredArch],
     space: SearchSpace,
     archs: Iterable[Arch],
     *,
@@ -59,15 +60,15 @@ def report_scores(
     indices = list(dict.fromkeys(space.index(arch) for arch in archs))
     networks = f"{len(indices)} network{'s are' if len(indices) > 1 else ' is'}"
     _LOG.info("%s scored on %d scenes that chose nothing", networks, scenes)
-    found: dict[Arch, tuple[dict[str, float], Matches]] = {}
+    found: dict[Arch, ScoredArch] = {}
     for index, outcome in workers.evaluate(indices):
         if isinstance(outcome, Exception):
             raise outcome
         found[space[index]] = outcome
         progress(len(found), len(indices))
     return ReportScores(
-        {arch: scores for arch, (scores, _) in found.items()},
-        {arch: matches for arch, (_, matches) in found.items()},
+        {arch: scored.scores for arch, scored in found.items()},
+        {arch: scored.matches for arch, scored in found.items()},
     )
 
 

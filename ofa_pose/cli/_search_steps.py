@@ -14,7 +14,7 @@ from ofa_pose.cli._racing import (
 )
 from ofa_pose.cli._reporting import ReportScores, report_scores
 from ofa_pose.cli._watching import Watch
-from ofa_pose.runs import RACE
+from ofa_pose.runs import RACE, REPORTED
 
 if TYPE_CHECKING:
     from ofa_pose.cli._scoring_options import SearchOptions
@@ -73,7 +73,7 @@ def search_archs(
             progress=watch.evaluated,
             workers=workers,
         )
-        tell_race(workers)
+        tell_race(workers, resumed=run.resumed)
     evaluator.progress = None
     return result
 
@@ -118,12 +118,14 @@ def score_uniform(
 def report(
     target: Target,
     evaluator: SubnetEvaluator,
+    run: RunFolder,
     archs: Sequence[Arch],
     *,
     options: SearchOptions,
 ) -> ReportScores:
-    """Score archs on the evaluator's scenes, which chose nothing."""
-    with Meter("report") as meter, reporting_workers(target, evaluator, options) as workers:
+    """Score archs on the evaluator's scenes, which chose nothing, as far as the run has not yet."""
+    opened = reporting_workers(target, evaluator, options, kept=run.file(REPORTED))
+    with Meter("report") as meter, opened as workers:
         return report_scores(
             workers,
             target.space,

@@ -254,7 +254,7 @@ def _run(context: typer.Context, earlier: Mapping[str, Any]) -> None:
         rest = finalists_of(result, options.finalists)
         rows = [*result.tiers.values(), *rivals.values(), *itertools.chain(*rest.values())]
         reported = report(
-            target, evaluator.on(people.report), [row.arch for row in rows], options=options
+            target, evaluator.on(people.report), run, [row.arch for row in rows], options=options
         )
         tiers = save_winners(run, result, target.budgets, evaluator=evaluator, reported=reported)
         finals = final_comparison(result, rest, reported=reported)

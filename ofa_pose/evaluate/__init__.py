@@ -13,7 +13,7 @@ from ofa_pose.evaluate.predict import (
 from ofa_pose.evaluate.score import Scored, score_network
 from ofa_pose.evaluate.shard import Shard
 from ofa_pose.evaluate.split import SubsetScenes, shared_pictures, split_source
-from ofa_pose.evaluate.subnet import ScoredWithMatches, SubnetEvaluator
+from ofa_pose.evaluate.subnet import ArchScorer, ScoredArch, SubnetEvaluator
 from ofa_pose.evaluate.summary import markdown_table, summary_block
 from ofa_pose.evaluate.tags import TagDiagnostics, tag_diagnostics
 
@@ -23,7 +23,8 @@ __all__ = [
     "PictureBatch",
     "PictureCache",
     "Scored",
-    "ScoredWithMatches",
+    "ArchScorer",
+    "ScoredArch",
     "Shard",
     "SubnetEvaluator",
     "SubsetScenes",

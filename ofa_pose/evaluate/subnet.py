@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -262,19 +264,46 @@ class SubnetEvaluator:
         return self._cache.batches((self._kept_as[name], resolution, tuple(indices)), read)
 
 
-class ScoredWithMatches:
+@dataclass(frozen=True, eq=False)
+class ScoredArch:
+    """What `SubnetEvaluator.scored` returns, as arrays that can be kept.
+
+    Attributes:
+        scores: by name, as fractions.
+        matches: the people found.
+    """
+
+    scores: Mapping[str, float]
+    matches: Matches
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the arrays by name, from which `of_arrays` makes the same again."""
+        values = np.array(list(self.scores.values()))
+        names = np.frombuffer("\n".join(self.scores).encode(), np.uint8)
+        return {"names": names, "values": values, **self.matches.arrays()}
+
+    @classmethod
+    def of_arrays(
+        cls, *, names: np.ndarray, values: np.ndarray, **matches: np.ndarray
+    ) -> ScoredArch:
+        """Return what has these arrays."""
+        scores = dict(zip(names.tobytes().decode().split("\n"), values.tolist(), strict=True))
+        return cls(scores, Matches(**matches))
+
+
+class ArchScorer:
     """`SubnetEvaluator.scored` as a function that other processes and devices can have."""
 
     def __init__(self, evaluator: SubnetEvaluator) -> None:
         self._evaluator = evaluator
 
-    def __call__(self, arch: Arch) -> tuple[dict[str, float], Matches]:
+    def __call__(self, arch: Arch) -> ScoredArch:
         """Return an arch's scores and the people found."""
-        return self._evaluator.scored(arch)
+        return ScoredArch(*self._evaluator.scored(arch))
 
-    def to(self, device: str) -> ScoredWithMatches:
+    def to(self, device: str) -> ArchScorer:
         """Move the supernet to another device."""
-        return ScoredWithMatches(self._evaluator.to(device))
+        return ArchScorer(self._evaluator.to(device))
 
 
 @contextlib.contextmanager

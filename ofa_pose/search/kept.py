@@ -1,7 +1,7 @@
-"""What the archs of a race got, on disk as soon as it is measured.
+"""What archs got, on disk as soon as it is measured.
 
-A race tells the outcome of a batch at its end. So that a search that is killed within one loses at
-most what was being measured, each part that an arch has seen has a file of its own.
+A race tells the outcome of a batch at its end, a report that of all its archs. So that a search
+that is killed within one loses at most what was being measured, each outcome has a file of its own.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ class Arrays(Protocol):
 
 
 Kept = TypeVar("Kept", bound=Arrays)
+Task = TypeVar("Task", int, tuple[int, int])
 
 
-class KeptWorkers(Generic[Kept]):
-    """Workers for a race whose results are kept in a folder, and read from it where they are there.
+class KeptWorkers(Generic[Task, Kept]):
+    """Workers whose results are kept in a folder, and read from it where they are there.
 
     A result that is there is taken as it is: the folder belongs to one search. A file that is
     damaged is measured again. Failures are not kept.
 
     Args:
-        workers: evaluate (index of an arch, part); closed with this.
+        workers: evaluate the index of an arch, or index and part; closed with this.
         folder: made when the first result is kept; nobody else writes there.
         make: makes a result from its arrays.
 
@@ -49,7 +50,7 @@ class KeptWorkers(Generic[Kept]):
 
     def __init__(
         self,
-        workers: Workers[tuple[int, int], Kept],
+        workers: Workers[Task, Kept],
         folder: Path,
         make: Callable[..., Kept],
     ) -> None:
@@ -59,9 +60,7 @@ class KeptWorkers(Generic[Kept]):
         if folder.exists():
             remove_partial(folder)
 
-    def evaluate(
-        self, tasks: Sequence[tuple[int, int]]
-    ) -> Iterator[tuple[tuple[int, int], Kept | Exception]]:
+    def evaluate(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Kept | Exception]]:
         """Yield each task with its outcome: first those that are kept, then the others.
 
         Raises:
@@ -85,15 +84,15 @@ class KeptWorkers(Generic[Kept]):
         """Close the workers."""
         self._workers.close()
 
-    def _path(self, task: tuple[int, int]) -> Path:
-        index, part = task
-        return self._folder / f"{index}-{part}.safetensors"
+    def _path(self, task: Task) -> Path:
+        name = str(task) if isinstance(task, int) else "-".join(map(str, task))
+        return self._folder / f"{name}.safetensors"
 
     def _read(self, path: Path) -> Kept | None:
         try:
             return self._make(**load(path.read_bytes()))
         except FileNotFoundError:
             return None
-        except (OSError, TypeError, SafetensorError):
+        except (OSError, TypeError, KeyError, SafetensorError):
             _LOG.warning("%s is damaged, what it held is measured again", path)
             return None

@@ -1,9 +1,13 @@
 """Who is compared with the winners at the end of a search."""
 
+import json
+import shutil
+
 import pytest
 
 import ofa_pose as op
 from ofa_pose.cli._reporting import finalists_of
+from ofa_pose.evaluate import SubnetEvaluator
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +29,19 @@ def test_the_next_best_within_each_budget(result):
         assert [row.score("AP") for row in finals[name]] == scores[1:4]
         assert result.tiers[name].arch not in {row.arch for row in finals[name]}
     assert finalists_of(result, 0) == {"S": [], "L": []}
+
+
+def test_what_was_reported_is_not_scored_again(searched, command, tmp_path, monkeypatch):
+    run = shutil.copytree(searched, tmp_path / "run")
+    first = json.loads(command("search", "--resume", "--out", run, "--json").out)
+    (lost, *_), scored = sorted((run / "reported").iterdir()), []
+    lost.unlink()
+    evaluate = SubnetEvaluator.scored
+    monkeypatch.setattr(
+        SubnetEvaluator, "scored", lambda self, arch: scored.append(arch) or evaluate(self, arch)
+    )
+    again = command("search", "--resume", "--out", run, "--json", "--workers", 1)
+    assert again.code == 0, again.err
+    assert [arch.space for arch in scored] == ["toy"]
+    assert lost.exists()
+    assert json.loads(again.out) == first

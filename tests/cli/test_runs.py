@@ -72,7 +72,7 @@ def test_search_writes_a_run_folder(searched):
     assert names == {
         "config.yaml", "log.txt", "metrics.csv",
         "archive.csv", "archive.jsonl", "front.csv", "front.png",
-        "baseline.csv", "baseline.jsonl", "report.html",
+        "baseline.csv", "baseline.jsonl", "report.html", "reported",
         "S.yaml", "S.safetensors", "9k-params.yaml", "9k-params.safetensors",
     }  # fmt: skip
     archive = rows(searched / "archive.csv")

@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from ofa_pose.errors import WeightsError
+from ofa_pose.evaluate import ScoredArch
 from ofa_pose.pose import Matches
 from ofa_pose.search import InProcess, KeptWorkers, Race, RaceSettings
 
@@ -123,3 +124,22 @@ def test_matches_come_back_as_they_were(tmp_path: Path) -> None:
     for name, array in matches.arrays().items():
         np.testing.assert_array_equal(kept.arrays()[name], array)
         assert kept.arrays()[name].dtype == array.dtype
+
+
+def test_a_reports_scores_come_back_as_they_were(tmp_path: Path) -> None:
+    nobody = np.zeros(0)
+    found = np.zeros((10, 0), bool)
+    matches = Matches(nobody.astype(np.int64), nobody, found, found, np.array([2, 0]))
+    scored = ScoredArch({"AP": 0.1 + 0.2, "AP_M": -1.0, "AP at Ω": 0.0}, matches)
+    list(KeptWorkers(InProcess(lambda _: scored), tmp_path, ScoredArch.of_arrays).evaluate([7]))
+    assert [file.name for file in tmp_path.iterdir()] == ["7.safetensors"]
+
+    def forbidden(_task: int) -> ScoredArch:
+        raise AssertionError
+
+    workers = KeptWorkers(InProcess(forbidden), tmp_path, ScoredArch.of_arrays)
+    ((task, kept),) = workers.evaluate([7])
+    assert isinstance(kept, ScoredArch)
+    assert (task, kept.scores) == (7, scored.scores)
+    for name, array in matches.arrays().items():
+        np.testing.assert_array_equal(kept.matches.arrays()[name], array)
