@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ofa_pose.errors import DataError, OfaPoseError, RecipeError, UsageError
 from ofa_pose.evaluate.shard import Failure
+from ofa_pose.models import check_device
 from ofa_pose.runs import RunFolder
 
 T = TypeVar("T")
@@ -235,7 +236,8 @@ def joined(device: str) -> Iterator[tuple[World, str]]:
         The world and this process's device. Without `torchrun`, one process and `device`.
 
     Raises:
-        UsageError: the processes cannot find each other, or one GPU was asked for by number.
+        UsageError: the processes cannot find each other, one GPU was asked for by number, or there
+            are fewer GPUs here than processes.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield World(), device
@@ -245,6 +247,7 @@ def joined(device: str) -> Iterator[tuple[World, str]]:
         raise UsageError(f"--device {device}: several processes need --device {kind}, one GPU each")
     if kind == "cuda":
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        check_device(device)
         torch.cuda.set_device(device)
     elif torch.cuda.is_available() and os.environ.get("RANK") == "0":
         _LOG.warning("training on the %s though there are GPUs; --device cuda uses them", kind)

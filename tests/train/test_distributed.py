@@ -227,3 +227,10 @@ def test_one_gpu_for_all_is_refused(monkeypatch: pytest.MonkeyPatch):
         joined("cuda:1"),
     ):
         pass
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WORLD_SIZE", "64")
+    monkeypatch.setenv("LOCAL_RANK", "63")  # no machine has so many
+    with pytest.raises(UsageError, match="device cuda:63 cannot be used here"), joined("cuda"):
+        pass
