@@ -264,9 +264,8 @@ def _train_supernet(learning: Learning, start: _Start, *, as_json: bool) -> None
         )
     if not World.current().leads:
         return
-    data = learning.options.data
-    hint = f"ofa-pose search --supernet {shlex.quote(str(finished_weights(result)))}"
-    hint += "" if data is None else f" --data {shlex.quote(str(data))}"
+    words = ["ofa-pose", "search", "--supernet", str(finished_weights(result))]
+    hint = shlex.join([*words, *learning.options.held_out])
     tell_outcome(run, result, tier=None, as_json=as_json, hint=hint)
 
 
