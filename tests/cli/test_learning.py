@@ -105,6 +105,7 @@ def test_pretrained_network_starts_a_supernet(command, tmp_path):
     line = ["train", "--space", "toy", *SCENES, "--steps", 2]
     outcome = command(*line, "--stage", "pretrain", "--out", first)
     assert outcome.code == 0
+    assert f"next: ofa-pose train --space toy --init {first} --data FOLDER" in outcome.out
     assert config(first)["recipe"]["tags"] is False
     assert config(first)["arch"]["resolution"] == 48
     assert not (first / "best.safetensors").exists()  # AP says nothing before there are tags
