@@ -90,6 +90,16 @@ class LearningOptions:
             "validations": (validated, of_val),
         }
 
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """The options of a command line that name photographs which nothing is learnt from."""
+        if self.val is not None:
+            return Pictures(self.val, images=self.val_images, skeleton=self.data_skeleton).words
+        pictures = Pictures(self.data, self.annotations, self.images, self.data_skeleton)
+        if pictures.has_split("val"):
+            return pictures.words
+        return ("--data", "FOLDER") if pictures.given else ()
+
     def overrides(self, stage: str) -> dict[str, Any]:
         """Return the changes to the recipe of a stage that the options ask for.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -59,6 +60,18 @@ class Pictures:
     def given(self) -> bool:
         """Whether there are any photographs."""
         return self.data is not None or self.annotations is not None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The options of a command line that name them."""
+        options = {
+            "--data": self.data,
+            "--annotations": self.annotations,
+            "--images": self.images,
+            "--data-skeleton": self.skeleton,
+        }
+        given = ((option, str(value)) for option, value in options.items() if value is not None)
+        return tuple(itertools.chain.from_iterable(given))
 
     def has_split(self, split: str) -> bool:
         """Whether the data set's folder holds a split of this name."""

@@ -13,8 +13,6 @@ from ofa_pose.cli._reporting import REPORT
 from ofa_pose.files import atomic_write
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ofa_pose.cli._reporting import ReportScores
     from ofa_pose.cli._searching import SearchScenes
     from ofa_pose.cost import Budget
@@ -112,10 +110,13 @@ def tell_search(
     reported: ReportScores,
     scenes: SearchScenes,
     trust: Sequence[str],
-    data: Path | None,
+    data: Sequence[str],
     as_json: bool,
 ) -> None:
-    """Print the tiers, where everything lies, and how to fine-tune, on `data` if it is known."""
+    """Print the tiers, where everything lies, and how to fine-tune.
+
+    `data` are the options that name the photographs for that, if they are known.
+    """
     uniform = {name: (row, reported.scores[row.arch]["AP"]) for name, row in rivals.items()}
     if as_json:
         document = _document(run, result, tiers, scenes, uniform=uniform)
@@ -176,7 +177,7 @@ def tell_search(
         _console.line(result.predictor.summary)
     _console.line(f"front: {run.file('front.png')}; to read and to show: {run.file(REPORT)}")
     if tiers:
-        words = ["ofa-pose", "finetune", str(tiers[0].path), "--data", str(data or "FOLDER")]
+        words = ["ofa-pose", "finetune", str(tiers[0].path), *(data or ("--data", "FOLDER"))]
         _console.line(f"next: {shlex.join(words)}")
 
 

@@ -267,7 +267,7 @@ def _run(context: typer.Context, earlier: Mapping[str, Any]) -> None:
         tiers,
         **found,
         trust=target.trust,
-        data=options.data if learnable else None,
+        data=options.pictures.words if learnable else (),
         as_json=options.as_json,
     )
 

@@ -147,7 +147,7 @@ def command(
     if plain is None:
         _require_for_supernet(stage=stage, compiled=compiled)
     files = [Path(given) for given in (space, skeleton, data_skeleton, arch) if given]
-    start = _Start(init, ordering, files)
+    start = _Start(space, init, ordering, files)
     with together(device) as own:
         options = LearningOptions.of(context, device=own)
         of_ordering = "it sorts the channels of the network that --init names"
@@ -184,11 +184,13 @@ class _Start:
     """What a training starts from.
 
     Attributes:
+        space: as given by `--space`.
         init: as given by `--init`.
         ordering: of a supernet's channels.
         files: that the command line may name besides; `--force` must not delete them.
     """
 
+    space: str
     init: str | None
     ordering: Ordering
     files: Sequence[Path]
@@ -264,9 +266,8 @@ def _train_supernet(learning: Learning, start: _Start, *, as_json: bool) -> None
         )
     if not World.current().leads:
         return
-    data = learning.options.data
-    hint = f"ofa-pose search --supernet {shlex.quote(str(finished_weights(result)))}"
-    hint += "" if data is None else f" --data {shlex.quote(str(data))}"
+    words = ["ofa-pose", "search", "--supernet", str(finished_weights(result))]
+    hint = shlex.join([*words, *learning.options.held_out])
     tell_outcome(run, result, tier=None, as_json=as_json, hint=hint)
 
 
@@ -297,7 +298,10 @@ def _train_network(learning: Learning, start: _Start, plain: _Plain, *, as_json:
             plain.label, space, arch, skeleton=skeleton, seed=seed, created_by="ofa-pose train"
         )
         tier = save_trained(run, tier, network, result=result, occasion="trained")
-    hint = f"ofa-pose eval {shlex.quote(str(tier.path))} --data FOLDER"
+    words = ["eval", str(tier.path)]
+    if arch == space.largest and not learning.recipe.tags:  # no AP tells of it
+        words = ["train", "--space", start.space, "--init", str(run.path)]
+    hint = shlex.join(["ofa-pose", *words, "--data", "FOLDER"])
     tell_outcome(run, result, tier=tier, as_json=as_json, hint=hint)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,9 +24,12 @@ _VIDEOS = (
 def film_source(name: str) -> Path | int | None:
     """Return a video's path or a camera's number; None where `name` is of pictures.
 
-    A whole number is a camera, unless a file or a folder is called that.
+    A whole number is a camera, unless a file or a folder is called that, and so is /dev/video0, as
+    Linux calls it.
     """
     path = Path(name)
+    if device := re.fullmatch(r"/dev/video(\d{1,3})", name, re.ASCII):
+        return int(device[1])
     if name.isascii() and name.isdigit() and not _exists(path):
         if len(name) > 3:
             raise DataError(f"{name}: there is no such file, and cameras count from 0")

@@ -66,6 +66,25 @@ def test_validating_on_other_pictures_is_not_told(command, tmp_path, photographs
     assert "learnt from" not in outcome.err
 
 
+def test_the_next_search_is_told_what_the_pictures_need(command, tmp_path):
+    """And is sent to no pictures that the weights have learnt."""
+    photos = tmp_path / "photos"
+    for split in ("train", "val"):
+        line = ["data", "synth", photos, "--skeleton", "coco", "--count", 2, "--size", 64]
+        assert command(*line, "--split", split).code == 0
+    line = ["train", "--space", "toy", "--skeleton", "crowdpose", "--data-skeleton", "coco"]
+    line += ["--steps", 1, "--batch-size", 2, "--workers", 0]
+    learnt = photos / "annotations" / "train.json"
+    for data, told in ((photos, [str(photos), "--data-skeleton", "coco"]), (learnt, ["FOLDER"])):
+        run = tmp_path / f"of-{data.name}"
+        outcome = command(*line, "--data", data, "--out", run)
+        assert outcome.code == 0, outcome.err
+        _, _, hint = outcome.out.partition("next: ofa-pose search --supernet ")
+        weights, *words = hint.split()
+        assert weights.startswith(str(run))
+        assert words == ["--data", *told]
+
+
 def test_checkpoints_are_as_frequent_as_asked_for(command, tmp_path, photographs):
     line = ["train", "--space", "toy", "--arch", "smallest", "--data", photographs, "--steps", 3]
     line += ["--batch-size", 2, "--workers", 0]
@@ -86,6 +105,7 @@ def test_pretrained_network_starts_a_supernet(command, tmp_path):
     line = ["train", "--space", "toy", *SCENES, "--steps", 2]
     outcome = command(*line, "--stage", "pretrain", "--out", first)
     assert outcome.code == 0
+    assert f"next: ofa-pose train --space toy --init {first} --data FOLDER" in outcome.out
     assert config(first)["recipe"]["tags"] is False
     assert config(first)["arch"]["resolution"] == 48
     assert not (first / "best.safetensors").exists()  # AP says nothing before there are tags

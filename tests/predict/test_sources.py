@@ -66,6 +66,7 @@ def test_what_holds_nothing(album):
 def test_videos_and_cameras(album):
     assert film_source("clip.MP4") == Path("clip.MP4")
     assert film_source("0") == 0
+    assert film_source("/dev/video12") == 12
     assert film_source("b.jpg") is None
     (album / "1").mkdir()
     assert film_source("1") is None
