@@ -26,7 +26,7 @@ RUNS="${RUNS:-runs/crowdpose-$SPACE}"
 torchrun --nproc-per-node 8 -m ofa_pose train --space "$SPACE" --stage pretrain --epochs 100 \
     --skeleton crowdpose --data "$COCO" --data-skeleton coco \
     --batch-size 128 --set lr=4e-3 --set warmup_steps=500 \
-    --device cuda --workers 4 --out "$RUNS/pretrain"
+    --validations 1 --device cuda --workers 4 --out "$RUNS/pretrain"
 
 # 2. The supernet, its channels sorted by importance first: one arch a step. How many epochs is the
 #    recipe of the space: 2,400 for litepose-xs, 800 for litepose.

@@ -105,6 +105,7 @@ class Summary:
         skipped: unreadable pictures and why.
         seconds: by stage, all pictures or frames together.
         interrupted: whether a Ctrl-C ended it.
+        min_score: that people had to reach.
     """
 
     what: str
@@ -116,6 +117,7 @@ class Summary:
     skipped: dict[str, str]
     seconds: dict[str, float]
     interrupted: bool
+    min_score: float
 
     @property
     def per_second(self) -> float:
@@ -138,7 +140,7 @@ class Summary:
         }
 
     def text(self) -> str:
-        """Return the summary for people, on two lines; a third says how to get the rest."""
+        """Return the summary for people, on two lines; others say how to get more."""
         ids = "" if self.tracked is None else f" ({self.tracked} ids)"
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
         stages = ", ".join(f"{name} {ms:.0f}" for name, ms in self._ms_each().items())
@@ -150,7 +152,8 @@ class Summary:
             f"{self.per_second:.1f} {self.what} a second; ms each: {stages}"
         )
         again = "\nit does not go on from here: the same command with --force begins again"
-        return text + again * bool(of)
+        nobody = f"\nnobody reached a score of {self.min_score:g}; --min-score 0 tells of everybody"
+        return text + nobody * (not self.people and self.min_score > 0) + again * bool(of)
 
     def _ms_each(self) -> dict[str, float]:
         return {name: 1e3 * total / max(1, self.done) for name, total in self.seconds.items()}
@@ -218,6 +221,7 @@ def predict_pictures(request: Request, pictures: Sequence[Path]) -> Summary:
             skipped=skipped,
             seconds=watch.seconds,
             interrupted=stopped(),
+            min_score=request.min_score,
         )
 
 
@@ -268,6 +272,7 @@ def predict_film(request: Request, source: Path | int, *, most: int | None = Non
             skipped={},
             seconds=watch.seconds,
             interrupted=stopped(),
+            min_score=request.min_score,
         )
 
 

@@ -63,6 +63,7 @@ class CocoScenes:
         self.skeleton = load_skeleton(skeleton)
         self.path = Path(annotations)
         self.folder = Path(images)
+        self._root = self.folder.resolve()
         self.max_bad = max_bad
         self.bad: dict[Path, str] = {}
         document = read_annotations(self.path, self.skeleton, unlabelled=unlabelled)
@@ -102,7 +103,7 @@ class CocoScenes:
 
     def file(self, index: int) -> Path:
         """Return the absolute path of a scene's picture."""
-        return self.folder.resolve() / self._images[index]["file_name"]
+        return self._root / self._images[index]["file_name"]
 
     def ground_truth(self) -> dict[str, Any]:
         """Return the COCO JSON of the readable pictures, people without joints included.

@@ -170,6 +170,9 @@ def test_an_interrupted_album_tells_what_is_missing(command, tier, here, monkeyp
 def test_one_is_one(command, tier, here):
     outcome = command("predict", tier, "album/a.png", "--min-score", 1)
     assert outcome.out.startswith("1 picture, 0 people: ")
+    assert outcome.out.splitlines()[-1] == (
+        "nobody reached a score of 1; --min-score 0 tells of everybody"
+    )
 
 
 def test_what_cannot_be_read_leaves_no_folder(command, tier, here):
