@@ -34,7 +34,7 @@ def folder(first, tmp_path):
 
 
 def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("kind", [[], ["--arch", "smallest"]], ids=["supernet", "network"])
