@@ -93,6 +93,6 @@ class KeptWorkers(Generic[Task, Kept]):
             return self._make(**load(path.read_bytes()))
         except FileNotFoundError:
             return None
-        except (OSError, TypeError, KeyError, SafetensorError):
+        except (OSError, TypeError, KeyError, ValueError, SafetensorError):
             _LOG.warning("%s is damaged, what it held is measured again", path)
             return None

@@ -143,3 +143,17 @@ def test_a_reports_scores_come_back_as_they_were(tmp_path: Path) -> None:
     assert (task, kept.scores) == (7, scored.scores)
     for name, array in matches.arrays().items():
         np.testing.assert_array_equal(kept.matches.arrays()[name], array)
+
+
+def test_a_reports_scores_with_damaged_names_are_measured_again(tmp_path: Path) -> None:
+    nobody, found = np.zeros(0, np.int64), np.zeros((10, 0), bool)
+    matches = Matches(nobody, np.zeros(0), found, found, np.array([2, 0]))
+    for damaged in (b"A\xff", b"AP\nAP50"):
+        names = np.frombuffer(damaged, np.uint8)
+        save_file(
+            {"names": names, "values": np.zeros(1), **matches.arrays()}, tmp_path / "7.safetensors"
+        )
+        again = InProcess(lambda _: ScoredArch({"AP": 0.5}, matches))
+        ((_, kept),) = KeptWorkers(again, tmp_path, ScoredArch.of_arrays).evaluate([7])
+        assert isinstance(kept, ScoredArch)
+        assert kept.scores == {"AP": 0.5}
