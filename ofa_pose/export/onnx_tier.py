@@ -125,8 +125,7 @@ class _OnnxNetwork(nn.Module):
     def __init__(self, tier: OnnxTier) -> None:
         super().__init__()
         self._session = tier.session
-        (entry,) = tier.session.get_inputs()
-        self._input = entry.name
+        self._input = tier.session.get_inputs()[0].name
         mean, std = (
             torch.tensor(values).view(1, 3, 1, 1)
             for values in (tier.space.pixel_mean, tier.space.pixel_std)

@@ -10,7 +10,7 @@ import torch
 
 import ofa_pose as op
 from ofa_pose.data import SyntheticScenes, normalize
-from ofa_pose.errors import MissingExtraError, UsageError, WeightsError
+from ofa_pose.errors import MissingExtraError, OfaPoseError, UsageError, WeightsError
 from ofa_pose.export import export_onnx, load_onnx, load_runnable, load_tier, make_tier, save_tier
 from ofa_pose.export.onnx_tier import DOCUMENT
 from ofa_pose.predict import PosePredictor
@@ -108,6 +108,16 @@ def test_files_that_tell_no_tier(tier, alone, tmp_path):
     document["space"]["hash"] = "0" * 16
     with pytest.raises(WeightsError, match="edited afterwards"):
         load_onnx(changed(alone, tmp_path, **{DOCUMENT: json.dumps(document)}))
+
+
+def test_a_network_with_another_input_is_refused_in_one_line(alone, tmp_path):
+    model = onnx.load(alone)
+    model.graph.input.append(
+        onnx.helper.make_tensor_value_info("threshold", onnx.TensorProto.FLOAT, [1])
+    )
+    onnx.save(model, tmp_path / "two.onnx")
+    with pytest.raises(OfaPoseError, match="onnxruntime stopped: .*threshold"):
+        load_onnx(tmp_path / "two.onnx").build()(torch.zeros(1, 3, 64, 64))
 
 
 def test_without_onnxruntime(alone, monkeypatch):
