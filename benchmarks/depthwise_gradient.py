@@ -24,7 +24,7 @@ from torch import Tensor, nn
 import ofa_pose as op
 from ofa_pose.memory import keep_freed_memory
 from ofa_pose.models import _depthwise_kernel as compiled
-from ofa_pose.models.fast import fast_layers
+from ofa_pose.models.depthwise import fast_depthwise
 
 # Channels, side of the map, kernel, stride: what depthwise layers meet at 128 px (24 and 6: 96 px).
 LAYERS = {
@@ -112,7 +112,7 @@ def steps(
     images = images.contiguous(memory_format=torch.channels_last)
 
     def step(*, fast: bool) -> None:
-        with fast_layers(depthwise=fast):
+        with fast_depthwise(fast):
             outputs = call(images)
         optimizer.zero_grad(set_to_none=True)
         torch.stack([output.square().mean() for output in outputs]).sum().backward()

@@ -36,8 +36,7 @@ import ofa_pose as op
 from ofa_pose.data import Batch, SceneSource
 from ofa_pose.data.synth import SyntheticScenes
 from ofa_pose.memory import keep_freed_memory
-from ofa_pose.models.depthwise import available
-from ofa_pose.models.fast import fast_layers
+from ofa_pose.models.depthwise import available, fast_depthwise
 from ofa_pose.runs import RunFolder
 from ofa_pose.train import Recipe, TrainBudget, World, finetune
 from ofa_pose.train.job import Job
@@ -104,7 +103,7 @@ def step_of(layout: torch.memory_format, *, fast: bool) -> Callable[[], None]:
     optimizer = torch.optim.Adam(network.parameters())
 
     def step() -> None:
-        with fast_layers(depthwise=fast):
+        with fast_depthwise(fast):
             outputs = network(images)
         optimizer.zero_grad(set_to_none=True)
         torch.stack([output.square().mean() for output in outputs]).sum().backward()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from ofa_pose.errors import CostError
+from ofa_pose.models.relu6 import ReLU6
 
 CONVENTIONS = ("exact", "paper", "thop")
 """The ways MACs are counted; never mixed. See `ofa_pose.cost.Cost`."""
@@ -91,7 +92,7 @@ def _linear_shape(layer: nn.Linear, source: Shape) -> Shape:
     return (*source[:-1], layer.out_features)
 
 
-_ACTIVATIONS = (nn.ReLU, nn.ReLU6)
+_ACTIVATIONS = (nn.ReLU, nn.ReLU6, ReLU6)
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 _MACS: dict[type[nn.Module], Callable[..., Macs]] = {
@@ -137,7 +138,7 @@ def layer_macs(layer: nn.Module, source: Shape, result: Shape) -> Macs:
     if formula is None:
         raise CostError(
             f"no MACs formula for layer {type(layer).__name__}; known: "
-            f"{', '.join(sorted(t.__name__ for t in _MACS))}"
+            f"{', '.join(sorted({t.__name__ for t in _MACS}))}"
         )
     return formula(layer, source, result)
 

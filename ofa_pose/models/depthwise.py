@@ -7,7 +7,8 @@ torch's work, and so does every case that the compiled loop does not cover.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.overrides import TorchFunctionMode
 
 from ofa_pose.errors import UsageError
 
@@ -28,6 +30,20 @@ TAPS = (5, 7, 9)
 def available() -> bool:
     """Whether weight gradients can be compiled here; it takes numba, of the extra `[fast]`."""
     return _compiler() is not None
+
+
+def fast_depthwise(enabled: bool = True) -> AbstractContextManager[Any]:
+    """Let every depthwise convolution called in the block compute its weight gradient compiled.
+
+    It sees the calls of `torch.nn.functional.conv2d`, so it holds for plain `nn.Conv2d` layers of
+    any family as for layers that cut their weights first, and changes neither a module nor an
+    output. Only the forward pass need be in the block; the backward pass may come later. It
+    holds for the current thread, and costs a microsecond or two per call of a torch function.
+
+    Args:
+        enabled: if False, or where `available()` is False, the block runs as without it.
+    """
+    return _FastDepthwise() if enabled and available() else nullcontext()
 
 
 def depthwise_conv2d(
@@ -106,6 +122,37 @@ def depthwise_weight_gradient(
         return compiler.weight_gradient(input, grad_output, kernel_size=kernel, geometry=geometry)
     weight = input.new_empty(input.shape[1], 1, *kernel)
     return _torch_gradients(grad_output, input, weight, geometry, (False, True, False))[1]
+
+
+class _FastDepthwise(TorchFunctionMode):
+    """Is told of every call of a torch function, and answers those of `conv2d`."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        return (_conv2d if func is torch.conv2d else func)(*args, **(kwargs or {}))
+
+
+def _conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Any = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> Tensor:
+    depthwise = input.ndim == 4 and groups == input.shape[1] == len(weight)
+    # torch.compile cannot look into the compiled loop, and would break its graph at each layer.
+    if depthwise and not isinstance(padding, str) and not torch.compiler.is_compiling():
+        return depthwise_conv2d(
+            input, weight, bias=bias, stride=stride, padding=padding, dilation=dilation
+        )
+    return torch.conv2d(input, weight, bias, stride, padding, dilation, groups)  # pyright: ignore[reportArgumentType]
 
 
 class _DepthwiseConv2d(torch.autograd.Function):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ofa_pose.models.fold import absorb
+from ofa_pose.models.relu6 import ReLU6
 from ofa_pose.models.unit import UnitSpec, register_unit
 
 
@@ -16,7 +17,7 @@ def conv_bn(
     *,
     stride: int = 1,
     groups: int = 1,
-    activation: type[nn.Module] | None = nn.ReLU6,
+    activation: type[nn.Module] | None = ReLU6,
 ) -> nn.Sequential:
     """Convolution without bias, batch norm and (unless None) an in-place activation."""
     layers: list[nn.Module] = [

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from ofa_pose.models.fast import fast_layers
 from ofa_pose.train.job import Job
 
 _LOG = logging.getLogger(__name__)
@@ -83,7 +82,7 @@ def check_memory(job: Job, *, processes: int = 1) -> None:
         return
     picture = kept_bytes(
         job.model,
-        lambda model, images: _forward(job, model, images),
+        lambda model, images: job.forward(model, images, arch),
         resolution=arch.resolution,
     )
     if picture is None:
@@ -121,14 +120,8 @@ def rehearse(job: Job, *, pictures: int) -> None:
     images = images.contiguous(memory_format=torch.channels_last)
     dtype = None if precision == "float32" else getattr(torch, precision)
     with torch.autocast(job.device.type, dtype=dtype, enabled=dtype is not None):
-        outputs = _forward(job, model, images)
+        outputs = job.forward(model, images, arch)
     torch.stack([output.float().sum() for output in outputs]).sum().backward()
-
-
-def _forward(job: Job, model: nn.Module, images: Tensor) -> Any:
-    """Run a training's largest arch as its steps do."""
-    with fast_layers(not job.compiled):
-        return job.forward(model, images, job.sampler.largest)
 
 
 def _copy(network: nn.Module) -> nn.Module:

@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ofa_pose.data import Augmentation, Batch, TrainBatches, make_loader, normalize
 from ofa_pose.errors import TrainingDivergedError
-from ofa_pose.models.fast import fast_layers
+from ofa_pose.models.depthwise import fast_depthwise
 from ofa_pose.pose import distillation_loss, pose_loss
 from ofa_pose.space import Arch
 from ofa_pose.train.distributed import World, others_alive
@@ -87,6 +87,7 @@ class Learner:
         self._wrapped = world.wrap(job.model, skips_layers=job.skips_layers)
         self.average = Average(job.model, decay=job.recipe.ema) if job.recipe.ema else None
         self._called = torch.compile(self._wrapped) if job.compiled else self._wrapped
+        self._compiles_depthwise = job.device.type == "cpu" and not job.compiled
         self._scaler = torch.amp.GradScaler(
             job.device.type, enabled=job.recipe.precision == "float16"
         )
@@ -176,7 +177,7 @@ class Learner:
         sums: dict[str, Tensor] = {}
         for number, arch in enumerate(archs):
             with self._synchronised(is_last and number == len(archs) - 1):
-                with self._autocast(), fast_layers(not self.job.compiled):
+                with self._autocast(), fast_depthwise(self._compiles_depthwise):
                     outputs = list(job.forward(self._called, images, arch))
                 loss = pose_loss(
                     outputs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
@@ -12,15 +13,17 @@ import torch
 import torch.nn.functional as F
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+import ofa_pose as op
 from ofa_pose.errors import UsageError
 from ofa_pose.models import _threads, depthwise
 from ofa_pose.models.depthwise import (
     available,
     depthwise_conv2d,
     depthwise_weight_gradient,
+    fast_depthwise,
 )
 
 compiled = pytest.mark.skipif(not available(), reason="needs numba, of the extra [fast]")
@@ -222,10 +225,115 @@ def test_only_what_is_needed_is_computed(monkeypatch) -> None:
     assert (len(by_weight), len(by_input)) == (2, 1)
 
 
+OURS = "_DepthwiseConv2dBackward"
+
+
+def maker(output: Tensor) -> str:
+    """The name of the function that will compute the output's gradient."""
+    return output.grad_fn.name() if output.grad_fn else "none"
+
+
+@compiled
+@pytest.mark.parametrize(
+    ("layer", "covered"),
+    [
+        (nn.Conv2d(16, 16, 5, padding=2, groups=16), True),
+        (nn.Conv2d(16, 16, (3, 7), 2, (1, 3), groups=16, bias=False), True),
+        (nn.Conv2d(16, 16, 5, padding=2, groups=16, padding_mode="reflect"), True),
+        (nn.Conv2d(16, 16, 3, padding=1, groups=16), False),
+        (nn.Conv2d(16, 32, 5, padding=2, groups=16), False),
+        (nn.Conv2d(16, 16, 5, padding=2, groups=4), False),
+        (nn.Conv2d(16, 16, 5, padding=2), False),
+        (nn.Conv2d(16, 16, 5, padding="same", groups=16), False),
+        (nn.Conv2d(16, 16, 5, padding=2, groups=16).double(), False),
+        (nn.Conv2d(16, 16, 5, padding=2, groups=16).requires_grad_(False), False),
+    ],
+)
+def test_which_layers_are_covered(layer: nn.Conv2d, covered: bool) -> None:
+    input = torch.randn(2, 16, 8, 8, dtype=layer.weight.dtype)
+    plain = layer(input)
+    with fast_depthwise():
+        output = layer(input)
+    assert torch.equal(output, plain)
+    assert (maker(output) == OURS) == covered
+    assert maker(plain) != OURS
+
+
+@compiled
+def test_one_picture_without_a_batch_is_left_to_torch() -> None:
+    layer = nn.Conv2d(8, 8, 5, padding=2, groups=8)
+    with fast_depthwise():
+        assert maker(layer(torch.randn(8, 6, 6))) != OURS
+
+
+@compiled
+def test_autocast_is_left_to_torch() -> None:
+    layer, input = nn.Conv2d(8, 8, 5, padding=2, groups=8), torch.randn(2, 8, 6, 6)
+    with fast_depthwise(), torch.autocast("cpu", dtype=torch.bfloat16):
+        output = layer(input)
+    assert output.dtype == torch.bfloat16
+    assert maker(output) != OURS
+
+
 def test_other_types_have_torchs_own_gradient() -> None:
     input, grad = torch.randn(2, 8, 6, 6).double(), torch.randn(2, 8, 6, 6).double()
     gradient = depthwise_weight_gradient(input, grad, kernel_size=5, stride=1, padding=2)
     assert torch.equal(gradient, by_autograd(input, grad, (5, 5), padding=2))
+
+
+@compiled
+def test_it_ends_with_its_block_and_when_not_enabled() -> None:
+    layer, input = nn.Conv2d(8, 8, 5, padding=2, groups=8), torch.randn(2, 8, 6, 6)
+    with fast_depthwise():
+        pass
+    assert maker(layer(input)) != OURS
+    with fast_depthwise(enabled=False):
+        assert maker(layer(input)) != OURS
+
+
+@compiled
+def test_networks_and_supernets_have_it_for_free(monkeypatch) -> None:
+    calls = count_calls(monkeypatch, depthwise, "depthwise_weight_gradient")
+    space = op.load_space("litepose-lite0")
+    supernet, arch = op.Supernet(space, seed=0).train(), space.smallest
+    subnet = supernet.extract(arch).train()
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    for model, run in ((subnet, subnet), (supernet, lambda images: supernet(images, arch))):
+        own_outputs, own = step(model, run, images, enabled=False)
+        assert calls == []
+        outputs, ours = step(model, run, images, enabled=True)
+        assert len(calls) == 9  # 2 blocks of stage 2, 3 of stage 4, 4 heads have 5×5 kernels
+        calls.clear()
+        assert all(map(torch.equal, outputs, own_outputs))
+        assert ours.keys() == own.keys()
+        for name, grad in own.items():  # batch norm subtracts near equals, which enlarges rounding
+            assert float((ours[name] - grad).norm()) <= 1e-2 * float(grad.norm()), name
+
+
+def step(
+    model: nn.Module, run: Callable[[Tensor], list[Tensor]], images: Tensor, *, enabled: bool
+) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """The outputs, and by name the gradients, of a forward and a backward pass."""
+    model.zero_grad()
+    with fast_depthwise(enabled):
+        outputs = run(images)
+    torch.stack([output.square().mean() for output in outputs]).sum().backward()
+    return outputs, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+def test_without_numba_everything_is_torchs(monkeypatch) -> None:
+    input, weight = torch.randn(2, 8, 6, 6), torch.randn(8, 1, 5, 5)
+    layer = lambda x, w: F.conv2d(x, w, padding=2, groups=8)  # noqa: E731
+    own = gradients(layer, input, weight)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    depthwise._compiler.cache_clear()
+    try:
+        assert not available()
+        with fast_depthwise():
+            fast = gradients(layer, input, weight)
+    finally:
+        depthwise._compiler.cache_clear()
+    assert all(map(torch.equal, fast, own))
 
 
 class Gradients(Dataset[Tensor]):

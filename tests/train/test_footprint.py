@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 import ofa_pose as op
-from ofa_pose.models.fast import fast_layers
 from ofa_pose.train import footprint
 from ofa_pose.train.footprint import check_memory, free_bytes, kept_bytes, rehearse
 from ofa_pose.train.recipe import Recipe
@@ -116,7 +115,6 @@ class Training:
     sampler: ArchSampler
     recipe: Recipe
     device: torch.device = torch.device("cpu")
-    compiled: bool = False
 
     def forward(self, model: nn.Module, images: torch.Tensor, arch: op.Arch) -> Any:
         return model(images, arch) if isinstance(model, op.Supernet) else model(images)
@@ -129,8 +127,7 @@ def test_a_step_that_does_not_fit_is_warned_of(
     largest = TOY.largest
     model = op.Supernet(TOY) if supernet else op.build(TOY, largest)
     sampler = UniformSampler(TOY, 0) if supernet else FixedSampler(largest)
-    with fast_layers():  # as a step does
-        picture = kept_bytes(op.build(TOY, largest), run, resolution=largest.resolution)
+    picture = kept_bytes(op.build(TOY, largest), run, resolution=largest.resolution)
     assert picture is not None
     job: Any = Training(model, sampler, Recipe(batch_size=8))
     for free, warned in ((8.2 * picture, False), (7.8 * picture, True)):
