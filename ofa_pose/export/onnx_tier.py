@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from ofa_pose.errors import MissingExtraError, OfaPoseError, UsageError, WeightsError
+from ofa_pose.export.schema import read_tier_file
 from ofa_pose.export.tier import Tier, load_tier, restore_tier
 from ofa_pose.models import check_device
 
 if TYPE_CHECKING:
     import onnxruntime
 
+_LOG = logging.getLogger(__name__)
 SUFFIX = ".onnx"
 DOCUMENT = "tier_document"
 """Key of the file's metadata that holds the tier's YAML, as JSON."""
@@ -65,7 +69,16 @@ def load_onnx(path: str | Path) -> OnnxTier:
         tier = restore_tier(json.loads(told[DOCUMENT]), path=path)
     except ValueError as error:
         raise WeightsError(f"{path}: what it tells of its tier cannot be read: {error}") from None
+    _warn_of_others(path, tier)
     return OnnxTier(**{**vars(tier), "weights": None}, session=session)
+
+
+def _warn_of_others(path: Path, tier: Tier) -> None:
+    """Warn of a tier's YAML beside the file that has other weights by now."""
+    beside = path.with_suffix(".yaml")
+    with contextlib.suppress(OfaPoseError):
+        if beside.is_file() and read_tier_file(beside).weights.sha256 != tier.sha256:
+            _LOG.warning("%s is not of the weights that %s names: export it again", path, beside)
 
 
 def load_runnable(path: str | Path, *, device: str | torch.device = "cpu") -> Tier:

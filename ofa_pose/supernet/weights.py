@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from ofa_pose.errors import OfaPoseError, WeightsError, listing
-from ofa_pose.files import atomic_path
+from ofa_pose.errors import WeightsError, listing
+from ofa_pose.files import atomic_write
 from ofa_pose.models import Network
 from ofa_pose.space import SearchSpace
 from ofa_pose.supernet.metadata import (
@@ -33,7 +34,7 @@ def save_weights(
     metadata: Mapping[str, str],
     half: bool = False,
 ) -> None:
-    """Write tensors to a safetensors file, atomically.
+    """Write tensors to a safetensors file, atomically; the same ones to the same bytes.
 
     Args:
         path: the file.
@@ -53,11 +54,16 @@ def save_weights(
         if not torch.isfinite(tensor).all():
             raise WeightsError(f"{path}: {name} holds NaN or infinity; not written")
         out[name] = tensor.contiguous()
-    try:
-        with atomic_path(path) as temporary:
-            save_file(out, temporary, metadata=dict(metadata))
-    except SafetensorError as error:  # a full disk is one, not an OSError
-        raise OfaPoseError(f"cannot write {path}: {error}") from error
+    atomic_write(path, _in_order(save(out, metadata=dict(metadata))))
+
+
+def _in_order(content: bytes) -> bytes:
+    """Sort the header of a safetensors file, whose metadata comes in an order drawn at random."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the tensors are aligned
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def load_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -120,6 +120,20 @@ def test_a_network_with_another_input_is_refused_in_one_line(alone, tmp_path):
         load_onnx(tmp_path / "two.onnx").build()(torch.zeros(1, 3, 64, 64))
 
 
+def test_a_tier_beside_it_that_has_other_weights_is_told(tier, tmp_path, caplog):
+    folder = tmp_path / "copy"
+    shutil.copytree(tier.path.parent, folder)
+    made = export_onnx(load_tier(folder / "mine.yaml"), folder / "mine.onnx")
+    load_onnx(made.path)
+    assert caplog.text == ""
+    with torch.no_grad():
+        network = tier.build()
+        next(network.parameters()).mul_(2)
+    save_tier(folder, tier, network)
+    load_onnx(made.path)
+    assert "mine.yaml names: export it again" in caplog.text
+
+
 def test_without_onnxruntime(alone, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtraError, match=r"ofa-pose\[onnx\]"):

@@ -103,3 +103,18 @@ def test_nan_is_not_read(tmp_path: Path) -> None:
     save_file({"w": torch.tensor([float("nan")])}, tmp_path / "x.safetensors")
     with pytest.raises(WeightsError, match="w holds NaN or infinity"):
         load_weights(tmp_path / "x.safetensors")
+
+
+def test_the_same_weights_are_the_same_bytes(tmp_path: Path) -> None:
+    metadata = {name: f"{name} é {number}" for number, name in enumerate("zyxwvutsrq")}
+    state = {"b": torch.arange(3.0), "a": torch.ones(2, 5), "c": torch.tensor(7)}
+    for number in range(5):
+        save_weights(tmp_path / str(number), state, metadata=metadata)
+    contents = {(tmp_path / str(number)).read_bytes() for number in range(5)}
+    assert len(contents) == 1
+    (content,) = contents
+    assert int.from_bytes(content[:8], "little") % 8 == 0
+    found, told = load_weights(tmp_path / "0")
+    assert told == metadata
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
