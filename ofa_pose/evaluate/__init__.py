@@ -18,12 +18,12 @@ from ofa_pose.evaluate.summary import markdown_table, summary_block
 from ofa_pose.evaluate.tags import TagDiagnostics, tag_diagnostics
 
 __all__ = [
+    "ArchScorer",
     "Detections",
     "PartsEvaluator",
     "PictureBatch",
     "PictureCache",
     "Scored",
-    "ArchScorer",
     "ScoredArch",
     "Shard",
     "SubnetEvaluator",

@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 import ofa_pose as op
 from ofa_pose.data import SyntheticScenes
@@ -31,19 +30,12 @@ def test_export(tmp_path, command):
     assert command("export", tmp_path / "none.yaml").code != 0
 
 
-def test_the_file_alone_is_looked_at_and_scored_with(tmp_path, command, monkeypatch):
+def test_the_file_alone_is_looked_at_and_scored_with(tmp_path, command, monkeypatch, finding_tier):
     monkeypatch.chdir(tmp_path)
-    space = op.load_space("toy")
-    network = op.build(space, space.smallest, skeleton="crowdpose", seed=3)
-    with torch.no_grad():
-        for weight in network.parameters():
-            if len(weight) in (14, 28):  # the maps start near zero, so that nobody would be found
-                weight *= 1000
-    tier = save_tier("tier", make_tier("mine", space, space.smallest), network)
-    assert command("export", tier.path, "--out", "alone.onnx").code == 0
+    assert command("export", finding_tier.path, "--out", "alone.onnx").code == 0
     write_picture("a.png", SyntheticScenes(0, 1, size=96, skeleton="crowdpose")[0].image)
     found: list[list[dict]] = []
-    for given in (tier.path, "alone.onnx"):
+    for given in (finding_tier.path, "alone.onnx"):
         looked = command("predict", given, "a.png", "--min-score", 0, "--out", "out", "--force")
         assert looked.code == 0, looked.err
         found.append(json.loads((tmp_path / "out" / "results.json").read_text()))
@@ -52,7 +44,7 @@ def test_the_file_alone_is_looked_at_and_scored_with(tmp_path, command, monkeypa
         assert other["keypoints"] == pytest.approx(own["keypoints"], abs=1e-2)
     scored = [
         json.loads(command("eval", given, "--synthetic", 2, "--json").out)["scores"]["AP"]
-        for given in (tier.path, "alone.onnx")
+        for given in (finding_tier.path, "alone.onnx")
     ]
     assert scored[0] == pytest.approx(scored[1], abs=1e-3)
     for verb in ("finetune", "export"):

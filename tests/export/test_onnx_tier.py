@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-import ofa_pose as op
 from ofa_pose.data import SyntheticScenes, normalize
 from ofa_pose.errors import MissingExtraError, OfaPoseError, UsageError, WeightsError
-from ofa_pose.export import export_onnx, load_onnx, load_runnable, load_tier, make_tier, save_tier
+from ofa_pose.export import export_onnx, load_onnx, load_runnable, load_tier, save_tier
 from ofa_pose.export.onnx_tier import DOCUMENT
 from ofa_pose.predict import PosePredictor
 
@@ -20,15 +19,8 @@ pytest.importorskip("onnxruntime")
 
 
 @pytest.fixture(scope="module")
-def tier(tmp_path_factory):
-    space = op.load_space("toy")
-    network = op.build(space, space.smallest, skeleton="crowdpose", seed=3)
-    with torch.no_grad():
-        for weight in network.parameters():
-            if len(weight) in (14, 28):  # the maps start near zero, so that nobody would be found
-                weight *= 1000
-    made = make_tier("mine", space, space.smallest, scores={"search": {"AP": 0.25}})
-    return save_tier(tmp_path_factory.mktemp("tier"), made, network)
+def tier(finding_tier):
+    return finding_tier
 
 
 @pytest.fixture(scope="module")
