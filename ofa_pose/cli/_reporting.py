@@ -33,6 +33,10 @@ class ReportScores:
     scores: Mapping[Arch, Mapping[str, float]]
     matches: Mapping[Arch, Matches]
 
+    def known(self, rows: Iterable[Evaluation]) -> list[Evaluation]:
+        """Return those whose arch could be scored."""
+        return [row for row in rows if row.arch in self.scores]
+
     def gain(self, winner: Arch, rival: Arch) -> tuple[float, float]:
         """Return the interval of one arch's AP minus another's."""
         from ofa_pose.pose import ap_gain_interval
@@ -43,29 +47,38 @@ class ReportScores:
 def report_scores(
     workers: Workers[int, ScoredArch],
     space: SearchSpace,
-    archs: Iterable[Arch],
+    winners: Sequence[Arch],
+    others: Iterable[Arch],
     *,
     scenes: int,
     progress: Callable[[int, int], None],
 ) -> ReportScores:
-    """Score archs on scenes that chose nothing, each arch once.
+    """Score archs on scenes that chose nothing, each arch once, winners first.
+
+    A winner that cannot be scored ends it with its error. Another arch is left out with a
+    warning: it is only what winners are compared with.
 
     Args:
         workers: for indices of archs; their evaluator looks at those scenes.
         space: of the archs.
-        archs: some may be equal.
+        winners: some may be equal.
+        others: likewise, and to winners.
         scenes: how many scenes there are.
-        progress: called with how many archs are scored, and of how many.
+        progress: called with how many archs are done, and of how many.
     """
-    indices = list(dict.fromkeys(space.index(arch) for arch in archs))
+    indices = list(dict.fromkeys(space.index(arch) for arch in [*winners, *others]))
     networks = f"{len(indices)} network{'s are' if len(indices) > 1 else ' is'}"
     _LOG.info("%s scored on %d scenes that chose nothing", networks, scenes)
     found: dict[Arch, ScoredArch] = {}
-    for index, outcome in workers.evaluate(indices):
-        if isinstance(outcome, Exception):
+    for done, (index, outcome) in enumerate(workers.evaluate(indices), 1):
+        arch = space[index]
+        if not isinstance(outcome, Exception):
+            found[arch] = outcome
+        elif arch in winners:
             raise outcome
-        found[space[index]] = outcome
-        progress(len(found), len(indices))
+        else:
+            _LOG.warning("%s is not reported, as it cannot be scored: %s", arch.key, outcome)
+        progress(done, len(indices))
     return ReportScores(
         {arch: scored.scores for arch, scored in found.items()},
         {arch: scored.matches for arch, scored in found.items()},

@@ -119,17 +119,22 @@ def report(
     target: Target,
     evaluator: SubnetEvaluator,
     run: RunFolder,
-    archs: Sequence[Arch],
+    winners: Sequence[Arch],
+    others: Sequence[Arch],
     *,
     options: SearchOptions,
 ) -> ReportScores:
-    """Score archs on the evaluator's scenes, which chose nothing, as far as the run has not yet."""
+    """Score archs on the evaluator's scenes, which chose nothing, as far as the run has not yet.
+
+    See `report_scores`.
+    """
     opened = reporting_workers(target, evaluator, options, kept=run.file(REPORTED))
     with Meter("report") as meter, opened as workers:
         return report_scores(
             workers,
             target.space,
-            archs,
+            winners,
+            others,
             scenes=len(evaluator.scenes),
             progress=meter.show,
         )

@@ -252,10 +252,13 @@ def _run(context: typer.Context, earlier: Mapping[str, Any]) -> None:
         write_front(run, result, axes, baseline=uniform)
         rivals = best_uniform(result, uniform)
         rest = finalists_of(result, options.finalists)
-        rows = [*result.tiers.values(), *rivals.values(), *itertools.chain(*rest.values())]
+        others = [row.arch for row in itertools.chain(rivals.values(), *rest.values())]
+        winners = [tier.arch for tier in result.tiers.values()]
         reported = report(
-            target, evaluator.on(people.report), run, [row.arch for row in rows], options=options
+            target, evaluator.on(people.report), run, winners, others, options=options
         )
+        rivals = {name: row for name, row in rivals.items() if reported.known([row])}
+        rest = {name: reported.known(rows) for name, rows in rest.items()}
         tiers = save_winners(run, result, target.budgets, evaluator=evaluator, reported=reported)
         finals = final_comparison(result, rest, reported=reported)
         found = {"scenes": people, "reported": reported, "rivals": rivals, "finals": finals}

@@ -7,6 +7,7 @@ import pytest
 
 import ofa_pose as op
 from ofa_pose.cli._reporting import finalists_of
+from ofa_pose.errors import WeightsError
 from ofa_pose.evaluate import SubnetEvaluator
 
 
@@ -45,3 +46,33 @@ def test_what_was_reported_is_not_scored_again(searched, command, tmp_path, monk
     assert [arch.space for arch in scored] == ["toy"]
     assert lost.exists()
     assert json.loads(again.out) == first
+
+
+@pytest.mark.parametrize("fails", ["others", "winners"])
+def test_only_a_winner_must_be_scored(searched, command, tmp_path, monkeypatch, fails):
+    run = shutil.copytree(searched, tmp_path / "run")
+    line = ["search", "--resume", "--out", run, "--json", "--workers", 1]
+    whole = json.loads(command(*line).out)
+    winners = [tier["arch"] for tier in whole["tiers"]]
+    kept = {name for name, row in whole["uniform"].items() if row["arch"] in winners}
+    assert kept < whole["uniform"].keys()
+    shutil.rmtree(run / "reported")
+    evaluate = SubnetEvaluator.scored
+
+    def scored(self, arch):
+        if (dict(arch) in winners) == (fails == "winners"):
+            raise WeightsError("the maps are NaN")
+        return evaluate(self, arch)
+
+    monkeypatch.setattr(SubnetEvaluator, "scored", scored)
+    again = command(*line)
+    if fails == "winners":
+        assert again.code == 1
+        assert again.err.splitlines()[-1].endswith("the maps are NaN")
+        return
+    assert again.code == 0, again.err
+    assert "is not reported, as it cannot be scored: the maps are NaN" in again.err
+    told = json.loads(again.out)
+    assert told["uniform"].keys() == kept
+    assert told["tiers"] == whole["tiers"]
+    assert (run / "report.html").is_file()
