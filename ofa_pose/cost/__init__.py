@@ -2,7 +2,7 @@
 
 from ofa_pose.cost.budget import Budget, parse_budgets, spell_budgets, spell_latency
 from ofa_pose.cost.count import Cost, UnitCost, count, count_plan
-from ofa_pose.cost.formulas import CONVENTIONS
+from ofa_pose.cost.formulas import CONVENTIONS, register_layer_cost
 from ofa_pose.cost.latency import LatencyTable
 from ofa_pose.cost.latency_files import UnitLatency
 from ofa_pose.cost.latency_schema import TableInfo
@@ -20,6 +20,7 @@ __all__ = [
     "count",
     "count_plan",
     "parse_budgets",
+    "register_layer_cost",
     "spell_budgets",
     "spell_latency",
 ]

@@ -1,8 +1,8 @@
 """What an arch costs: MACs in three conventions, parameters and peak activation memory.
 
 Each unit is run once on torch's meta device (shapes without numbers) and every layer it calls is
-recorded; the totals of a network are sums over its units (memory: a scan). A layer that computes
-and has no formula here is an error, never a guess.
+recorded; the totals of a network are sums over its units (memory: a scan). A layer that has no
+formula is an error, never a guess, and so is a function that computes outside any layer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ofa_pose.cost.formulas import CONVENTIONS, layer_macs, shape_formula, works_in_place
+from ofa_pose.cost.formulas import (
+    CONVENTIONS,
+    function_macs,
+    layer_macs,
+    refuse_uncounted,
+    shape_formula,
+    works_in_place,
+)
 from ofa_pose.models import NetworkPlan, UnitSpec, plan
 from ofa_pose.models.meta import ShapesOnly
 from ofa_pose.models.unit import unit_cache
@@ -83,7 +90,7 @@ def count(space: SearchSpace, arch: Arch, **options: Any) -> Cost:
     Raises:
         SpaceError: the space is none, but a name or the like.
         ArchError: the arch is none, or belongs to another space.
-        CostError: a unit holds a layer whose cost is not known.
+        CostError: a unit holds a layer whose cost is not known, or computes outside its layers.
     """
     return count_plan(plan(space, arch, **options))
 
@@ -121,7 +128,7 @@ def unit_cost(spec: UnitSpec) -> UnitCost:
     """Cost of one unit, wherever it stands (its `name` is its key).
 
     Raises:
-        CostError: it holds a layer whose cost is not known.
+        CostError: it holds a layer whose cost is not known, or computes outside its layers.
     """
     trace = _Trace(spec)
     return UnitCost(
@@ -143,6 +150,7 @@ def _shape_module(spec: UnitSpec) -> tuple[nn.Module, int]:
         if formula is not None:
             layer.forward = _by_formula(layer, formula)
         elif not any(True for _ in layer.children()):
+            layer.register_forward_pre_hook(_enter_layer)
             layer.register_forward_hook(_tell_trace)
     params = sum(parameter.numel() for parameter in module.parameters())
     return module.eval(), params  # batch norm must not take one 1x1 map for a fault
@@ -155,8 +163,34 @@ def _by_formula(
     return lambda source: _TRACE.get().answer(layer, source, formula=formula, in_place=in_place)
 
 
+def _enter_layer(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    _TRACE.get().inside += 1
+
+
 def _tell_trace(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-    _TRACE.get().record(layer, inputs[0], output, in_place=works_in_place(layer))
+    trace = _TRACE.get()
+    trace.inside -= 1
+    trace.record(layer, inputs[0], output, in_place=works_in_place(layer))
+
+
+class _Watched(ShapesOnly):
+    """Refuses what computes outside the layers of the running trace."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """As `ShapesOnly`; what activates is counted."""
+        trace = _TRACE.get()
+        if trace.inside:
+            return super().__torch_function__(func, types, args, kwargs)
+        refuse_uncounted(func)
+        result = super().__torch_function__(func, types, args, kwargs)
+        trace.add(function_macs(func, result))
+        return result
 
 
 class _Trace:
@@ -166,9 +200,11 @@ class _Trace:
         macs: of all layers, by convention.
         params: learnt numbers of the unit.
         size: elements of its output.
+        inside: how many layers, one within the other, are being run just now.
     """
 
     def __init__(self, spec: UnitSpec) -> None:
+        self.inside = 0
         module, self.params = _shape_module(spec.without_sizes())
         self.macs: dict[str, int] = dict.fromkeys(CONVENTIONS, 0)
         self._calls: list[tuple[Tensor, Tensor, bool]] = []
@@ -180,7 +216,7 @@ class _Trace:
         }
         token = _TRACE.set(self)
         try:
-            with torch.no_grad(), ShapesOnly():
+            with torch.no_grad(), _Watched():
                 self._output: Tensor = module(*self._inputs)
         finally:
             _TRACE.reset(token)
@@ -210,8 +246,12 @@ class _Trace:
         self._count(layer, source.shape, result.shape)
 
     def _count(self, layer: nn.Module, source: Sequence[int], result: Sequence[int]) -> None:
-        for convention, macs in layer_macs(layer, source, result).items():
-            self.macs[convention] += macs
+        self.add(layer_macs(layer, source, result))
+
+    def add(self, macs: Mapping[str, int]) -> None:
+        """Add MACs by convention."""
+        for convention, number in macs.items():
+            self.macs[convention] += number
 
     def peak_memory(self) -> int:
         """Most bytes alive at once.

@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from torch import nn
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from ofa_pose.errors import CostError
+from ofa_pose.errors import CostError, UsageError
 from ofa_pose.models.relu6 import ReLU6
+from ofa_pose.models.unit import clear_unit_caches
 
 CONVENTIONS = ("exact", "paper", "thop")
 """The ways MACs are counted; never mixed. See `ofa_pose.cost.Cost`."""
 
 Shape = Sequence[int]
 Macs = dict[str, int]
+Formula = Callable[..., Macs]
+"""(layer, input's shape, output's shape) to MACs by convention."""
 
 
 def _conv(layer: nn.Conv2d, source: Shape, result: Shape) -> Macs:
@@ -49,8 +54,27 @@ def _free(layer: nn.Module, source: Shape, result: Shape) -> Macs:
 
 
 def _average_pool(layer: nn.Module, source: Shape, result: Shape) -> Macs:
+    return {"exact": 0, "paper": 0, "thop": math.prod(result)}
+
+
+def _adaptive_average_pool(layer: nn.Module, source: Shape, result: Shape) -> Macs:
     window = math.prod(source) // math.prod(result)
     return {"exact": 0, "paper": 0, "thop": (window + 1) * math.prod(result)}
+
+
+def _layer_norm(layer: nn.LayerNorm, source: Shape, result: Shape) -> Macs:
+    elements = math.prod(source)
+    thop = 4 if layer.elementwise_affine else 2
+    return {"exact": 0, "paper": 2 * elements, "thop": thop * elements}
+
+
+def _group_norm(layer: nn.GroupNorm, source: Shape, result: Shape) -> Macs:
+    return {"exact": 0, "paper": 2 * math.prod(source), "thop": 0}
+
+
+def _upsample(layer: nn.Upsample, source: Shape, result: Shape) -> Macs:
+    each = {"nearest": 1, "linear": 5, "bilinear": 11, "bicubic": 259}.get(layer.mode, 0)
+    return {"exact": 0, "paper": 0, "thop": each * math.prod(result)}
 
 
 def _same(layer: nn.Module, source: Shape) -> Shape:
@@ -92,17 +116,28 @@ def _linear_shape(layer: nn.Linear, source: Shape) -> Shape:
     return (*source[:-1], layer.out_features)
 
 
-_ACTIVATIONS = (nn.ReLU, nn.ReLU6, ReLU6)
+_ACTIVATIONS = (
+    nn.ReLU, nn.ReLU6, ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Mish, nn.Sigmoid, nn.Tanh,
+    nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.Softplus,
+)  # fmt: skip
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+_FREE = (
+    nn.Identity, nn.Flatten, nn.Dropout, nn.Dropout2d, nn.Sequential, nn.MaxPool2d,
+    nn.AdaptiveMaxPool2d, nn.ZeroPad2d, nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle,
+)  # fmt: skip
 
-_MACS: dict[type[nn.Module], Callable[..., Macs]] = {
+_MACS: dict[type[nn.Module], Formula] = {
     nn.Conv2d: _conv,
     nn.ConvTranspose2d: _transposed_conv,
     nn.Linear: _linear,
     **dict.fromkeys(_BATCH_NORMS, _batch_norm),
     **dict.fromkeys(_ACTIVATIONS, _activation),
-    nn.AdaptiveAvgPool2d: _average_pool,
-    **dict.fromkeys((nn.Identity, nn.Flatten, nn.Dropout, nn.Sequential), _free),
+    nn.LayerNorm: _layer_norm,
+    nn.GroupNorm: _group_norm,
+    nn.AvgPool2d: _average_pool,
+    nn.AdaptiveAvgPool2d: _adaptive_average_pool,
+    **dict.fromkeys((nn.Upsample, nn.UpsamplingBilinear2d, nn.UpsamplingNearest2d), _upsample),
+    **dict.fromkeys(_FREE, _free),
 }
 
 # Layers whose output shape is known without running them, which is far quicker; any other
@@ -113,6 +148,71 @@ _SHAPES: dict[type[nn.Module], Callable[..., Shape]] = {
     nn.Linear: _linear_shape,
     **dict.fromkeys((*_BATCH_NORMS, *_ACTIVATIONS, nn.Identity, nn.Dropout), _same),
 }
+
+_UNCOUNTED = frozenset(
+    {
+        torch.matmul, Tensor.matmul, Tensor.__matmul__, Tensor.__rmatmul__, torch.mm, Tensor.mm,
+        torch.bmm, Tensor.bmm, torch.addmm, Tensor.addmm, torch.baddbmm, Tensor.baddbmm,
+        torch.einsum, torch.tensordot, torch.cdist, F.linear, F.bilinear, F.conv1d, F.conv2d,
+        F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d,
+        F.scaled_dot_product_attention, F.multi_head_attention_forward, F.batch_norm, F.group_norm,
+        F.layer_norm, F.instance_norm,
+    }
+)  # fmt: skip
+"""Functions that compute, and cost nothing unless a layer calls them that has a formula."""
+
+_ACTIVATING = frozenset(
+    getattr(space, name)
+    for space in (F, torch, Tensor)
+    for name in (
+        "relu", "relu_", "relu6", "leaky_relu", "elu", "gelu", "silu", "mish", "sigmoid", "tanh",
+        "hardtanh", "hardsigmoid", "hardswish", "softplus",
+    )
+    if hasattr(space, name)
+)  # fmt: skip
+"""Functions that do what a layer of `_ACTIVATIONS` does."""
+
+
+def register_layer_cost(kind: type[nn.Module], formula: Formula) -> None:
+    """Count layers of a type, which has none yet or another formula, by this one from now on.
+
+    Args:
+        kind: type of the layers, not of those derived from it. What they call is theirs.
+        formula: (layer, input's shape, output's shape), batch first, to the multiply-accumulates
+            in every convention: `{"exact": …, "paper": …, "thop": …}`; see `Cost`.
+
+    Raises:
+        UsageError: the type is none of a layer's.
+    """
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise UsageError(f"a layer's type is expected, derived from torch.nn.Module, got {kind!r}")
+    _MACS[kind] = formula
+    clear_unit_caches()
+
+
+def function_macs(function: Callable[..., object], result: object) -> Macs:
+    """MACs of a torch function that is called outside every layer, by convention.
+
+    Args:
+        function: what is called.
+        result: what it returns.
+    """
+    counted = function in _ACTIVATING and isinstance(result, Tensor)
+    return {"paper": result.numel()} if counted else {}
+
+
+def refuse_uncounted(function: Callable[..., object]) -> None:
+    """Refuse a torch function that computes, where it is called outside every layer.
+
+    Raises:
+        CostError: its cost would be missing.
+    """
+    if function in _UNCOUNTED:
+        raise CostError(
+            f"{getattr(function, '__name__', function)} is called outside any layer, so its cost "
+            "is not known: let a layer of torch.nn do it, or a layer of your own for which "
+            "`ofa_pose.cost.register_layer_cost` has a formula"
+        )
 
 
 def shape_formula(layer: nn.Module) -> Callable[[Shape], Shape] | None:
@@ -132,17 +232,25 @@ def layer_macs(layer: nn.Module, source: Shape, result: Shape) -> Macs:
         result: shape of its output.
 
     Raises:
-        CostError: there is no formula for this type of layer.
+        CostError: there is no formula for this type of layer, or it lacks a convention.
     """
     formula = _MACS.get(type(layer))
     if formula is None:
         raise CostError(
             f"no MACs formula for layer {type(layer).__name__}; known: "
-            f"{', '.join(sorted({t.__name__ for t in _MACS}))}"
+            f"{', '.join(sorted({t.__name__ for t in _MACS}))}; "
+            "`ofa_pose.cost.register_layer_cost` adds one"
         )
-    return formula(layer, source, result)
+    macs = formula(layer, source, result)
+    if macs.keys() != set(CONVENTIONS):
+        raise CostError(
+            f"the MACs formula for layer {type(layer).__name__} gives {', '.join(macs) or 'none'}; "
+            f"expected {', '.join(CONVENTIONS)}"
+        )
+    return macs
 
 
 def works_in_place(layer: nn.Module) -> bool:
     """Whether an inference engine computes the layer in its input's memory (or folds it away)."""
-    return isinstance(layer, (*_BATCH_NORMS, *_ACTIVATIONS, nn.Identity, nn.Flatten, nn.Dropout))
+    free = (nn.Identity, nn.Flatten, nn.Dropout, nn.Dropout2d)
+    return isinstance(layer, (*_BATCH_NORMS, *_ACTIVATIONS, *free))

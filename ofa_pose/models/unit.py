@@ -139,14 +139,19 @@ def register_unit(kind: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
         known = kind in _KINDS
         _KINDS[kind] = builder
         if known:
-            for clear in _CLEAR_CACHES:
-                clear()
+            clear_unit_caches()
         return builder
 
     return register
 
 
 _CLEAR_CACHES: list[Callable[[], None]] = []
+
+
+def clear_unit_caches() -> None:
+    """Forget what is known of units, as their modules or what is counted of them has changed."""
+    for clear in _CLEAR_CACHES:
+        clear()
 
 
 def unit_cache(*, maxsize: int) -> Callable[[Callable[P, T]], Callable[P, T]]:

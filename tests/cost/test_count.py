@@ -2,16 +2,21 @@
 
 import contextlib
 import io
+import math
 import warnings
+from collections.abc import Sequence
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import ofa_pose as op
+from ofa_pose.cost import CONVENTIONS, formulas, register_layer_cost
 from ofa_pose.cost.count import unit_cost
-from ofa_pose.errors import CostError
+from ofa_pose.errors import CostError, UsageError
 from ofa_pose.models import UnitSpec, register_unit
+from ofa_pose.models.unit import clear_unit_caches
 
 # GMACs of the searched networks in the paper's convention, and thop's (14 joints, 17 joints).
 PAPER = {"XS": (1.2023, 1.205), "S": (4.9814, 4.992), "M": (7.8416, 7.854), "L": (13.7130, 13.730)}
@@ -79,13 +84,13 @@ def test_the_papers_macs(name: str, joints: int) -> None:
     assert macs / 1e9 == pytest.approx(PAPER[name][joints == 17], abs=1e-3)
 
 
-def thop_profile(network: nn.Module, resolution: int) -> tuple[int, int]:
+def thop_profile(network: nn.Module, shape: Sequence[int]) -> tuple[int, int]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import thop
 
         with contextlib.redirect_stdout(io.StringIO()):
-            image = torch.zeros(1, 3, resolution, resolution)
+            image = torch.zeros(1, *shape)
             counted = thop.profile(network, inputs=(image,), verbose=False)
     return round(counted[0]), round(counted[1])
 
@@ -98,7 +103,9 @@ def test_thop_macs_are_what_thop_says(name: str, joints: int) -> None:
     space, arch = published(name)
     cost = op.count(space, arch, skeleton=SKELETON[joints])
     network = op.build(space, arch, skeleton=SKELETON[joints])
-    assert (cost.macs["thop"], cost.params) == thop_profile(network, arch.resolution)
+    assert (cost.macs["thop"], cost.params) == thop_profile(
+        network, (3, arch.resolution, arch.resolution)
+    )
     assert round(cost.macs["thop"] / 1e9, 4) == THOP[name][joints == 17]
 
 
@@ -108,7 +115,9 @@ def test_thop_agrees_on_the_toy_space(index: int) -> None:
     arch = space[index]
     cost = op.count(space, arch)
     network = op.build(space, arch)
-    assert (cost.macs["thop"], cost.params) == thop_profile(network, arch.resolution)
+    assert (cost.macs["thop"], cost.params) == thop_profile(
+        network, (3, arch.resolution, arch.resolution)
+    )
 
 
 # Facts of litepose-lite0 (14 joints): resolution -> GMACs at full width.
@@ -153,16 +162,108 @@ def test_memory_counts_what_waits_for_the_heads() -> None:
     assert op.count(space, arch).peak_memory == expected
 
 
-@register_unit("test_mystery")
 class _Mystery(nn.Module):
-    def __init__(self, spec: UnitSpec) -> None:
-        super().__init__()
-        self.layer = nn.GELU()
+    """A layer of somebody else's."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layer(x)
+        return x @ x
 
 
-def test_an_unknown_layer_is_reported_and_not_guessed() -> None:
-    with pytest.raises(CostError, match="GELU"):
-        unit_cost(UnitSpec("test_mystery", ((1, 4, 4),), 1))
+@pytest.fixture
+def unit_of():
+    """Return a spec of 4 channels at 8x8 whose unit is what a function of no arguments makes."""
+
+    def make(build) -> UnitSpec:
+        register_unit("test_layer")(lambda spec: build())
+        return UnitSpec("test_layer", ((4, 8, 8),), 4)
+
+    return make
+
+
+class _Calling(nn.Module):
+    """A unit of one convolution, and a function of its output."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 1)
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(self.conv(x))
+
+
+def test_an_unknown_layer_is_reported_and_not_guessed(unit_of) -> None:
+    spec = unit_of(lambda: nn.Sequential(_Mystery()))
+    with pytest.raises(CostError, match="no MACs formula for layer _Mystery"):
+        unit_cost(spec)
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (lambda x: x @ x.transpose(2, 3), "matmul"),
+        (lambda x: torch.einsum("nchw,nchv->nchv", x, x), "einsum"),
+        (lambda x: F.conv2d(x, torch.empty(4, 4, 1, 1)), "conv2d"),
+        (lambda x: F.linear(x, torch.empty(8, 8)), "linear"),
+        (lambda x: F.scaled_dot_product_attention(x, x, x), "attention"),
+        (lambda x: F.batch_norm(x, torch.empty(4), torch.empty(4)), "batch_norm"),
+        (lambda x: nn.MultiheadAttention(8, 2)(x[0], x[0], x[0])[0][None], "attention"),
+    ],
+)
+def test_what_computes_outside_a_layer_is_reported_too(unit_of, function, name) -> None:
+    spec = unit_of(lambda: _Calling(function))
+    with pytest.raises(CostError, match=f"{name}.* is called outside any layer"):
+        unit_cost(spec)
+
+
+@pytest.mark.parametrize(
+    "function", [F.relu, torch.relu, F.silu, lambda x: x.sigmoid(), lambda x: F.relu(x, True)]
+)
+def test_a_function_that_activates_costs_what_its_layer_does(unit_of, function) -> None:
+    macs = unit_cost(unit_of(lambda: _Calling(function))).macs
+    conv, elements = 8 * 8 * 4 * 4, 4 * 8 * 8
+    assert macs == {"exact": conv, "paper": conv + elements, "thop": conv}
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        "SiLU()", "Hardswish()", "GELU()", "LeakyReLU()", "MaxPool2d(2)", "AvgPool2d(2)",
+        "AvgPool2d(4, stride=2)", "AdaptiveAvgPool2d(2)", "AdaptiveMaxPool2d(1)",
+        "GroupNorm(2, 4)", "LayerNorm(8)", "LayerNorm(8, elementwise_affine=False)",
+        "Upsample(scale_factor=2)", "Upsample(scale_factor=2, mode='bilinear')",
+        "Upsample(scale_factor=2, mode='bicubic')", "UpsamplingNearest2d(scale_factor=2)",
+        "PixelShuffle(2)", "ZeroPad2d(1)", "Dropout2d()",
+    ],
+)  # fmt: skip
+def test_common_layers_count_as_in_thop(unit_of, layer) -> None:
+    def build() -> nn.Module:
+        return nn.Sequential(eval(f"nn.{layer}"))
+
+    cost = unit_cost(unit_of(build))
+    assert cost.macs["thop"] == thop_profile(build(), (4, 8, 8))[0]
+    assert cost.macs["exact"] == 0
+    assert cost.params == sum(weights.numel() for weights in build().parameters())
+
+
+def test_a_formula_of_ones_own(unit_of) -> None:
+    spec = unit_of(lambda: nn.Sequential(_Mystery()))
+    with pytest.raises(CostError):
+        unit_cost(spec)
+    register_layer_cost(
+        _Mystery, lambda layer, source, result: dict.fromkeys(CONVENTIONS, 8 * math.prod(result))
+    )
+    try:
+        # 4 products of 8x8 matrices.
+        assert unit_cost(spec).macs == dict.fromkeys(CONVENTIONS, 4 * 8**3)
+        register_layer_cost(_Mystery, lambda layer, source, result: {"exact": 1})
+        with pytest.raises(CostError, match="gives exact; expected exact, paper, thop"):
+            unit_cost(spec)
+    finally:
+        del formulas._MACS[_Mystery]
+        clear_unit_caches()
+
+
+def test_only_a_layers_type_gets_a_formula() -> None:
+    with pytest.raises(UsageError, match=r"derived from torch\.nn\.Module, got SiLU"):
+        register_layer_cost(nn.SiLU(), lambda *shapes: {})  # pyright: ignore[reportArgumentType]
