@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ofa_pose.cost.count import count_plan, unit_cost
+from ofa_pose.cost.count import BYTES, count, unit_cost
 from ofa_pose.cost.formulas import CONVENTIONS
 from ofa_pose.cost.latency import LatencyTable
 from ofa_pose.errors import CostError, suggest
-from ofa_pose.models import UnitSpec, plan
+from ofa_pose.models import NetworkPlan, UnitSpec, plan
 from ofa_pose.space import Arch, SearchSpace, require_space
 
 if TYPE_CHECKING:
@@ -191,29 +192,46 @@ class CostTable:
 
     @cached_property
     def _peak_memory(self) -> np.ndarray:
-        """(archs,): the scan of `count`, on arrays; bytes."""
-        network = plan(self.space, self.space.largest, **self.options)
-        if any(None in place.specs for place in self.places):
-            archs = (plan(self.space, arch, **self.options) for arch in self.space)
-            return np.array([count_plan(network).peak_memory for network in archs], dtype=np.int64)
+        """(archs,): the scan of `count`, on arrays; bytes.
+
+        One scan for each combination of the choices that decide how the units are wired.
+        """
+        counts = self.space.gene_counts
+        peak = np.empty(counts, dtype=np.int64)
+        _, wired_by = self._dependencies
+        whole = slice(None)
+        kept = [range(n) if axis in wired_by else [whole] for axis, n in enumerate(counts)]
+        for genes in itertools.product(*kept):
+            # Axes stay, so that places of other shapes are still spread over each other.
+            part = tuple(gene if gene is whole else slice(gene, gene + 1) for gene in genes)
+            arch = self.space.decode([0 if gene is whole else gene for gene in genes])
+            peak[part] = self._scanned(plan(self.space, arch, **self.options), part)
+        flat = peak.reshape(-1)
+        for arch in self._some_archs():
+            if flat[self.space.index(arch)] != count(self.space, arch, **self.options).peak_memory:
+                raise self._not_split(arch, "is wired otherwise")
+        return flat
+
+    def _scanned(self, network: NetworkPlan, part: tuple[slice, ...]) -> np.ndarray:
+        """Return the peak memory of a part of the archs, all wired as `network` is."""
         places = {place.name: place for place in self.places}
         end = len(network.units)
         last_use = {name: i for i, unit in enumerate(network.units) for name in unit.inputs}
         last_use.update(dict.fromkeys(network.outputs, end))
-        peak = np.zeros(self.space.gene_counts, dtype=np.int64)
-        alive: dict[str, np.ndarray] = {}
+        peak = np.zeros((1,) * len(part), dtype=np.int64)
+        alive = {"input": places[network.units[0].name].part(part)[-1]}
         for step, unit in enumerate(network.units):
-            own, output = places[unit.name].grid[-2:]
+            own, output, _ = places[unit.name].part(part)[-3:]
             waiting = sum(size for name, size in alive.items() if name not in unit.inputs)
             peak = np.maximum(peak, own + waiting)
             alive[unit.name] = output
             alive = {n: size for n, size in alive.items() if last_use.get(n, -1) > step}
-        return peak.reshape(-1)
+        return peak
 
     @cached_property
     def places(self) -> list[Place]:
-        """The units' places in the order of execution."""
-        depends = self._dependencies()
+        """The units' places in the order of execution; those the largest arch lacks come last."""
+        depends, _ = self._dependencies
         sharing: dict[tuple[int, ...], list[str]] = {}
         for name, choices in depends.items():
             sharing.setdefault(tuple(sorted(choices)), []).append(name)
@@ -240,40 +258,60 @@ class CostTable:
 
     def specs(self, arch: Arch) -> dict[str, UnitSpec]:
         """The specs of an arch's units by name."""
-        return {unit.name: unit.spec for unit in plan(self.space, arch, **self.options).units}
+        return _specs(plan(self.space, arch, **self.options))
 
-    def _dependencies(self) -> dict[str, set[int]]:
-        """For every unit place the choices (by position) that were seen to change it."""
+    @cached_property
+    def _dependencies(self) -> tuple[dict[str, set[int]], set[int]]:
+        """The choices, by position, that were seen to change each unit place, and the wiring."""
         rng = np.random.default_rng(0)
         space = self.space
         probes = [space.largest, space.smallest, *(space.sample(rng) for _ in range(_PROBES))]
         depends: dict[str, set[int]] = {}
+        wired_by: set[int] = set()
         for base in probes:
-            specs = self.specs(base)
+            network = plan(space, base, **self.options)
+            specs = _specs(network)
             for name in specs:
                 depends.setdefault(name, set())
             for position, choice in enumerate(space.choices):
                 for value in choice.values:
                     if value == base[choice.name]:
                         continue
-                    other = self.specs(space.arch({**base, choice.name: value}))
-                    for name in specs.keys() | other.keys():
+                    arch = space.arch({**base, choice.name: value})
+                    changed = plan(space, arch, **self.options)
+                    other = _specs(changed)
+                    for name in dict.fromkeys([*specs, *other]):
                         if specs.get(name) != other.get(name):
                             depends.setdefault(name, set()).add(position)
-        return depends
+                    if _wiring(network) != _wiring(changed):
+                        wired_by.add(position)
+        return depends, wired_by
 
     def _check(self, places: Sequence[Place]) -> None:
         """Compare with the plans of a random few archs, so that a wrong split is seen."""
-        rng = np.random.default_rng(1)
-        for index in rng.integers(len(self.space), size=_CHECKS):
-            arch = self.space[int(index)]
+        for arch in self._some_archs():
             genes = self.space.encode(arch)
             split = {place.name: place.spec(genes) for place in places}
             if {name: spec for name, spec in split.items() if spec} != self.specs(arch):
-                raise CostError(
-                    f"the costs of space {self.space.name!r} do not split by choices: "
-                    f"arch {arch.key} has other units than its choices give one by one"
-                )
+                raise self._not_split(arch, "has other units")
+
+    def _some_archs(self) -> Iterator[Arch]:
+        for index in np.random.default_rng(1).integers(len(self.space), size=_CHECKS):
+            yield self.space[int(index)]
+
+    def _not_split(self, arch: Arch, what: str) -> CostError:
+        return CostError(
+            f"the costs of space {self.space.name!r} do not split by choices: "
+            f"arch {arch.key} {what} than its choices give one by one"
+        )
+
+
+def _specs(network: NetworkPlan) -> dict[str, UnitSpec]:
+    return {unit.name: unit.spec for unit in network.units}
+
+
+def _wiring(network: NetworkPlan) -> tuple[object, ...]:
+    return (network.outputs, *((unit.name, unit.inputs) for unit in network.units))
 
 
 class Place:
@@ -305,15 +343,20 @@ class Place:
     def spec(self, genes: Sequence[int]) -> UnitSpec | None:
         """The unit in the arch of these genes."""
         index = 0
-        for gene, count in zip(genes, self.shape, strict=True):
-            index = index * count + (gene if count > 1 else 0)
+        for gene, values in zip(genes, self.shape, strict=True):
+            index = index * values + (gene if values > 1 else 0)
         return self.specs[index]
+
+    def part(self, part: Sequence[slice]) -> np.ndarray:
+        """Return `grid` for a part of the archs: a slice of the values of every choice."""
+        own = (slice(None) if n == 1 else cut for cut, n in zip(part, self.shape, strict=True))
+        return self.grid[(slice(None), *own)]
 
     @cached_property
     def grid(self) -> np.ndarray:
-        """(summed costs + 2, *shape) int64.
+        """(summed costs + 3, *shape) int64.
 
-        What `_SUMMED` names, then peak and output memory in bytes.
+        What `_SUMMED` names, then peak, output and first input's memory in bytes.
         """
         rows = np.array([_row(spec) for spec in self.specs], dtype=np.int64)
         return rows.T.reshape(-1, *self.shape)
@@ -322,7 +365,8 @@ class Place:
 def _row(spec: UnitSpec | None) -> tuple[int, ...]:
     """The figures of one unit; zeros where an arch has no such unit."""
     if spec is None:
-        return (0,) * (len(_SUMMED) + 2)
+        return (0,) * (len(_SUMMED) + 3)
     cost = unit_cost(spec)
     macs = (cost.macs[convention] for convention in CONVENTIONS)
-    return (*macs, cost.params, cost.peak_memory, cost.output_memory)
+    first_input = BYTES * math.prod(spec.in_shapes[0])
+    return (*macs, cost.params, cost.peak_memory, cost.output_memory, first_input)

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import ofa_pose as op
 from ofa_pose.errors import CostError
+from ofa_pose.models import NetworkPlan, Unit, UnitSpec, register_unit
 
 
 @pytest.mark.parametrize("name", ["toy", "litepose-lite0"])
@@ -48,11 +51,11 @@ def test_a_table_of_millions_equals_counting_one_by_one() -> None:
 def test_elastic_depth() -> None:
     toy = op.load_space("toy")
     stages = [dict(stage) for stage in toy.network["stages"]]
-    stages[1]["blocks"] = "depth2"
+    stages[1]["blocks"], stages[2]["blocks"] = "depth2", "depth3"
     space = op.SearchSpace(
         name="deep",
         family="litepose",
-        choices=(*toy.choices, op.Choice("depth2", (3, 1))),
+        choices=(*toy.choices, op.Choice("depth2", (3, 1)), op.Choice("depth3", (4, 2, 1))),
         network={**toy.network, "stages": stages},
     )
     table = op.CostTable(space)
@@ -60,6 +63,58 @@ def test_elastic_depth() -> None:
         cost = op.count(space, space[index])
         assert table["macs_exact"][index] == cost.macs["exact"]
         assert table["peak_memory"][index] == cost.peak_memory
+
+
+@register_unit("test_add")
+class _Add(nn.Module):
+    """A 1x1 convolution of each input, added up."""
+
+    def __init__(self, spec: UnitSpec) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(n, spec.out_channels, 1) for n in spec.in_channels)
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        first, *others = [conv(x) for conv, x in zip(self.convs, inputs, strict=True)]
+        for other in others:
+            first = first + other
+        return first
+
+
+def test_wiring_by_a_choice() -> None:
+    """A picture that waits for the last unit, or not; and a unit that the largest arch lacks."""
+
+    @op.register_family("test_wired")
+    def wired(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
+        def unit(name: str, inputs: tuple[str, ...], out: int) -> Unit:
+            shapes = tuple(((widths[source], side, side)) for source in inputs)
+            widths[name] = out
+            return Unit(name, UnitSpec("test_add", shapes, out), inputs)
+
+        side, width = arch.resolution, arch["width"]
+        widths = {"input": 3}
+        units = [unit("a", ("input",), width)]
+        units.append(unit("b", ("a", "input") if arch["late"] == 2 else ("a",), 2 * width))
+        units += [unit("extra", ("b",), 40)] if arch["late"] == 1 else []
+        last = units[-1].name
+        units.append(unit("c", (last, "input") if arch["late"] == 2 else (last,), 2))
+        return NetworkPlan(tuple(units), ("c",))
+
+    space = op.SearchSpace(
+        name="wired",
+        family="test_wired",
+        choices=(
+            op.Choice("resolution", (16, 8)),
+            op.Choice("width", (8, 4)),
+            op.Choice("late", (2, 1)),
+        ),
+    )
+    table = op.CostTable(space)
+    assert [place.name for place in table.places] == ["a", "b", "c", "extra"]
+    for index in range(len(space)):
+        assert table["peak_memory"][index] == op.count(space, space[index]).peak_memory
+        assert table["macs_exact"][index] == op.count(space, space[index]).macs["exact"]
+    # While b adds its second input: the picture, a, its own two maps.
+    assert table["peak_memory"][0] == 4 * 16**2 * (3 + 8 + 16 + 16)
 
 
 def test_unknown_cost_is_refused() -> None:
