@@ -44,12 +44,14 @@ def save_winners(
     """
     from ofa_pose.cost import spell_budgets
     from ofa_pose.export import make_tier, save_tier
+    from ofa_pose.search.evaluation import PARTS
 
     # A GPU may round by more than the check allows; in eval mode the check changes no statistics.
     supernet = copy.deepcopy(evaluator.supernet).cpu().eval()
     tiers = []
     for name, winner in result.tiers.items():
         network = evaluator.subnet(winner.arch)
+        searched = {metric: value for metric, value in winner.scores.items() if metric != PARTS}
         _check_extraction(supernet, winner.arch)
         tier = make_tier(
             name,
@@ -58,7 +60,7 @@ def save_winners(
             skeleton=evaluator.scenes.skeleton,
             budget=spell_budgets(budgets[name]),
             latency_ms=latencies_of(winner.costs),
-            scores={"search": winner.scores, "report": reported.scores[winner.arch]},
+            scores={"search": searched, "report": reported.scores[winner.arch]},
             seed=run.config["seed"],
             created_by="ofa-pose search",
         )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ofa_pose import __version__
 from ofa_pose.cli._commands import refuse_idle
 from ofa_pose.cli._learning import Learning, LearningOptions
 from ofa_pose.cli._options import (
@@ -54,6 +56,8 @@ EPILOG = (
     "Example: ofa-pose finetune XS.yaml --teacher S.yaml --data photos --epochs 20\n\n"
     "Example: ofa-pose finetune XS.yaml --synthetic 200 --steps 50"
 )
+
+_INHERITED = "inherited"
 
 
 def command(
@@ -175,13 +179,23 @@ def _finetune(
         )
         if not World.current().leads:
             return
-        tuned = replace(tier, seed=seed, created_by="ofa-pose finetune")
-        if from_scratch:
-            tuned = replace(tuned, scores={})  # those were of other weights
+        tuned = replace(
+            tier,
+            seed=seed,
+            created_by="ofa-pose finetune",
+            package_version=__version__,
+            scores={} if from_scratch else _inherited(tier.scores),
+        )
         occasion = "trained" if from_scratch else "finetuned"
         tuned = save_trained(run, tuned, network, result=result, occasion=occasion)
     hint = f"ofa-pose eval {shlex.quote(str(tuned.path))} --data FOLDER"
     tell_outcome(run, result, tier=tuned, as_json=as_json, hint=hint)
+
+
+def _inherited(scores: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str, float]]:
+    """Return what a tier's weights reached before they are trained on, so called."""
+    found = scores.get("report") or scores.get("search") or scores.get(_INHERITED)
+    return {_INHERITED: found} if found else {}
 
 
 def _teacher(tier: Tier, learning: Learning, *, student: Tier) -> Teach:

@@ -15,6 +15,7 @@ from ofa_pose.report.drawing import draw_architecture
 from ofa_pose.report.figures import draw_predictor, inline_svg
 from ofa_pose.report.origin import Origin
 from ofa_pose.search import Evaluation, SearchResult, best_uniform
+from ofa_pose.search.evaluation import PARTS
 from ofa_pose.search.plot import CostAxis, draw_front
 from ofa_pose.space import Arch
 
@@ -211,12 +212,12 @@ def _rows(report: Report) -> Iterator[tuple[str, list[_Cell]]]:
 
 def _parts(result: SearchResult) -> float:
     """Return how many parts of the images an arch sees in a race that it does not lose; else 0."""
-    return max((row.scores.get("parts", 0.0) for row in result.archive), default=0.0)
+    return max((row.scores.get(PARTS, 0.0) for row in result.archive), default=0.0)
 
 
 def _dropped(row: Evaluation, parts: float) -> list[str]:
     """Return when an arch was dropped from a race, if it was."""
-    seen = row.scores.get("parts", parts)
+    seen = row.scores.get(PARTS, parts)
     return [f"dropped after part {seen:.0f} of {parts:.0f}"] if seen < parts else []
 
 

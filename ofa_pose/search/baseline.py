@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ofa_pose.search.archive import Archive, journal_path
-from ofa_pose.search.evaluation import Evaluation, told
+from ofa_pose.search.evaluation import PARTS, Evaluation, told
 from ofa_pose.search.racing import Race
 from ofa_pose.search.run import SearchResult
 from ofa_pose.search.workers import Workers
@@ -122,7 +122,7 @@ def _open(
     """Return the baseline's archive; one of a race with other tiers or rivals begins anew."""
     space = result.archive.space
     settings: dict[str, Any] = {"baseline": TIER, "objective": result.objective}
-    if any("parts" in row.scores for row in known.values()):
+    if any(PARTS in row.scores for row in known.values()):
         settings["race"] = {
             "tiers": {
                 name: [[limit.cost, limit.value] for limit in tier.limits]
@@ -149,7 +149,5 @@ def _fits(result: SearchResult, costs: Mapping[str, np.ndarray], index: int) -> 
 
 def _scored_fully(archive: Archive) -> dict[int, Evaluation]:
     """Return by index what failed or was scored on all images: the most parts of a race."""
-    parts = max((row.scores.get("parts", 1.0) for row in archive), default=1.0)
-    return {
-        row.index: row for row in archive if row.failed or row.scores.get("parts", 1.0) == parts
-    }
+    parts = max((row.scores.get(PARTS, 1.0) for row in archive), default=1.0)
+    return {row.index: row for row in archive if row.failed or row.scores.get(PARTS, 1.0) == parts}

@@ -11,6 +11,9 @@ import numpy as np
 from ofa_pose.errors import UnknownNameError, WeightsError, WorkerLostError
 from ofa_pose.space import Arch, FrozenDict, SearchSpace
 
+PARTS = "parts"
+"""Among an arch's scores: on how many parts of the images it was scored, if archs raced."""
+
 
 @dataclass(frozen=True)
 class Evaluation:

@@ -23,7 +23,7 @@ from matplotlib.ticker import (
 
 from ofa_pose.errors import UnknownNameError
 from ofa_pose.files import atomic_path
-from ofa_pose.search.evaluation import Evaluation
+from ofa_pose.search.evaluation import PARTS, Evaluation
 from ofa_pose.search.ranking import front
 from ofa_pose.search.run import SearchResult
 
@@ -225,7 +225,7 @@ def _draw_archs(
 
 
 def _parts(row: Evaluation) -> float:
-    return row.scores.get("parts", 1.0)
+    return row.scores.get(PARTS, 1.0)
 
 
 def _by_race(rows: Sequence[Evaluation], most: float) -> tuple[list[Evaluation], list[Evaluation]]:

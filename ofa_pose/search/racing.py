@@ -15,6 +15,7 @@ import numpy as np
 
 from ofa_pose import bootstrap
 from ofa_pose.errors import UsageError
+from ofa_pose.search.evaluation import PARTS
 from ofa_pose.search.workers import Workers
 
 
@@ -114,11 +115,11 @@ class Race:
 
     After each part of the images, an arch is dropped if in every tier it belongs to another is
     better with confidence: the best of those in the race, or the tier's best of the batches
-    before. The others see the next part. Scores: `AP`, the ends `AP_low` and `AP_high` of its
-    interval, and `parts`, on how many it was scored. The AP of a dropped arch is that of the one
-    it lost to minus what it lacked to it on the images both have seen: comparable with the AP of
-    those that saw all, and never above it. The lowest of its tiers counts. Should an arch fail that
-    others were dropped because of, these catch up and race on.
+    before. The others see the next part. Scores: the objective, the ends `…_low` and `…_high` of
+    its interval, and `parts`, on how many it was scored. The objective of a dropped arch is that of
+    the one it lost to minus what it lacked to it on the images both have seen: comparable with that
+    of those that saw all, and never above it. The lowest of its tiers counts. Should an arch fail
+    that others were dropped because of, these catch up and race on.
 
     What a batch gives depends on all of its members and on the scores of the batches before, and
     on nothing else. So a search that was killed within a batch must race all of it again.
@@ -127,6 +128,7 @@ class Race:
         workers: evaluate (index of an arch, part) to what it got there.
         tiers: name -> (archs,) bool, who belongs to it.
         settings: see there.
+        objective: what the score is called; larger is better.
 
     Attributes:
         images: seen so far, over all archs, those whose results were kept included.
@@ -138,8 +140,11 @@ class Race:
         workers: Workers[tuple[int, int], Measured],
         tiers: Mapping[str, np.ndarray],
         settings: RaceSettings,
+        *,
+        objective: str = "AP",
     ) -> None:
         self.settings = settings
+        self.objective = objective
         self.images = 0
         self.progress: Callable[[int], None] | None = None
         self._workers = workers
@@ -157,9 +162,9 @@ class Race:
             rows: index of an arch, its scores.
         """
         self._finished = {
-            index: scores["AP"]
+            index: scores[self.objective]
             for index, scores in rows
-            if scores.get("parts") == self.settings.parts
+            if scores.get(PARTS) == self.settings.parts
         }
 
     def evaluate(
@@ -191,8 +196,7 @@ class Race:
         self._measured = {i: got for i, got in self._measured.items() if i in best}
         known = {index: self._finished[index] for index in {*racing, *champions.values()}}
         for index in reversed(dropped):  # whoever was dropped later may be whom it is behind
-            scores = _relative_scores(runners[index], known, interval=self.settings.interval)
-            outcomes[index], known[index] = scores, scores["AP"]
+            outcomes[index], known[index] = self._relative_scores(runners[index], known)
         for index in tasks:
             yield index, outcomes[index]
 
@@ -309,23 +313,27 @@ class Race:
         self._drawn[index] = self._resamples(runner.measured)
         low, high = bootstrap.interval(self._drawn[index], share=self.settings.interval)
         self._finished[index] = score = _point(runner.measured)
-        return {"AP": score, "AP_low": low, "AP_high": high, "parts": float(runner.parts)}
+        return self._scores(score, low, high, runner)
+
+    def _relative_scores(
+        self, runner: _Runner, known: Mapping[int, float]
+    ) -> tuple[dict[str, float], float]:
+        """Return the scores of a dropped arch, from those of the archs it is behind."""
+        leader, deficit, leads = min(runner.behind, key=lambda behind: known[behind[0]] - behind[1])
+        low, high = bootstrap.interval(known[leader] - leads, share=self.settings.interval)
+        score = known[leader] - deficit
+        return self._scores(score, low, high, runner), score
+
+    def _scores(self, score: float, low: float, high: float, runner: _Runner) -> dict[str, float]:
+        own = {"": score, "_low": low, "_high": high}
+        named = {f"{self.objective}{end}": value for end, value in own.items()}
+        return {**named, PARTS: float(runner.parts)}
 
     def _resamples(self, measured: Measured) -> np.ndarray:
         """Return the scores (B,) on resamples, which are the same for all of as many images."""
         settings = self.settings
         drawn = bootstrap.resamples(len(measured), draws=settings.resamples, seed=settings.seed)
         return measured.scores_of(drawn)
-
-
-def _relative_scores(
-    runner: _Runner, known: Mapping[int, float], *, interval: float
-) -> dict[str, float]:
-    """Return the scores of a dropped arch, from those of the archs it is behind."""
-    leader, deficit, leads = min(runner.behind, key=lambda behind: known[behind[0]] - behind[1])
-    low, high = bootstrap.interval(known[leader] - leads, share=interval)
-    score = known[leader] - deficit
-    return {"AP": score, "AP_low": low, "AP_high": high, "parts": float(runner.parts)}
 
 
 def _point(measured: Measured) -> float:

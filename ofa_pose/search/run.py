@@ -15,7 +15,7 @@ from deap import tools
 from ofa_pose.errors import OfaPoseError, UnknownNameError
 from ofa_pose.search.archive import Archive, journal_path
 from ofa_pose.search.engine import Evolution
-from ofa_pose.search.evaluation import Evaluation, told
+from ofa_pose.search.evaluation import PARTS, Evaluation, told
 from ofa_pose.search.features import UnitCosts
 from ofa_pose.search.limits import Budgets, FormatCost, Limit, plain_cost, resolve_budgets
 from ofa_pose.search.predictor import AccuracyPredictor
@@ -262,7 +262,7 @@ def _see_winners_whole(evolution: Evolution, race: Race) -> None:
     """
     parts = race.settings.parts
     while short := {
-        row.index: row for row in _winners(evolution).values() if row.scores.get("parts") != parts
+        row.index: row for row in _winners(evolution).values() if row.scores.get(PARTS) != parts
     }:
         for index, row in short.items():
             scores, error = told(race.see_all(index), evolution.settings.objective)
