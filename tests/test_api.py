@@ -1,6 +1,7 @@
 """The search as a program asks for it: texts for budgets, costs counted by itself."""
 
 import pytest
+import torch
 
 import ofa_pose as op
 from ofa_pose.api import check_tier_names, name_budgets
@@ -129,11 +130,22 @@ def test_a_name_is_no_space(toy, call):
         call(toy.largest)
 
 
-@pytest.mark.parametrize("arch", ["S", {"stem": 4}, 3])
+@pytest.mark.parametrize("arch", ["nobody", {"stem": 4}, 3])
 def test_what_is_no_arch(toy, arch):
-    for call in (op.count, op.build):
-        with pytest.raises(ArchError, match="an arch is needed, not .*; space.arch"):
+    for call in (op.count, op.build, lambda space, arch: op.Supernet(space).extract(arch)):
+        with pytest.raises((ArchError, UnknownNameError), match="arch"):
             call(toy, arch)
+
+
+@pytest.mark.parametrize("arch", ["smallest", "48-2-4-8-16-8-8-4-2"])
+def test_what_a_space_takes_for_an_arch_the_others_take(toy, arch):
+    found = toy.arch(arch)
+    for given in (arch, dict(found)):
+        assert op.count(toy, given) == op.count(toy, found)
+        assert op.build(toy, given).plan == op.build(toy, found).plan
+        supernet = op.Supernet(toy).eval()
+        images = torch.ones(1, 3, 32, 32)
+        assert torch.equal(supernet(images, given)[0], supernet.extract(given)(images)[0])
 
 
 def test_a_tier_must_not_be_named_like_a_file_of_the_run(toy):

@@ -140,7 +140,7 @@ def parse_budgets(text: str) -> tuple[Budget, ...]:
 
 
 def spell_budgets(budgets: Iterable[Budget]) -> str:
-    """Return the text that `parse_budgets` reads back."""
+    """Return the text that `parse_budgets` reads back; of a latency table only its name."""
     return ",".join(map(str, budgets))
 
 

@@ -26,7 +26,7 @@ from ofa_pose.cost.formulas import (
 from ofa_pose.models import NetworkPlan, UnitSpec, plan
 from ofa_pose.models.meta import ShapesOnly
 from ofa_pose.models.unit import unit_cache
-from ofa_pose.space import Arch, SearchSpace
+from ofa_pose.space import ArchLike, SearchSpace
 
 BYTES = 4
 """Bytes of one activation: float32."""
@@ -79,12 +79,12 @@ class Cost:
     units: tuple[UnitCost, ...]
 
 
-def count(space: SearchSpace, arch: Arch, **options: Any) -> Cost:
+def count(space: SearchSpace, arch: ArchLike, **options: Any) -> Cost:
     """Count what one arch costs for one square picture at its resolution.
 
     Args:
         space: the arch's space.
-        arch: which network.
+        arch: which network; also what `space.arch` takes, such as `"XS"`.
         options: the family's own, such as `skeleton="coco"`.
 
     Raises:

@@ -197,8 +197,9 @@ def function_macs(function: Callable[..., object], result: object) -> Macs:
         function: what is called.
         result: what it returns.
     """
-    counted = function in _ACTIVATING and isinstance(result, Tensor)
-    return {"paper": result.numel()} if counted else {}
+    if function in _ACTIVATING and isinstance(result, Tensor):
+        return {"paper": result.numel()}
+    return {}
 
 
 def refuse_uncounted(function: Callable[..., object]) -> None:

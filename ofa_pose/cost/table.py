@@ -199,13 +199,12 @@ class CostTable:
         counts = self.space.gene_counts
         peak = np.empty(counts, dtype=np.int64)
         _, wired_by = self._dependencies
-        whole = slice(None)
-        kept = [range(n) if axis in wired_by else [whole] for axis, n in enumerate(counts)]
-        for genes in itertools.product(*kept):
-            # Axes stay, so that places of other shapes are still spread over each other.
-            part = tuple(gene if gene is whole else slice(gene, gene + 1) for gene in genes)
-            arch = self.space.decode([0 if gene is whole else gene for gene in genes])
-            peak[part] = self._scanned(plan(self.space, arch, **self.options), part)
+        wholes = [n if axis not in wired_by else 1 for axis, n in enumerate(counts)]
+        starts = [range(0, n, whole) for n, whole in zip(counts, wholes, strict=True)]
+        for genes in itertools.product(*starts):
+            part = tuple(slice(g, g + whole) for g, whole in zip(genes, wholes, strict=True))
+            network = plan(self.space, self.space.decode(genes), **self.options)
+            peak[part] = self._scanned(network, part)
         flat = peak.reshape(-1)
         for arch in self._some_archs():
             if flat[self.space.index(arch)] != count(self.space, arch, **self.options).peak_memory:

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 import torch
 
-from ofa_pose.errors import ArchError, UnknownNameError, UsageError
+from ofa_pose.errors import UnknownNameError, UsageError
 from ofa_pose.models.network import Network, empty_network, initialize
 from ofa_pose.models.unit import NetworkPlan
-from ofa_pose.space import Arch, SearchSpace, require_space
+from ofa_pose.space import Arch, ArchLike, SearchSpace, require_space
 
 ENTRY_POINT_GROUP = "ofa_pose.families"
 
@@ -58,8 +58,13 @@ def get_family(name: str) -> Family:
     return _FAMILIES[name]
 
 
-def plan(space: SearchSpace, arch: Arch, **options: Any) -> NetworkPlan:
+def plan(space: SearchSpace, arch: ArchLike, **options: Any) -> NetworkPlan:
     """List the units of one arch.
+
+    Args:
+        space: the space the arch belongs to.
+        arch: which network; also what `space.arch` takes, such as `"XS"`.
+        options: the family's own.
 
     Raises:
         SpaceError: the space is none, but a name or the like.
@@ -67,10 +72,7 @@ def plan(space: SearchSpace, arch: Arch, **options: Any) -> NetworkPlan:
         UsageError: the family has no such option.
     """
     require_space(space)
-    if not isinstance(arch, Arch):
-        raise ArchError(f"an arch is needed, not {arch!r:.60}; space.arch(...) gives one")
-    if arch not in space:
-        raise ArchError(f"arch {arch.key} belongs to space {arch.space!r}, not to {space.name!r}")
+    arch = space.arch(arch)
     return _plan(get_family(space.family), space, arch, tuple(sorted(options.items())))
 
 
@@ -108,7 +110,7 @@ def takes_option(space: SearchSpace, name: str) -> bool:
 
 def build(
     space: SearchSpace,
-    arch: Arch,
+    arch: ArchLike,
     *,
     seed: int = 0,
     device: str | torch.device = "cpu",
@@ -118,7 +120,7 @@ def build(
 
     Args:
         space: the space the arch belongs to.
-        arch: which network.
+        arch: which network; also what `space.arch` takes, such as `"XS"`.
         seed: of the initial weights; the same on every device.
         device: where the weights lie.
         options: the family's own; for `litepose` this is `skeleton` (a name or a `Skeleton`).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -16,24 +16,11 @@ def run_plan(
 ) -> list[Tensor]:
     """Run `plan` on `image`, letting `call` compute each unit; values die after their last use."""
     values = {"input": image}
-    for unit, dead in _steps(plan):
+    for unit, dead in plan.steps:
         values[unit.name] = call(unit, [values[name] for name in unit.inputs])
         for name in dead:
             del values[name]
     return [values[name] for name in plan.outputs]
-
-
-def _steps(plan: NetworkPlan) -> Iterator[tuple[Unit, list[str]]]:
-    last_use = {name: unit.name for unit in plan.units for name in unit.inputs}
-    for unit in plan.units:
-        yield (
-            unit,
-            [
-                name
-                for name in dict.fromkeys(unit.inputs)
-                if last_use[name] == unit.name and name not in plan.outputs
-            ],
-        )
 
 
 class Network(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import ParamSpec, TypeVar
 
 from torch import nn
@@ -118,6 +118,22 @@ class NetworkPlan:
 
     units: tuple[Unit, ...]
     outputs: tuple[str, ...]
+
+    @cached_property
+    def steps(self) -> tuple[tuple[Unit, tuple[str, ...]], ...]:
+        """The units, and after each whose results are not needed any more."""
+        last_use = {name: unit.name for unit in self.units for name in unit.inputs}
+        return tuple(
+            (
+                unit,
+                tuple(
+                    name
+                    for name in dict.fromkeys(unit.inputs)
+                    if last_use[name] == unit.name and name not in self.outputs
+                ),
+            )
+            for unit in self.units
+        )
 
 
 def _shape(text: str) -> Shape:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
+ArchLike = str | Mapping[str, int]
+"""What `SearchSpace.arch` makes an `Arch` of: one itself, a name, a key, or a value per choice."""
+
 
 class Arch(Mapping[str, int]):
     """One value for every choice; frozen, hashable, ordered, and made by a `SearchSpace`.

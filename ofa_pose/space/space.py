@@ -15,7 +15,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from ofa_pose.errors import ArchError, SpaceError, UnknownNameError, suggest
-from ofa_pose.space.arch import Arch
+from ofa_pose.space.arch import Arch, ArchLike
 from ofa_pose.space.choice import Choice
 from ofa_pose.space.frozen import FrozenDict, freeze
 
@@ -126,7 +126,7 @@ class SearchSpace:
         """Return an arch drawn uniformly over the distinct archs with `rng`."""
         return self[int(rng.integers(len(self)))]
 
-    def arch(self, arch: str | Mapping[str, int]) -> Arch:
+    def arch(self, arch: ArchLike) -> Arch:
         """Return the arch with these values, or of this name, or of this `Arch.key`.
 
         Args:

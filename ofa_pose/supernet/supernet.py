@@ -19,7 +19,7 @@ from ofa_pose.models import (
     plan,
     run_plan,
 )
-from ofa_pose.space import Arch, SearchSpace, require_space
+from ofa_pose.space import ArchLike, SearchSpace, require_space
 from ofa_pose.supernet.elastic import UnitCut, active, copy_cut, make_elastic, unit_cut
 
 _without_sizes = lru_cache(maxsize=65536)(UnitSpec.without_sizes)  # asked for by every step
@@ -53,7 +53,7 @@ class Supernet(nn.Module):
         for module in self._modules_by_name.values():
             make_elastic(module)
 
-    def plan(self, arch: Arch) -> NetworkPlan:
+    def plan(self, arch: ArchLike) -> NetworkPlan:
         """List the units of one arch; all of them are the largest network's, cut smaller.
 
         Raises:
@@ -61,13 +61,13 @@ class Supernet(nn.Module):
         """
         return plan(self.space, arch, **self.options)
 
-    def forward(self, images: Tensor, arch: Arch) -> list[Tensor]:
+    def forward(self, images: Tensor, arch: ArchLike) -> list[Tensor]:
         """Run the subnet of `arch` with the shared weights.
 
         Args:
             images: `(N, 3, H, W)` normalised float; any size the network can take, though an
                 arch is meant for its own resolution.
-            arch: which subnet.
+            arch: which subnet; also what `space.arch` takes.
 
         Returns:
             What the arch's own network returns, equal to `extract(arch)(images)`.
@@ -84,7 +84,7 @@ class Supernet(nn.Module):
         return unit_cut(self._full[unit.name], _without_sizes(unit.spec))
 
     @torch.no_grad()
-    def extract(self, arch: Arch) -> Network:
+    def extract(self, arch: ArchLike) -> Network:
         """Cut out a stand-alone copy of one arch's network.
 
         Returns:

@@ -174,7 +174,7 @@ def unit_of():
     """Return a spec of 4 channels at 8x8 whose unit is what a function of no arguments makes."""
 
     def make(build) -> UnitSpec:
-        register_unit("test_layer")(lambda spec: build())
+        register_unit("test_layer")(lambda spec: build())  # pyright: ignore[reportArgumentType]
         return UnitSpec("test_layer", ((4, 8, 8),), 4)
 
     return make
