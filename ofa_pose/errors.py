@@ -85,6 +85,10 @@ class LatencyError(CostError):
     """A latency table that is damaged, of another format, or that misses units."""
 
 
+class ConversionError(OfaPoseError):
+    """A network that a runtime's converter cannot turn into its file, or that it cannot run."""
+
+
 class TrainingDivergedError(OfaPoseError):
     """The loss became NaN or infinite; the message names the last good checkpoint."""
 

@@ -25,6 +25,7 @@ RANKS = {
     "outputs": 3,
     "sides": 3,
     "pose": 3,
+    "converters": 4,
     "cost": 4,
     "supernet": 4,
     "data": 4,

@@ -5,50 +5,29 @@ from __future__ import annotations
 import io
 import json
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ofa_pose.data import normalize
-from ofa_pose.errors import MissingExtraError, WeightsError
-from ofa_pose.export.check import compare_outputs
-from ofa_pose.export.onnx_tier import DOCUMENT, import_onnxruntime
+from ofa_pose.converters.quiet import quiet
+from ofa_pose.converters.told import told
+from ofa_pose.export.exporter import SIDE_STEP, Converted, Exported, Exporter
+from ofa_pose.export.onnx_tier import DOCUMENT, SUFFIX, import_onnxruntime
+from ofa_pose.export.raw import RawNetwork, Run
 from ofa_pose.export.tier import Tier
-from ofa_pose.files import atomic_write
-from ofa_pose.models import fold_batch_norms
-from ofa_pose.outputs import output_file
 
 if TYPE_CHECKING:
     import onnx
-    import onnxruntime
 
 INPUT = "images"
 OPSET = 17
-TOLERANCE = 1e-4
-"""Largest difference to PyTorch's outputs that is let pass, in the unit of `compare_outputs`."""
-_SIDE_STEP = 64  # longer sides are a multiple of it
 
 
-@dataclass(frozen=True)
-class OnnxExport:
-    """A file that was written and compared.
-
-    Attributes:
-        path: of the file.
-        outputs: names of its outputs.
-        difference: largest difference to PyTorch's outputs under onnxruntime, as a fraction of
-            the largest output (of 1 if that is smaller).
-    """
-
-    path: Path
-    outputs: tuple[str, ...]
-    difference: float
-
-
-def export_onnx(tier: Tier, path: str | Path, *, force: bool = False) -> OnnxExport:
+def export_onnx(tier: Tier, path: str | Path, *, force: bool = False) -> Exported:
     """Write a tier's network as ONNX, after onnxruntime gave what PyTorch gives.
 
     The input `images` is (N, 3, H, W) float32, RGB of 0 to 255: the tier's normalisation is part
@@ -65,48 +44,39 @@ def export_onnx(tier: Tier, path: str | Path, *, force: bool = False) -> OnnxExp
 
     Raises:
         MissingExtraError: onnx or onnxruntime is not installed (extra `onnx`).
-        RunFolderError: the file exists and `force` is not set, or it may not be replaced at all;
-            see `output_file`.
-        WeightsError: the weights cannot be used, or onnxruntime gives something else.
+        OfaPoseError: as `Exporter.write` says.
     """
-    path = Path(path)
-    target = output_file(path, force=force, reads=(tier.path, tier.weights))
-    onnxruntime = import_onnxruntime()
-    try:
-        import onnx
-    except ImportError:
-        raise MissingExtraError(
-            "writing an ONNX file needs onnx: pip install 'ofa-pose[onnx]'"
-        ) from None
-    network = tier.build()
-    outputs = tuple(network.plan.outputs)
-    fold_batch_norms(network)
-    raw = _OfBytes(network, tier).eval()
-    model = onnx.load_from_string(_exported(raw, outputs, resolution=tier.resolution))
+    return ONNXRUNTIME.write(tier, path, force=force)
+
+
+def to_onnx(tier: Tier, network: RawNetwork, *, prepare: Callable[[bytes], Run]) -> Converted:
+    """Convert a network; see `export_onnx`.
+
+    Args:
+        tier: what is told in the file.
+        network: its network.
+        prepare: makes what runs the file.
+    """
+    import onnx
+
+    side = network.resolution
+    model = onnx.load_from_string(_exported(network, network.outputs, resolution=side))
     _describe(model, tier)
     content = model.SerializeToString()
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    difference = _difference(raw, session, resolution=tier.resolution)
-    atomic_write(target, content)
-    return OnnxExport(path, outputs, difference)
-
-
-class _OfBytes(nn.Module):
-    """A network behind its normalisation."""
-
-    def __init__(self, network: nn.Module, tier: Tier) -> None:
-        super().__init__()
-        self.network = network
-        self.mean, self.std = tier.space.pixel_mean, tier.space.pixel_std
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.network(normalize(images, self.mean, self.std)))
+    return Converted(
+        contents=(content,),
+        run=prepare(content),
+        sizes=((1, side, side), (2, side, side + SIDE_STEP)),
+        input=INPUT,
+        shape=("N", 3, "H", "W"),
+        outputs=network.outputs,
+    )
 
 
 def _exported(module: nn.Module, outputs: tuple[str, ...], *, resolution: int) -> bytes:
     stream = io.BytesIO()
     free = {0: "batch", 2: "height", 3: "width"}
-    with warnings.catch_warnings():
+    with told("torch.onnx.export"), quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about itself
         torch.onnx.export(
             module,
@@ -138,18 +108,22 @@ def _describe(model: onnx.ModelProto, tier: Tier) -> None:
         entry.key, entry.value = key, value
 
 
-@torch.no_grad()
-def _difference(
-    module: nn.Module, session: onnxruntime.InferenceSession, *, resolution: int
-) -> float:
-    """Compare at the tier's resolution, and where a side is longer and there are two pictures."""
-    generator = torch.Generator().manual_seed(0)
-    worst = 0.0
-    for batch, width in ((1, resolution), (2, resolution + _SIDE_STEP)):
-        images = 255 * torch.rand(batch, 3, resolution, width, generator=generator)
-        found = [torch.from_numpy(map_) for map_ in session.run(None, {INPUT: images.numpy()})]
-        try:
-            worst = max(worst, compare_outputs(found, module(images), tolerance=TOLERANCE))
-        except WeightsError as error:
-            raise WeightsError(f"onnxruntime against PyTorch: {error}; nothing written") from None
-    return worst
+def _with_onnxruntime(content: bytes) -> Run:
+    onnxruntime = import_onnxruntime()
+    with told("onnxruntime"):
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    return lambda images: session.run(None, {INPUT: images})
+
+
+def _with_openvino(content: bytes) -> Run:
+    import openvino  # pyright: ignore[reportMissingImports]
+
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}  # fewer bits are some processors' default
+    core = openvino.Core()
+    with told("OpenVINO"):
+        compiled = core.compile_model(core.read_model(content), "CPU", settings)
+    return lambda images: list(compiled(images).values())
+
+
+ONNXRUNTIME = Exporter("onnxruntime", SUFFIX, partial(to_onnx, prepare=_with_onnxruntime))
+OPENVINO = Exporter("openvino", SUFFIX, partial(to_onnx, prepare=_with_openvino))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ofa_pose.errors import MissingExtraError, UnknownNameError
+from ofa_pose.converters.packages import require_packages
+from ofa_pose.errors import UnknownNameError
 from ofa_pose.latency.measuring.runner import Prepare
 from ofa_pose.models import NetworkPlan
 from ofa_pose.models.unit import unit_cache
@@ -20,9 +20,6 @@ class Runtime:
 
     Attributes:
         name: its name.
-        extra: the extra of the package that brings it; empty for torch.
-        exporting: packages needed to export networks for it.
-        running: packages needed to run them.
         layout: of activations inside.
         in_place: whether it can time units inside a network; if not, each is measured alone.
         bundled: whether networks can be taken to another device without torch.
@@ -31,9 +28,6 @@ class Runtime:
     """
 
     name: str
-    extra: str
-    exporting: tuple[str, ...]
-    running: tuple[str, ...]
     layout: str
     exporter: Callable[[], Export]
     in_place: bool = True
@@ -49,13 +43,7 @@ class Runtime:
         Raises:
             MissingExtraError: one is not.
         """
-        needed = (*self.exporting, *(self.running if running else ()))
-        missing = [name for name in needed if importlib.util.find_spec(name) is None]
-        if missing:
-            raise MissingExtraError(
-                f"the runtime {self.name} needs {', '.join(missing)}, which come with an extra; "
-                f"install it: pip install 'ofa-pose[{self.extra}]'"
-            )
+        require_packages(self.name, running=running)
 
 
 def get_runtime(name: str) -> Runtime:
@@ -105,21 +93,11 @@ def _torch_runner() -> Prepare:
 RUNTIMES = {
     runtime.name: runtime
     for runtime in (
-        Runtime(
-            "torch", "", ("torch",), (), "NHWC", _torch, bundled=False, prepare=_torch_runner
-        ),
-        Runtime(
-            "onnxruntime", "onnx", ("onnx", "onnxscript"), ("onnxruntime",), "NCHWc", _onnx
-        ),
-        Runtime("ncnn", "ncnn", ("pnnx",), ("ncnn",), "NCHWc", _ncnn),
-        Runtime(
-            "openvino", "openvino", ("onnx", "onnxscript"), ("openvino",), "NHWC", _onnx,
-            bundled=False,
-        ),
-        Runtime(
-            "litert", "litert", ("litert_torch", "ai_edge_litert"), (), "NHWC", _litert,
-            in_place=False,
-        ),
+        Runtime("torch", "NHWC", _torch, bundled=False, prepare=_torch_runner),
+        Runtime("onnxruntime", "NCHWc", _onnx),
+        Runtime("ncnn", "NCHWc", _ncnn),
+        Runtime("openvino", "NHWC", _onnx, bundled=False),
+        Runtime("litert", "NHWC", _litert, in_place=False),
     )
-}  # fmt: skip
+}
 """By name."""

@@ -9,17 +9,12 @@ does not pay for turning what nothing turns inside a network.
 from __future__ import annotations
 
 import copy
-import tempfile
-import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
+from ofa_pose.converters.litert import run_litert_torch
 from ofa_pose.latency.kit import network_inputs
-from ofa_pose.latency.quiet import quiet
 from ofa_pose.latency.weights import patterned
 from ofa_pose.models import NetworkPlan, UnitSpec
 
@@ -74,28 +69,10 @@ def _schema() -> Any:
 
 
 def _convert(spec: UnitSpec) -> Any:
-    with quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import litert_torch  # pyright: ignore[reportMissingImports]
-
-        schema = _schema()
-        inputs = tuple(torch.zeros(1, h, w, c) for c, h, w in spec.in_shapes)
-        module = _ChannelsLast(patterned(spec.build())).eval()
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "unit.tflite"
-            litert_torch.convert(module, inputs).export(str(path))
-            return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(path.read_bytes(), 0))
-
-
-class _ChannelsLast(nn.Module):
-    """A unit that is fed with and returns `(1, H, W, C)`."""
-
-    def __init__(self, unit: nn.Module) -> None:
-        super().__init__()
-        self.unit = unit
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self.unit(*(tensor.permute(0, 3, 1, 2) for tensor in inputs)).permute(0, 2, 3, 1)
+    shapes = [(1, *shape) for shape in spec.in_shapes]
+    content = run_litert_torch(patterned(spec.build()).eval(), shapes)
+    schema = _schema()
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
 
 
 def _code(model: Any, operator: Any) -> int:

@@ -8,56 +8,18 @@ itself would write it. Weights are left out: the measuring reads zeros, which ta
 
 from __future__ import annotations
 
-import os
-import subprocess
-import tempfile
-import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
-import torch
 from torch import Tensor, nn
 
-from ofa_pose.errors import LatencyError
+from ofa_pose.converters.pnnx import Layer, run_pnnx
+from ofa_pose.errors import ConversionError, LatencyError
 from ofa_pose.latency.kit import network_inputs
 from ofa_pose.models import NetworkPlan, UnitSpec
 
 _MAGIC = "7767517"
 _BATCH = 24
-# Layers whose parameters do not depend on the size of the map: a unit of these is converted once.
-_ANY_SIZE = frozenset(
-    {
-        "BatchNorm", "BinaryOp", "Clip", "Concat", "Convolution", "ConvolutionDepthWise",
-        "Deconvolution", "DeconvolutionDepthWise", "HardSigmoid", "HardSwish", "ReLU", "Sigmoid",
-        "Split", "Swish", "UnaryOp",
-    }
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One line of a parameter file."""
-
-    kind: str
-    name: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    parameters: str = ""
-
-    @classmethod
-    def parse(cls, line: str) -> Layer:
-        """Read a line: kind, name, numbers of inputs and outputs, their names, parameters."""
-        kind, name, inputs, outputs, *rest = line.split()
-        first, second = int(inputs), int(inputs) + int(outputs)
-        return cls(
-            kind, name, tuple(rest[:first]), tuple(rest[first:second]), " ".join(rest[second:])
-        )
-
-    def __str__(self) -> str:
-        counts = (str(len(self.inputs)), str(len(self.outputs)))
-        parts = (self.kind, self.name, *counts, *self.inputs, *self.outputs, self.parameters)
-        return " ".join(part for part in parts if part)
 
 
 class NcnnExporter:
@@ -73,7 +35,7 @@ class NcnnExporter:
         for start in range(0, len(wanted), _BATCH):
             batch = wanted[start : start + _BATCH]
             for spec, layers in zip(batch, _convert(batch), strict=True):
-                any_size = all(layer.kind in _ANY_SIZE for layer in layers)
+                any_size = all(layer.fits_any_size for layer in layers)
                 self._layers[spec.without_sizes() if any_size else spec] = layers
         sized = [spec for spec in specs if self._find(spec) is None]
         for spec in sized:
@@ -169,28 +131,12 @@ def _convert(specs: Sequence[UnitSpec]) -> list[tuple[Layer, ...]]:
     Raises:
         LatencyError: pnnx fails, or what it wrote is not these units side by side.
     """
-    import pnnx  # pyright: ignore[reportMissingImports]
-
     shapes = [(1, *shape) for spec in specs for shape in spec.in_shapes]
-    with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
-        inputs = tuple(torch.zeros(shape) for shape in shapes)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pnnx reads TorchScript, which torch calls deprecated
-            traced = torch.jit.trace(_Bag(specs).eval(), inputs, check_trace=False)
-            torch.jit.save(traced, f"{folder}/bag.pt")
-        sizes = ",".join(str(list(shape)).replace(" ", "") + "f32" for shape in shapes)
-        done = subprocess.run(
-            [pnnx.EXEC_PATH, "bag.pt", "fp16=0", f"inputshape={sizes}"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        path = Path(folder) / "bag.ncnn.param"
-        if done.returncode or not path.is_file():
-            raise LatencyError(f"pnnx cannot convert {specs[0].key} …: {done.stderr[-200:]}")
-        lines = path.read_text().splitlines()[2:]
-    return _apart([Layer.parse(line) for line in lines], specs)
+    try:
+        layers = run_pnnx(_Bag(specs).eval(), shapes).layers
+    except ConversionError as error:
+        raise LatencyError(f"pnnx cannot convert {specs[0].key} …: {error}") from None
+    return _apart(layers, specs)
 
 
 def _apart(layers: Sequence[Layer], specs: Sequence[UnitSpec]) -> list[tuple[Layer, ...]]:
@@ -213,7 +159,7 @@ def _apart(layers: Sequence[Layer], specs: Sequence[UnitSpec]) -> list[tuple[Lay
         offset += len(spec.in_shapes)
         own = [layer for layer in layers if layer.name in mine]
         foreign = {layer.name for layer in own if layer.kind == "Input"} - names.keys()
-        if foreign or any(layer.kind.startswith("pnnx.") for layer in own):
+        if foreign or not all(layer.is_ncnns for layer in own):
             raise LatencyError(f"pnnx has no ncnn layers for unit {spec.key}")
         found.append(
             tuple(

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from ofa_pose.converters.quiet import quiet
 from ofa_pose.latency.kit import network_inputs
-from ofa_pose.latency.quiet import quiet
 from ofa_pose.latency.weights import patterned
 from ofa_pose.models import NetworkPlan, UnitSpec
 

@@ -1,6 +1,7 @@
 """A tier of the toy space, and what it is made of."""
 
 import pytest
+import torch
 
 from ofa_pose import Supernet, load_space
 from ofa_pose.export import Tier, make_tier, save_tier
@@ -33,3 +34,17 @@ def saved(space, supernet, arch, tmp_path) -> Tier:
         created_by="ofa-pose search",
     )
     return save_tier(tmp_path / "run", tier, supernet.extract(arch))
+
+
+@pytest.fixture(scope="package")
+def learnt(tmp_path_factory) -> Tier:
+    """A tier whose batch norms have seen something; tests do not change it."""
+    space = load_space("toy")
+    network = Supernet(space, seed=3, skeleton="crowdpose").train().extract(space.smallest)
+    generator = torch.Generator().manual_seed(1)
+    network.train()
+    with torch.no_grad():
+        for _ in range(3):
+            network(torch.randn(4, 3, 32, 32, generator=generator))
+    folder = tmp_path_factory.mktemp("learnt")
+    return save_tier(folder, make_tier("mine", space, space.smallest), network.eval())

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from ofa_pose.converters.pnnx import Layer
+from ofa_pose.converters.quiet import quiet
 from ofa_pose.latency.kit import whole_entries
 from ofa_pose.latency.measuring.with_ncnn import Ncnn
-from ofa_pose.latency.quiet import quiet
-from ofa_pose.latency.to_ncnn import Layer, NcnnExporter
+from ofa_pose.latency.to_ncnn import NcnnExporter
 from ofa_pose.models import build, plan
 
 pytestmark = pytest.mark.slow

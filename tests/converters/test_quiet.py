@@ -7,7 +7,7 @@ import pytest
 
 PROGRAM = """
 import os
-from ofa_pose.latency.quiet import quiet
+from ofa_pose.converters.quiet import quiet
 print("before")
 with quiet():
     print("chatter")
@@ -15,7 +15,7 @@ with quiet():
 print("after")
 """
 FAILING = """
-from ofa_pose.latency.quiet import quiet
+from ofa_pose.converters.quiet import quiet
 try:
     with quiet():
         print("the reason")
