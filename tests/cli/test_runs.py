@@ -293,11 +293,14 @@ def test_finetune_then_eval(command, searched, tmp_path):
     assert outcome.code == 0, outcome.err
     document = json.loads(outcome.out)
     assert document["steps"] == 2
-    assert set(document["scores"]) == {"search", "report", "finetuned"}
+    assert set(document["scores"]) == {"inherited", "finetuned"}
     assert document["validations"] == 2  # 10 are asked for, but there are only 2 steps
     scores = yaml.safe_load((out / "S.yaml").read_text())["scores"]
     assert scores["finetuned"] == {"AP": document["best_AP"], "best_of_validations": 2}
-    assert set(scores["report"]) == set(document["scores"]["report"]) >= {"AP", "AR"}
+    before = yaml.safe_load((searched / "S.yaml").read_text())["scores"]
+    assert scores["inherited"] == document["scores"]["inherited"] == before["report"]
+    assert before["report"].keys() >= {"AP", "AR"}
+    assert "parts" not in before["search"]
     told = command(*line, "--val-scenes", 2, "--workers", 0, "--out", out, "--resume").out
     assert f"AP {document['best_AP']:.3f}, best of 2 validations, after step" in told
     assert f"finetuned {document['best_AP']:.3f} (best of 2 validations))" in told

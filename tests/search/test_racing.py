@@ -96,6 +96,21 @@ def test_progress_is_told_while_a_batch_is_raced():
     assert (told[-1], sorted(told)) == (race.images, told)
 
 
+def test_a_race_by_another_objective_is_the_same_race():
+    marks = marks_of([0.1, 0.5, 0.2, 0.49])
+    by_ap = run(race_over(marks), range(4))
+    race = Race(
+        InProcess(measure(marks)),
+        {"all": np.ones(4, dtype=bool)},
+        RaceSettings(parts=len(PARTS)),
+        objective="accuracy",
+    )
+    for index, scores in run(race, range(4)).items():
+        assert scores == {k.replace("AP", "accuracy"): v for k, v in by_ap[index].items()}
+    race.recall((index, scores) for index, scores in run(race, range(4)).items())
+    assert race.standings()["all"].winner == 1
+
+
 def test_the_winner_sees_everything_and_the_poor_see_little():
     quality = [0.1, 0.5, 0.2, 0.49, 0.3, 0.0, 0.25, 0.15]
     marks = marks_of(quality)
