@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ofa_pose.errors import OfaPoseError, SpaceError, UnknownNameError
-from ofa_pose.space import SearchSpace
-from ofa_pose.space.schema import read_space
+
+if TYPE_CHECKING:
+    from ofa_pose.space import SearchSpace
 
 PATH_VARIABLE = "OFA_POSE_PATH"
 
@@ -100,6 +101,9 @@ def load_space(name: str | Path | SearchSpace) -> SearchSpace:
         UnknownNameError: no space has this name.
         SpaceError: the file is missing or breaks the schema; the message lists every fault.
     """
+    from ofa_pose.space import SearchSpace  # here, so that naming what there is loads no pydantic
+    from ofa_pose.space.schema import read_space
+
     if isinstance(name, SearchSpace):
         return name
     path = find_space(name)

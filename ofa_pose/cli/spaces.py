@@ -20,7 +20,6 @@ from ofa_pose.cli._verbs import Verbs
 from ofa_pose.errors import OfaPoseError, SpaceError, UnknownNameError, UsageError
 from ofa_pose.files import atomic_write
 from ofa_pose.outputs import output_file
-from ofa_pose.space.schema import NAME_PATTERN, read_sound_parts
 
 if TYPE_CHECKING:
     from ofa_pose.space import SearchSpace
@@ -118,6 +117,8 @@ def copy(
     as_json: JsonOption = False,
 ) -> None:
     """Copy a space's YAML here, to be edited; the copy takes the file's name."""
+    from ofa_pose.space.schema import NAME_PATTERN
+
     known = space_names()
     if name not in known:
         raise UnknownNameError("search space", name, known)
@@ -158,6 +159,8 @@ def _summary(space: SearchSpace) -> dict[str, Any]:
 
 def _faults(name: str) -> list[str]:
     """Return everything that is wrong with a space, each fault with the file or name it is in."""
+    from ofa_pose.space.schema import read_sound_parts
+
     faults: list[str] = []
     try:
         space, whole = load_space(name), True
