@@ -13,6 +13,7 @@ from ofa_pose.models.family import (
 )
 from ofa_pose.models.fold import fold_batch_norms
 from ofa_pose.models.network import Network, empty_network, initialize, run_plan
+from ofa_pose.models.plain import to_plain
 from ofa_pose.models.unit import NetworkPlan, Unit, UnitSpec, register_unit
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "register_family",
     "register_unit",
     "run_plan",
+    "to_plain",
     "takes_option",
 ]
