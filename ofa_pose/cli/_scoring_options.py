@@ -67,6 +67,7 @@ class SearchOptions(ScoringOptions):
     strategy: str
     predictor: bool
     population: int | None
+    offspring: int | None
     report: Path | None
     workers: str
     racing: bool

@@ -68,6 +68,7 @@ def search_archs(
             strategy=options.strategy,
             predictor=options.predictor,
             population=options.population,
+            offspring=options.offspring,
             archive_path=run.file("archive.csv"),
             resume=run.resumed,
             progress=watch.evaluated,

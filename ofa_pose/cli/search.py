@@ -139,6 +139,15 @@ def command(
             "strategy's.",
         ),
     ] = None,
+    offspring: Annotated[
+        int | None,
+        typer.Option(
+            "--offspring",
+            min=1,
+            help="Archs of every later generation, which are scored side by side: at least as many "
+            "as --workers; default: the strategy's (steady: 8).",
+        ),
+    ] = None,
     scenes: Annotated[
         int, typer.Option("--scenes", min=1, help="Score archs on at most so many scenes.")
     ] = 160,

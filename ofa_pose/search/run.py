@@ -112,6 +112,7 @@ def search(
     strategy: str | None = None,
     predictor: bool = True,
     population: int | None = None,
+    offspring: int | None = None,
     archive_path: str | Path | None = None,
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
@@ -142,6 +143,7 @@ def search(
             while its cross-validated errors say that it can be trusted.
         population: archs in the first generation beside the uniformly scaled ones; by default
             what the strategy prefers.
+        offspring: archs of every later generation, which workers evaluate side by side; likewise.
         archive_path: CSV, written when the search stops; every evaluation is in the journal
             beside it (suffix `.jsonl`) as soon as it ends. None keeps nothing on disk.
         resume: go on from `archive_path` (from nothing if it is not there), to the same archive
@@ -173,6 +175,7 @@ def search(
         strategy=strategy,
         predictor=predictor,
         population=population,
+        offspring=offspring,
         objective=objective,
         **settings,
     )

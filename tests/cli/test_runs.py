@@ -6,6 +6,7 @@ import json
 import re
 import sys
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -284,6 +285,17 @@ def test_resume_of_another_run_is_refused(command, trained):
     outcome = command(*TRAIN, *QUICK_VALIDATION, "--steps", 3, "--resume", "--out", trained)
     assert outcome.code == 2
     assert "recipe.steps was 2 and is now 3" in outcome.err
+
+
+def test_offspring_are_the_archs_of_a_later_generation(command, trained, tmp_path):
+    line = ["search", "--supernet", trained, "--evaluations", 30, "--scenes", 2, "--out", tmp_path]
+    line += ["--calibration-scenes", 2, "--budget", "1M", "--no-baseline", "--finalists", 0]
+    outcome = command(*line, "--population", 4, "--offspring", 5, "--workers", 1, "--force")
+    assert outcome.code == 0, outcome.err
+    generations = pd.read_csv(tmp_path / "archive.csv")["generation"].to_list()
+    later = [generations.count(number) for number in range(1, max(generations) + 1)]
+    assert len(later) > 1
+    assert set(later[:-1]) == {5}
 
 
 def test_finetune_then_eval(command, searched, tmp_path):
