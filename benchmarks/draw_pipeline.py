@@ -75,7 +75,7 @@ def maps_of(predictor: PosePredictor, picture: np.ndarray) -> tuple[np.ndarray, 
         outputs = tier.build()(images)
         size = (images.shape[2], images.shape[3])
         heatmaps, tags = fuse_outputs(outputs, size=size, project=False)
-    return heatmaps[0].numpy(), tags[0, ..., 0].numpy()
+    return heatmaps[0], tags[0, ..., 0]
 
 
 def glow(picture: np.ndarray, heatmap: np.ndarray) -> np.ndarray:

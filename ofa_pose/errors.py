@@ -93,6 +93,16 @@ class TrainingDivergedError(OfaPoseError):
     """The loss became NaN or infinite; the message names the last good checkpoint."""
 
 
+def missing_package(error: ModuleNotFoundError) -> MissingExtraError:
+    """Return what to tell where a package that is needed is not installed."""
+    name = str(error.name).partition(".")[0]
+    if name == "torch":
+        return MissingExtraError("this needs PyTorch, which is not installed: pip install torch")
+    return MissingExtraError(
+        f"this needs {name}, which is not installed: install ofa-pose with all that it depends on"
+    )
+
+
 def listing(names: Iterable[str], most: int = 12) -> str:
     """Return the names in one line, the first `most` of them; `none` if there is none."""
     names = list(names)

@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
 import yaml
-from safetensors import SafetensorError, safe_open
 
 import ofa_pose
 from ofa_pose.errors import OfaPoseError, RunFolderError
@@ -290,6 +289,8 @@ def _is_tier(file: Path, weights: str) -> bool:
 
 def _are_of_a_tier(weights: Path) -> bool:
     """Whether weights are a tier's, as they say themselves."""
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(weights, "np") as file:
             return (file.metadata() or {}).get("kind") == "tier"

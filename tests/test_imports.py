@@ -36,11 +36,18 @@ def test_skeletons_load_no_torch():
     assert "torch" not in loaded_after("import ofa_pose.skeleton")
 
 
+def test_people_are_found_with_what_a_device_has():
+    statement = "import ofa_pose; ofa_pose.PosePredictor"
+    assert loaded_after(statement) == {"cv2", "scipy"}
+
+
 def test_search_loads_no_torch():
     assert "torch" not in loaded_after("import ofa_pose.search")
 
 
-@pytest.mark.parametrize("arguments", [[], ["search"], ["train"], ["macs"], ["spaces", "ls"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["search"], ["train"], ["predict"], ["macs"], ["spaces", "ls"]]
+)
 def test_help_is_light(arguments):
     statement = "from ofa_pose.cli.main import main; main()"
     assert loaded_after(statement, *arguments, "--help", among=SLOW) == set()

@@ -1,6 +1,8 @@
 """The wheel in an empty environment, used from another folder."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -9,6 +11,9 @@ from pathlib import Path
 import pytest
 
 import ofa_pose
+from ofa_pose.data import SyntheticScenes
+from ofa_pose.export import Tier, export_onnx
+from ofa_pose.predict import PosePredictor, write_picture
 
 ROOT = Path(ofa_pose.__file__).parent.parent
 STARTER = "ofa_pose/_catalog/search_spaces/weights/litepose-lite0-starter.safetensors"
@@ -67,3 +72,29 @@ def test_a_search_in_an_empty_environment(wheel, tmp_path):
     found = elsewhere / "runs" / "search-litepose-lite0"
     for name in ("XS.yaml", "XS.safetensors", "archive.csv", "front.png", "report.html"):
         assert (found / name).is_file()
+
+
+def test_an_onnx_file_in_an_environment_without_torch(
+    wheel: Path, finding_tier: Tier, tmp_path: Path
+) -> None:
+    call(sys.executable, "-m", "venv", tmp_path / "venv", folder=tmp_path)
+    programs = tmp_path / "venv" / "bin"
+    pip = (programs / "python", "-m", "pip", "install")
+    call(*pip, "-r", ROOT / "device.txt", folder=tmp_path)
+    call(*pip, "--no-deps", wheel, folder=tmp_path)
+    find = "import importlib.util; print(importlib.util.find_spec('torch'))"
+    assert call(programs / "python", "-c", find, folder=tmp_path) == "None\n"
+
+    exported = export_onnx(finding_tier, tmp_path / "made" / "mine.onnx")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(exported.path, elsewhere / "pose.onnx")
+    image = SyntheticScenes(0, 1, size=96, skeleton="crowdpose")[0].image
+    write_picture(elsewhere / "one.png", image)
+    line = ("predict", "pose.onnx", "one.png", "--min-score", "0", "--out", "found")
+    call(programs / "ofa-pose", *line, folder=elsewhere)
+    assert finding_tier.path is not None
+    expected = PosePredictor(finding_tier.path, min_score=0)(image)
+    found = json.loads((elsewhere / "found" / "results.json").read_text())
+    assert len(found) == len(expected) > 0
+    assert (elsewhere / "found" / "overlays" / "one.jpg").is_file()

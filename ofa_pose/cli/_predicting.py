@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ofa_pose.cli._progress import Meter
 from ofa_pose.errors import DataError, UsageError
+from ofa_pose.interrupt import noted_interrupt
 from ofa_pose.predict import (
     Film,
     OksTracker,
@@ -26,7 +27,6 @@ from ofa_pose.predict import (
     write_picture,
 )
 from ofa_pose.runs import RunFolder
-from ofa_pose.train.interrupt import noted_interrupt
 
 if TYPE_CHECKING:
     from ofa_pose.export import Tier

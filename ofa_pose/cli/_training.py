@@ -27,8 +27,8 @@ def together(device: str) -> Iterator[str]:
     Yields:
         The device of this process.
     """
+    from ofa_pose.interrupt import terminated_as_interrupted
     from ofa_pose.train import joined
-    from ofa_pose.train.interrupt import terminated_as_interrupted
 
     with (
         terminated_as_interrupted(),

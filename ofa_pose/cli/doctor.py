@@ -71,12 +71,20 @@ def _machine() -> dict[str, Any]:
     total = page * os.sysconf("SC_PHYS_PAGES") if "SC_PHYS_PAGES" in names else None
     free = page * os.sysconf("SC_AVPHYS_PAGES") if "SC_AVPHYS_PAGES" in names else None
     return {
-        "cpus": processors(),
+        "cpus": _cpus(),
         "memory_bytes": total,
         "free_memory_bytes": free,
         "free_disk_bytes": shutil.disk_usage(Path.cwd()).free,
         "can_write_here": os.access(Path.cwd(), os.W_OK),
     }
+
+
+def _cpus() -> int | None:
+    """Return how many processors there are, also where joblib is missing."""
+    try:
+        return processors()
+    except ModuleNotFoundError:
+        return os.cpu_count()
 
 
 def _torch() -> dict[str, Any]:

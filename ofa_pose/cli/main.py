@@ -27,7 +27,7 @@ from ofa_pose.cli import (
     train,
 )
 from ofa_pose.cli._verbs import Verbs
-from ofa_pose.errors import OfaPoseError, UsageError
+from ofa_pose.errors import OfaPoseError, UsageError, missing_package
 
 PROGRAM = "ofa-pose"
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
@@ -97,6 +97,9 @@ def run(arguments: Sequence[str]) -> int:
         code = INTERRUPTED
     except OSError as error:
         return _fail(error, _os_message(error), code=FAILED, debug=debug)
+    except ModuleNotFoundError as error:
+        missing = missing_package(error)
+        return _fail(error, str(missing), code=missing.exit_code, debug=debug)
     except Exception as error:  # noqa: BLE001 - the last door: a bug is told in one line, too
         return _fail(error, _last_message(error), code=FAILED, debug=debug)
     if code == INTERRUPTED:

@@ -12,22 +12,14 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ofa_pose.data.augment import warp_scene
+from ofa_pose.data.colours import BLACK, COLOURS, WHITE, shade
 from ofa_pose.data.geometry import scaling
 from ofa_pose.data.resize import resize_for_network
 from ofa_pose.data.scene import Scene, SceneSource
 from ofa_pose.files import atomic_write
-from ofa_pose.sides import Side, joint_sides, limb_sides
+from ofa_pose.sides import joint_sides, limb_sides
 from ofa_pose.skeleton import Skeleton
 
-Colour = tuple[int, int, int]
-
-COLOURS: tuple[Colour, ...] = (
-    (242, 84, 72), (66, 152, 246), (250, 196, 48), (88, 200, 96),
-    (214, 92, 224), (250, 138, 40), (48, 206, 198), (152, 118, 250),
-)  # fmt: skip
-"""RGB of the people, taken in turn."""
-BLACK, WHITE = (20, 20, 20), (255, 255, 255)
-_SHADES = {Side.LEFT: (WHITE, 0.35), Side.RIGHT: (BLACK, 0.35), Side.MIDDLE: (WHITE, 0.0)}
 _SUBPIXEL_BITS = 4
 _SOURCE = "Source"  # a keyword of the PNG specification
 
@@ -69,15 +61,6 @@ def draw_scene(scene: Scene, skeleton: Skeleton, *, zoom: int = 2) -> np.ndarray
                     canvas, place, radius, tint, thickness, cv2.LINE_AA, shift=_SUBPIXEL_BITS
                 )
     return canvas
-
-
-def shade(colour: Colour, side: Side) -> Colour:
-    """Return the tint of a person's colour that a side of theirs is drawn in."""
-    towards, share = _SHADES[side]
-    red, green, blue = (
-        round(own * (1 - share) + other * share) for own, other in zip(colour, towards, strict=True)
-    )
-    return red, green, blue
 
 
 def contact_sheet(

@@ -15,6 +15,11 @@ def to_tensor(images: Sequence[np.ndarray]) -> torch.Tensor:
     return stack(images).permute(0, 3, 1, 2)
 
 
+def as_images(pixels: np.ndarray) -> torch.Tensor:
+    """Return (N, H, W, 3) uint8 pixels as `to_tensor` does, without a copy."""
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
 def stack(arrays: Sequence[np.ndarray]) -> torch.Tensor:
     """Stack arrays along a new first axis; in a loader's process, straight into shared memory."""
     return default_collate([torch.from_numpy(array) for array in arrays])

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
-from ofa_pose.data import SceneSource, check_scales, resize_for_network, resize_to_scales
-from ofa_pose.data.inputs import to_tensor
+from ofa_pose.data import check_scales, resize_for_network, resize_to_scales
 from ofa_pose.errors import UsageError
+
+if TYPE_CHECKING:
+    from ofa_pose.data import SceneSource
 
 
 @dataclass(frozen=True)
@@ -19,23 +21,29 @@ class PictureBatch:
     """Pictures of one size, and the way back from them.
 
     Attributes:
-        images: (N, 3, H, W) uint8, RGB, contiguous.
+        images: (N, H, W, 3) uint8, RGB, contiguous.
         image_ids: N ids that results carry.
         places: N positions in the source, which results are ordered by.
         to_picture: N affines, (2, 3) float64, from input pixels to the picture's own.
-        scaled: the pictures at other scales, each (N, 3, h, w) uint8.
+        scaled: the pictures at other scales, each (N, h, w, 3) uint8.
     """
 
-    images: Tensor
+    images: np.ndarray
     image_ids: tuple[int, ...]
     places: tuple[int, ...]
     to_picture: tuple[np.ndarray, ...]
-    scaled: tuple[Tensor, ...] = ()
+    scaled: tuple[np.ndarray, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the network's input at scale 1."""
+        _, height, width, _ = self.images.shape
+        return height, width
 
     @property
     def nbytes(self) -> int:
         """Memory of the pictures in bytes."""
-        return sum(part.numel() * part.element_size() for part in (self.images, *self.scaled))
+        return sum(part.nbytes for part in (self.images, *self.scaled))
 
 
 def picture_batches(
@@ -86,11 +94,11 @@ _Row = tuple[np.ndarray, int, int, np.ndarray, list[np.ndarray]]
 def _batch(rows: list[_Row]) -> PictureBatch:
     images, image_ids, places, to_picture, scaled = zip(*rows, strict=True)
     return PictureBatch(
-        to_tensor(images),
+        np.stack(images),
         image_ids,
         places,
         to_picture,
-        tuple(to_tensor(same) for same in zip(*scaled, strict=True)),
+        tuple(np.stack(same) for same in zip(*scaled, strict=True)),
     )
 
 

@@ -11,19 +11,19 @@ import torch
 from torch import nn
 
 from ofa_pose.data import SceneSource, normalize
-from ofa_pose.errors import DataError, SkeletonError
+from ofa_pose.data.inputs import as_images
+from ofa_pose.errors import DataError
 from ofa_pose.evaluate.detections import Detections, detect_together
+from ofa_pose.evaluate.people import Mapper, find_people
 from ofa_pose.evaluate.pictures import PictureBatch, picture_batches
 from ofa_pose.evaluate.shard import Shard
 from ofa_pose.pose import (
     SCORED,
     DecodeSettings,
-    Pass,
-    Person,
-    decode_outputs,
     evaluate_predictions,
     person_to_result,
 )
+from ofa_pose.pose.maps import as_array
 from ofa_pose.skeleton import Skeleton
 from ofa_pose.space import SearchSpace
 
@@ -118,17 +118,10 @@ def predict_batches(
 ) -> list[Detections]:
     """Find the people in pictures that are batched already, in that order; as `predict_scenes`."""
     detections: list[Detections] = []
+    mapper = mapper_of(network, pixel_mean=pixel_mean, pixel_std=pixel_std)
     with in_eval_mode(network):
         for batch in batches:
-            found = find_people(
-                network,
-                batch,
-                skeleton=skeleton,
-                pixel_mean=pixel_mean,
-                pixel_std=pixel_std,
-                flip=flip,
-                settings=settings,
-            )
+            found = find_people(mapper, batch, skeleton=skeleton, flip=flip, settings=settings)
             for place, image_id, persons in zip(batch.places, batch.image_ids, found, strict=True):
                 people = tuple(person_to_result(person, image_id) for person in persons)
                 detections.append(Detections(place, image_id, people))
@@ -137,74 +130,24 @@ def predict_batches(
     return detections
 
 
-@torch.inference_mode()
-def find_people(
-    network: nn.Module,
-    batch: PictureBatch,
-    *,
-    skeleton: Skeleton,
-    pixel_mean: Sequence[float],
-    pixel_std: Sequence[float],
-    flip: bool = False,
-    settings: DecodeSettings = _DEFAULT,
-) -> list[list[Person]]:
-    """Return the people of each picture of one batch, in the pictures' own pixels.
+def mapper_of(
+    network: nn.Module, *, pixel_mean: Sequence[float], pixel_std: Sequence[float]
+) -> Mapper:
+    """Return a network as what maps pixels, on its own device.
 
     Args:
         network: as in `predict_scenes`, in eval mode.
-        batch: N pictures, perhaps at several scales.
-        skeleton: K joints.
         pixel_mean: as in `predict_scenes`.
         pixel_std: as in `predict_scenes`.
-        flip: as in `predict_scenes`.
-        settings: as in `predict_scenes`.
-
-    Raises:
-        SkeletonError: the network predicts another number of joints.
-        WeightsError: the network gives NaN or infinite values.
     """
-    (outputs, mirrored), *others = run_passes(
-        network, batch, pixel_mean=pixel_mean, pixel_std=pixel_std, flip=flip
-    )
-    check_joints(outputs, skeleton)
-    found = decode_outputs(
-        outputs,
-        skeleton,
-        size=(batch.images.shape[2], batch.images.shape[3]),
-        flipped_outputs=mirrored,
-        other_scales=others,
-        settings=settings,
-    )
-    return [
-        [person_in_picture(person, to_picture) for person in persons]
-        for persons, to_picture in zip(found, batch.to_picture, strict=True)
-    ]
 
-
-def run_passes(
-    network: nn.Module,
-    batch: PictureBatch,
-    *,
-    pixel_mean: Sequence[float],
-    pixel_std: Sequence[float],
-    flip: bool = False,
-) -> list[Pass]:
-    """Return what a network gives for a batch at every scale, scale 1 first.
-
-    Args:
-        network: as in `predict_scenes`, in eval mode.
-        batch: N pictures.
-        pixel_mean: as in `predict_scenes`.
-        pixel_std: as in `predict_scenes`.
-        flip: also for the mirrored pictures.
-    """
-    passes: list[Pass] = []
-    for pixels in (batch.images, *batch.scaled):
-        images = normalize(pixels.to(device_of(network)), pixel_mean, pixel_std)
+    @torch.inference_mode()
+    def run(pixels: np.ndarray) -> list[np.ndarray]:
+        images = normalize(as_images(pixels).to(device_of(network)), pixel_mean, pixel_std)
         images = images.contiguous(memory_format=torch.channels_last)
-        mirrored = _run_in_parts(network, images.flip(3)) if flip else None
-        passes.append((_run_in_parts(network, images), mirrored))
-    return passes
+        return [as_array(output) for output in _run_in_parts(network, images)]
+
+    return run
 
 
 def _run_in_parts(network: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
@@ -304,21 +247,3 @@ def in_eval_mode(network: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
-
-
-def check_joints(outputs: Sequence[torch.Tensor], skeleton: Skeleton) -> None:
-    """Raise a SkeletonError if a network's outputs are not of the skeleton's joints."""
-    joints = outputs[0].shape[1] // 2
-    if joints != skeleton.num_joints:
-        raise SkeletonError(
-            f"the network predicts {joints} joints, the scenes are labelled with the "
-            f"{skeleton.num_joints} of skeleton {skeleton.name!r}"
-        )
-
-
-def person_in_picture(person: Person, matrix: np.ndarray) -> Person:
-    """Move a person from input pixels to picture pixels; joints not found stay all zero."""
-    keypoints = person.keypoints.copy()
-    found = keypoints[:, 2] > 0
-    keypoints[found, :2] = keypoints[found, :2] @ matrix[:, :2].T + matrix[:, 2]
-    return Person(keypoints=keypoints, score=person.score)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ofa_pose.data import SceneSource, normalize
+from ofa_pose.data.inputs import as_images
 from ofa_pose.errors import DataError, UsageError
 from ofa_pose.evaluate.detections import Detections, detect_together, results_of
 from ofa_pose.evaluate.pictures import PictureBatch, PictureCache, picture_batches
@@ -243,7 +244,8 @@ class SubnetEvaluator:
             resolution,
             [place * total // count for place in range(count)],
         ):
-            images = normalize(batch.images.to(device), space.pixel_mean, space.pixel_std)
+            pixels = as_images(batch.images).to(device)
+            images = normalize(pixels, space.pixel_mean, space.pixel_std)
             yield images.contiguous(memory_format=torch.channels_last)
 
     def _batches(

@@ -7,21 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ofa_pose.data import Scene, SceneSource
 from ofa_pose.evaluate.detections import Detections, results_of
 from ofa_pose.evaluate.oracle import Truth, people_by_truth, people_of_true_peaks
+from ofa_pose.evaluate.people import check_joints, person_in_picture, run_passes
 from ofa_pose.evaluate.pictures import PictureBatch, picture_batches
-from ofa_pose.evaluate.predict import (
-    Progress,
-    check_joints,
-    in_eval_mode,
-    labelled,
-    person_in_picture,
-    run_passes,
-)
+from ofa_pose.evaluate.predict import Progress, in_eval_mode, labelled, mapper_of
 from ofa_pose.pose import (
     SCORED,
     DecodeSettings,
@@ -115,24 +108,18 @@ def tag_diagnostics(
     found: list[Detections] = []
     true: list[Detections] = []
     grouped: list[Detections] = []
-    with in_eval_mode(network), torch.inference_mode():
+    mapper = mapper_of(network, pixel_mean=space.pixel_mean, pixel_std=space.pixel_std)
+    with in_eval_mode(network):
         for batch in picture_batches(
             scenes, resolution=resolution, batch_size=batch_size, scales=scales
         ):
-            passes = run_passes(
-                network,
-                batch,
-                pixel_mean=space.pixel_mean,
-                pixel_std=space.pixel_std,
-                flip=flip,
-            )
+            passes = run_passes(mapper, batch, flip=flip)
             (outputs, mirrored), *others = passes
             check_joints(outputs, source.skeleton)
-            size = (batch.images.shape[2], batch.images.shape[3])
             people = decode_outputs(
                 outputs,
                 source.skeleton,
-                size=size,
+                size=batch.size,
                 flipped_outputs=mirrored,
                 other_scales=others,
                 settings=settings,
@@ -142,9 +129,9 @@ def tag_diagnostics(
                 for image_id, matrix in zip(batch.image_ids, batch.to_picture, strict=True)
             ]
             for maps, truth in zip(_tag_maps(outputs), truths, strict=True):
-                spread.add(maps, truth, size=size)
+                spread.add(maps, truth, size=batch.size)
             found += _detections(batch, people)
-            zoomed = zoomed_maps(passes, source.skeleton, size=size)
+            zoomed = zoomed_maps(passes, source.skeleton, size=batch.size)
             helped = list(zip(zoomed, truths, strict=True))
             true += _detections(
                 batch,
@@ -245,10 +232,10 @@ def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
-def _tag_maps(outputs: Sequence[Tensor]) -> np.ndarray:
+def _tag_maps(outputs: Sequence[np.ndarray]) -> np.ndarray:
     """Return `(N, K, h, w)` tags of the first output."""
     first = outputs[0]
-    return first[:, first.shape[1] // 2 :].float().cpu().numpy()
+    return first[:, first.shape[1] // 2 :]
 
 
 def _truth(labels: tuple[np.ndarray, np.ndarray], matrix: np.ndarray, skeleton: Skeleton) -> Truth:

@@ -10,16 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
-from ofa_pose.errors import MissingExtraError, OfaPoseError, UsageError, WeightsError
-from ofa_pose.export.schema import read_tier_file
-from ofa_pose.export.tier import Tier, load_tier, restore_tier
-from ofa_pose.models import check_device
+from ofa_pose.errors import (
+    MissingExtraError,
+    OfaPoseError,
+    UsageError,
+    WeightsError,
+    missing_package,
+)
+from ofa_pose.export.schema import check_document, read_tier_file
+from ofa_pose.export.tier import Tier, restore_tier
 
 if TYPE_CHECKING:
     import onnxruntime
+    import torch
+
+    from ofa_pose.evaluate import Mapper
 
 _LOG = logging.getLogger(__name__)
 SUFFIX = ".onnx"
@@ -43,11 +50,32 @@ class OnnxTier(Tier):
         Raises:
             UsageError: the device is not the CPU.
         """
-        if torch.device(device).type != "cpu":
-            raise UsageError(
-                f"an ONNX file is run on the CPU here, not on {device}; give the tier's YAML"
-            )
-        return _OnnxNetwork(self).eval()
+        _check_cpu(device)
+        from ofa_pose.export.onnx_network import OnnxNetwork
+
+        return OnnxNetwork(self).eval()
+
+    def mapper(self, *, device: str | torch.device = "cpu") -> Mapper:
+        """Return the network as `find_people` takes it, without PyTorch.
+
+        Raises:
+            UsageError: the device is not the CPU.
+        """
+        _check_cpu(device)
+        return lambda pixels: self.run(pixels.transpose(0, 3, 1, 2).astype(np.float32, order="C"))
+
+    def run(self, pixels: np.ndarray) -> list[np.ndarray]:
+        """Return the maps of pictures, (N, 3, H, W) float32 RGB of 0 to 255, contiguous.
+
+        Raises:
+            OfaPoseError: onnxruntime cannot run the network.
+        """
+        name = self.session.get_inputs()[0].name
+        try:
+            maps = self.session.run(None, {name: pixels})
+        except Exception as error:
+            raise OfaPoseError(f"onnxruntime stopped: {_one_line(error)}") from None
+        return [np.asarray(map_) for map_ in maps]
 
 
 def load_onnx(path: str | Path) -> OnnxTier:
@@ -66,7 +94,8 @@ def load_onnx(path: str | Path) -> OnnxTier:
     if DOCUMENT not in told:
         raise UsageError(f"{path} does not tell its joints; `ofa-pose export` writes one that does")
     try:
-        tier = restore_tier(json.loads(told[DOCUMENT]), path=path)
+        document = check_document(json.loads(told[DOCUMENT]), source=path)
+        tier = restore_tier(document, path=path)
     except ValueError as error:
         raise WeightsError(f"{path}: what it tells of its tier cannot be read: {error}") from None
     _warn_of_others(path, tier)
@@ -89,11 +118,18 @@ def load_runnable(path: str | Path, *, device: str | torch.device = "cpu") -> Ti
         device: that it will be built on.
 
     Raises:
+        MissingExtraError: a YAML, and no PyTorch.
         UsageError: or another error, as `load_tier`, `load_onnx` and `check_device` say.
     """
-    check_device(device)
     if Path(path).suffix.lower() == SUFFIX:
+        _check_cpu(device)
         return load_onnx(path)
+    try:
+        from ofa_pose.export.tier_files import load_tier
+        from ofa_pose.models import check_device
+    except ModuleNotFoundError as error:
+        raise missing_package(error) from None
+    check_device(device)
     return load_tier(path, check_weights=False)
 
 
@@ -132,26 +168,11 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
         raise WeightsError(f"{path}: onnxruntime cannot read it: {_one_line(error)}") from None
 
 
-class _OnnxNetwork(nn.Module):
-    """The network of an ONNX file, behind the normalisation that the file undoes itself."""
-
-    def __init__(self, tier: OnnxTier) -> None:
-        super().__init__()
-        self._session = tier.session
-        self._input = tier.session.get_inputs()[0].name
-        mean, std = (
-            torch.tensor(values).view(1, 3, 1, 1)
-            for values in (tier.space.pixel_mean, tier.space.pixel_std)
+def _check_cpu(device: str | torch.device) -> None:
+    if str(device).partition(":")[0] != "cpu":
+        raise UsageError(
+            f"an ONNX file is run on the CPU here, not on {device}; give the tier's YAML"
         )
-        self._mean, self._std = mean, std
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        pixels = torch.addcmul(self._mean, images, self._std).contiguous()
-        try:
-            maps = self._session.run(None, {self._input: pixels.numpy()})
-        except Exception as error:
-            raise OfaPoseError(f"onnxruntime stopped: {_one_line(error)}") from None
-        return [torch.from_numpy(map_) for map_ in maps]
 
 
 def _one_line(error: Exception) -> str:

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
 from ofa_pose.errors import UsageError, WeightsError
 from ofa_pose.pose.candidates import Candidates, find_candidates
-from ofa_pose.pose.fuse import Pass, fuse_scales, zoomed_maps
+from ofa_pose.pose.fuse import fuse_scales, zoomed_maps
 from ofa_pose.pose.grouping import best_groups, group
-from ofa_pose.pose.reference import decode_reference
+from ofa_pose.pose.maps import Maps, Pass, as_array
 from ofa_pose.pose.refine import add_missing, positions
 from ofa_pose.pose.settings import DecodeSettings
 from ofa_pose.pose.zoom import Zoomed
@@ -37,8 +36,8 @@ _DEFAULT = DecodeSettings()
 
 
 def decode(
-    heatmaps: np.ndarray | Tensor,
-    tags: np.ndarray | Tensor,
+    heatmaps: Maps,
+    tags: Maps,
     skeleton: Skeleton,
     settings: DecodeSettings = _DEFAULT,
 ) -> list[Person]:
@@ -56,7 +55,7 @@ def decode(
         UsageError: shapes do not fit each other or the skeleton.
         WeightsError: a map holds NaN or infinite values.
     """
-    heatmaps, tags = _array(heatmaps), _array(tags)
+    heatmaps, tags = as_array(heatmaps), as_array(tags)
     if tags.ndim == 3:
         tags = tags[..., None]
     if heatmaps.ndim != 3 or tags.ndim != 4 or tags.shape[:3] != heatmaps.shape:
@@ -74,11 +73,11 @@ def decode(
 
 
 def decode_outputs(
-    outputs: Sequence[Tensor],
+    outputs: Sequence[Maps],
     skeleton: Skeleton,
     *,
     size: tuple[int, int],
-    flipped_outputs: Sequence[Tensor] | None = None,
+    flipped_outputs: Sequence[Maps] | None = None,
     other_scales: Sequence[Pass] = (),
     settings: DecodeSettings = _DEFAULT,
 ) -> list[list[Person]]:
@@ -97,9 +96,9 @@ def decode_outputs(
         UsageError: shapes do not fit each other or the skeleton.
         WeightsError: a map holds NaN or infinite values.
     """
-    passes: list[Pass] = [(outputs, flipped_outputs), *other_scales]
-    if settings.mode == "fast":  # which computes here, so maps come from a GPU once
-        passes = [(_here(own), None if other is None else _here(other)) for own, other in passes]
+    given: list[Pass] = [(outputs, flipped_outputs), *other_scales]
+    # Maps come from a GPU once.
+    passes = [(_here(own), None if other is None else _here(other)) for own, other in given]
     for own, mirrored in passes:
         _check_joints(own[0].shape[1] // 2, skeleton)
         for output in [*own, *(mirrored or ())]:
@@ -112,7 +111,7 @@ def decode_outputs(
     heatmaps, tags = fuse_scales(passes, skeleton, size=size)
     return [
         decode(picture, picture_tags, skeleton, settings)
-        for picture, picture_tags in zip(heatmaps.cpu(), tags.cpu(), strict=True)
+        for picture, picture_tags in zip(heatmaps, tags, strict=True)
     ]
 
 
@@ -169,6 +168,8 @@ def people_of(
 def _reference(
     heatmaps: np.ndarray, tags: np.ndarray, skeleton: Skeleton, settings: DecodeSettings
 ) -> list[Person]:
+    from ofa_pose.pose.reference import decode_reference
+
     found = decode_reference(heatmaps, tags, skeleton.matching_order, settings=settings)
     people = [Person(keypoints=keypoints, score=score) for keypoints, score in found]
     if settings.best is None:
@@ -177,8 +178,8 @@ def _reference(
     return [people[index] for index in sorted(kept)]
 
 
-def _here(outputs: Sequence[Tensor]) -> list[Tensor]:
-    return [output.detach().cpu().float() for output in outputs]
+def _here(outputs: Sequence[Maps]) -> list[np.ndarray]:
+    return [as_array(output) for output in outputs]
 
 
 def _check_joints(joints: int, skeleton: Skeleton) -> None:
@@ -188,18 +189,10 @@ def _check_joints(joints: int, skeleton: Skeleton) -> None:
         )
 
 
-def _check_finite(name: str, maps: np.ndarray | Tensor) -> None:
+def _check_finite(name: str, maps: np.ndarray) -> None:
     # A sum is one fast pass, and not finite as soon as one term is not.
-    # On the CPU, since not every device knows float64.
-    values = maps if isinstance(maps, np.ndarray) else maps.detach().cpu().float().numpy()
-    if not np.isfinite(values.sum(dtype=np.float64)):
+    if not np.isfinite(maps.sum(dtype=np.float64)):
         raise WeightsError(
             f"the network's {name} hold NaN or infinite values: its weights are damaged, "
             "or its input was"
         )
-
-
-def _array(maps: np.ndarray | Tensor) -> np.ndarray:
-    if isinstance(maps, Tensor):
-        maps = maps.detach().cpu().float().numpy()
-    return np.asarray(maps, dtype=np.float32)

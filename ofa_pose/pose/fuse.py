@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from ofa_pose.errors import UsageError
 from ofa_pose.pose.compiled import kernels
+from ofa_pose.pose.maps import Maps, Pass, as_array
 from ofa_pose.pose.zoom import Zoomed, doubled
 from ofa_pose.skeleton import Skeleton
 
-Pass = tuple[Sequence[Tensor], Sequence[Tensor] | None]
-"""What a network gave for a batch, and for the mirrored batch or None."""
-
 
 def fuse_outputs(
-    outputs: Sequence[Tensor],
+    outputs: Sequence[Maps],
     *,
     size: tuple[int, int],
-    flipped_outputs: Sequence[Tensor] | None = None,
+    flipped_outputs: Sequence[Maps] | None = None,
     skeleton: Skeleton | None = None,
     project: bool = False,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Return heatmaps `(N, K, h, w)` and tags `(N, K, h, w, T)` of a batch, as float32.
 
     Lower maps are upsampled to the last output's size (bilinear, `align_corners=False`) and the
@@ -55,20 +51,19 @@ def fuse_outputs(
                 f"skeleton {skeleton.name!r} has {skeleton.num_joints}"
             )
         flip = list(skeleton.flip)
-        mirrored = [maps.flip(-1)[:, flip] for maps in _average_outputs(flipped_outputs)]
+        mirrored = [maps[:, flip, :, ::-1] for maps in _average_outputs(flipped_outputs)]
         heatmaps = (heatmaps + mirrored[0]) / 2
         tags.append(mirrored[1])
     if project:
         heatmaps = _resize(heatmaps, size)
         tags = [_resize(part, size) for part in tags]
     # In memory each tag is a map of its own, which decoding reads fast.
-    stacked = tags[0].unsqueeze(1) if len(tags) == 1 else torch.stack(tags, dim=1)
-    return heatmaps, stacked.movedim(1, -1)
+    return heatmaps, np.moveaxis(np.stack(tags, axis=1), 1, -1)
 
 
 def fuse_scales(
     passes: Sequence[Pass], skeleton: Skeleton, *, size: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Return heatmaps `(N, K, H, W)` and tags `(N, K, H, W, T)` of a batch at several scales.
 
     The heatmaps of all scales are averaged at the input's size, the tags are those of the first.
@@ -88,7 +83,7 @@ def fuse_scales(
     )
     for more, _ in others:
         heatmaps = heatmaps + more
-    return (heatmaps / len(passes) if others else heatmaps), tags
+    return (heatmaps / np.float32(len(passes)) if others else heatmaps), tags
 
 
 def zoomed_maps(
@@ -119,16 +114,16 @@ def zoomed_maps(
     if len(passes) > 1 or final is None or None in steps:
         heatmaps, tags = fuse_scales(passes, skeleton, size=size)
         return [
-            (Zoomed(_numpy(maps), 0), [Zoomed(_numpy(part), 0) for part in own.movedim(-1, 0)])
+            (Zoomed(maps, 0), [Zoomed(as_array(part), 0) for part in np.moveaxis(own, -1, 0)])
             for maps, own in zip(heatmaps, tags, strict=True)
         ]
     joints = outputs[0].shape[1] // 2
     flip = list(skeleton.flip)
-    plain = [_numpy(output) for output in outputs]
+    plain = [as_array(output) for output in outputs]
     mirrored = None
     if flipped_outputs is not None:
         _check_channels(flipped_outputs)
-        mirrored = [_numpy(output) for output in flipped_outputs]
+        mirrored = [as_array(output) for output in flipped_outputs]
     factor = np.float32(1 / (len(outputs) * (1 if mirrored is None else 2)))
     pictures = []
     for row in range(len(plain[0])):
@@ -169,11 +164,7 @@ def _doublings(side: Sequence[int], larger: Sequence[int]) -> int | None:
     return None
 
 
-def _numpy(output: Tensor) -> np.ndarray:
-    return output.detach().float().cpu().contiguous().numpy()
-
-
-def _check_channels(outputs: Sequence[Tensor]) -> None:
+def _check_channels(outputs: Sequence[Maps]) -> None:
     joints = outputs[-1].shape[1] if len(outputs) > 1 else outputs[0].shape[1] // 2
     expected = [2 * joints] + [joints] * (len(outputs) - 1)
     channels = [output.shape[1] for output in outputs]
@@ -181,21 +172,24 @@ def _check_channels(outputs: Sequence[Tensor]) -> None:
         raise UsageError(f"outputs have {channels} channels, expected {expected}")
 
 
-def _average_outputs(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def _average_outputs(outputs: Sequence[Maps]) -> tuple[np.ndarray, np.ndarray]:
     """Return the outputs' mean heatmaps, and tags, both `(N, K, h, w)` at the last one's size."""
     _check_channels(outputs)
     joints = outputs[0].shape[1] // 2
     size = (outputs[-1].shape[2], outputs[-1].shape[3])
-    # A channels_last network's maps are laid out map by map first, while they are small.
-    plain = [output.detach().float().contiguous() for output in outputs]
-    resized = [_resize(output, size) for output in plain]
+    resized = [_resize(as_array(output), size) for output in outputs]
     heatmaps = resized[0][:, :joints]
     for output in resized[1:]:
         heatmaps = heatmaps + output
-    return heatmaps / len(resized), resized[0][:, joints:]
+    return heatmaps / np.float32(len(resized)), resized[0][:, joints:]
 
 
-def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    if tuple(maps.shape[2:]) == tuple(size):
+def _resize(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return maps `(N, K, h, w)` at another size, as PyTorch's `interpolate` does it."""
+    if maps.shape[2:] == tuple(size):
         return maps
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+    resized = np.empty((*maps.shape[:2], *size), np.float32)
+    for place in np.ndindex(maps.shape[:2]):
+        source = np.ascontiguousarray(maps[place])
+        cv2.resize(source, size[::-1], dst=resized[place], interpolation=cv2.INTER_LINEAR)
+    return resized

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ofa_pose.data.draw import BLACK, COLOURS, WHITE, Colour, shade
+from ofa_pose.data.colours import BLACK, COLOURS, WHITE, Colour, shade
 from ofa_pose.errors import UsageError
 from ofa_pose.pose import Person
 from ofa_pose.sides import Side, joint_sides, limb_sides

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
 
 from ofa_pose.data import (
@@ -16,15 +16,16 @@ from ofa_pose.data import (
     resize_for_network,
     resize_to_scales,
 )
-from ofa_pose.data.inputs import to_tensor
 from ofa_pose.errors import DataError, UsageError
 from ofa_pose.evaluate import PictureBatch, find_people
 from ofa_pose.export import Tier, load_runnable
 from ofa_pose.files import atomic_path
-from ofa_pose.models import check_device
 from ofa_pose.pose import DecodeSettings, Person
 from ofa_pose.predict.draw import draw_people
 from ofa_pose.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    import torch
 
 MIN_SCORE = 0.2
 """A person's joints reach this on average; below it is mostly what a poor network imagines."""
@@ -53,7 +54,7 @@ class PosePredictor:
         UsageError: the tier's file is absent or breaks the schema, its network predicts no
             joints, this machine has no such device, an ONNX file is to run elsewhere than on the
             CPU, or a value cannot work.
-        MissingExtraError: an ONNX file, and no onnxruntime.
+        MissingExtraError: an ONNX file, and no onnxruntime; a YAML, and no PyTorch.
         WeightsError: the weights are missing, damaged, or another network's.
     """
 
@@ -69,14 +70,13 @@ class PosePredictor:
     ) -> None:
         if not min_score >= 0:
             raise UsageError(f"min_score must not be negative, got {min_score}")
-        check_device(device)
         self.tier = tier if isinstance(tier, Tier) else load_runnable(tier, device=device)
         self.tier.require_skeleton()
         self.flip = flip
         self.scales = check_scales(scales)
         self.min_score = min_score
         self.settings = settings
-        self._network = self.tier.build(device=device)
+        self._mapper = self.tier.mapper(device=device)
 
     @property
     def skeleton(self) -> Skeleton:
@@ -99,20 +99,10 @@ class PosePredictor:
         resized, to_picture = resize_for_network(picture, self.tier.resolution)
         scaled = resize_to_scales(picture, resized, to_picture, self.scales[1:])
         batch = PictureBatch(
-            to_tensor([resized]),
-            (0,),
-            (0,),
-            (to_picture,),
-            tuple(to_tensor([other]) for other in scaled),
+            resized[None], (0,), (0,), (to_picture,), tuple(other[None] for other in scaled)
         )
         (people,) = find_people(
-            self._network,
-            batch,
-            skeleton=self.skeleton,
-            pixel_mean=self.tier.space.pixel_mean,
-            pixel_std=self.tier.space.pixel_std,
-            flip=self.flip,
-            settings=self.settings,
+            self._mapper, batch, skeleton=self.skeleton, flip=self.flip, settings=self.settings
         )
         kept = [person for person in people if person.score >= self.min_score]
         return sorted(kept, key=lambda person: -person.score)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ofa_pose.errors import RecipeError, WeightsError, listing
-from ofa_pose.train.interrupt import deferred_interrupt
+from ofa_pose.interrupt import deferred_interrupt
 
 
 class Average:

@@ -12,6 +12,7 @@ from typing import Any
 from ofa_pose.data import Batch
 from ofa_pose.data.batches import telling_lost_workers
 from ofa_pose.errors import DataError, TrainingDivergedError, WeightsError
+from ofa_pose.interrupt import deferred_interrupt, heeded_interrupt, noted_interrupt
 from ofa_pose.models import depthwise
 from ofa_pose.supernet import load_state
 from ofa_pose.train.checkpoint import (
@@ -25,7 +26,6 @@ from ofa_pose.train.checkpoint import (
 )
 from ofa_pose.train.distributed import World
 from ofa_pose.train.footprint import check_memory, rehearse
-from ofa_pose.train.interrupt import deferred_interrupt, heeded_interrupt, noted_interrupt
 from ofa_pose.train.job import Job, Progress, TrainResult
 from ofa_pose.train.metrics import MetricsFile
 from ofa_pose.train.schedule import learning_rate

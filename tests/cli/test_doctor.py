@@ -1,7 +1,9 @@
 """`ofa-pose doctor`: versions, threads, memory, disk, extras."""
 
 import json
+import os
 import platform
+import sys
 
 import torch
 
@@ -22,6 +24,13 @@ def test_table(command):
     outcome = command("doctor")
     assert outcome.code == 0
     assert "extra [pretrained]" in outcome.out
+
+
+def test_it_reports_where_little_is_installed(command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "joblib", None)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    document = json.loads(command("doctor", "--json").out)
+    assert (document["cpus"], document["devices"]) == (os.cpu_count(), [])
 
 
 def test_missing_dependency_fails(command, monkeypatch):

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ofa_pose.data import Scene, normalize
 from ofa_pose.errors import DataError, SkeletonError, UsageError, WeightsError
-from ofa_pose.evaluate import PictureBatch, evaluate_network, predict_scenes
-from ofa_pose.evaluate.predict import run_passes
+from ofa_pose.evaluate import PictureBatch, evaluate_network, mapper_of, predict_scenes
+from ofa_pose.evaluate.people import run_passes
 from ofa_pose.skeleton import Skeleton, load_skeleton
 from ofa_pose.space import Choice, SearchSpace
 
@@ -189,16 +189,18 @@ def test_a_cpu_is_given_no_more_than_its_cache_holds():
     network, seen = ColourNetwork().eval(), []
     network.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
     images = torch.arange(5 * 3 * 256 * 256).remainder_(251).byte().view(5, 3, 256, 256)
-    batch = PictureBatch(images, tuple(range(5)), tuple(range(5)), (np.eye(2, 3),) * 5)
+    pixels = images.permute(0, 2, 3, 1).contiguous().numpy()
+    batch = PictureBatch(pixels, tuple(range(5)), tuple(range(5)), (np.eye(2, 3),) * 5)
+    mapper = mapper_of(network, pixel_mean=MEAN, pixel_std=STD)
     with torch.no_grad():
-        ((plain, mirrored),) = run_passes(network, batch, pixel_mean=MEAN, pixel_std=STD, flip=True)
+        ((plain, mirrored),) = run_passes(mapper, batch, flip=True)
         expected = network(normalize(images, MEAN, STD))
     assert [shape[0] for shape in seen] == [2, 2, 1, 2, 2, 1, 5]
     assert mirrored is not None
     for maps, whole in zip(plain, expected, strict=True):
-        assert torch.equal(maps, whole)
+        np.testing.assert_array_equal(maps, whole.numpy())
     # The mirror image of the first colour's heatmap is the heatmap of the mirrored colour.
-    assert torch.allclose(mirrored[1], expected[1].flip(3), atol=1e-5)
+    np.testing.assert_allclose(mirrored[1], expected[1].flip(3).numpy(), atol=1e-5)
 
 
 def test_network_is_left_in_its_modes():

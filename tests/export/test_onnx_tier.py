@@ -60,6 +60,25 @@ def test_it_maps_normalised_images_as_pytorch_does(tier, alone):
         assert torch.allclose(mine, torchs, atol=1e-4 * max(1.0, float(torchs.abs().max())))
 
 
+def test_it_maps_pixels_as_pytorch_does(tier, alone):
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), dtype=np.uint8)
+    for mine, torchs in zip(load_onnx(alone).mapper()(pixels), tier.mapper()(pixels), strict=True):
+        assert mine.dtype == torchs.dtype == np.float32
+        assert mine.shape == torchs.shape
+        assert np.allclose(mine, torchs, atol=1e-4 * max(1.0, float(np.abs(torchs).max())))
+
+
+def test_its_pixels_are_given_to_the_file_as_they_are(alone, monkeypatch):
+    tier = load_onnx(alone)
+    given = []
+    monkeypatch.setattr(type(tier), "run", lambda _, pixels: given.append(pixels) or [])
+    pixels = np.arange(2 * 4 * 6 * 3, dtype=np.uint8).reshape(2, 4, 6, 3)
+    tier.mapper()(pixels)
+    assert given[0].dtype == np.float32
+    assert given[0].flags.c_contiguous
+    assert np.array_equal(given[0][1, 2], pixels[1, :, :, 2])
+
+
 def test_the_same_people(tier, alone):
     image = SyntheticScenes(0, 1, size=96, skeleton="crowdpose")[0].image
     expected = PosePredictor(tier.path, min_score=0)(image)
@@ -77,6 +96,10 @@ def test_a_yaml_is_run_by_pytorch(tier):
 def test_elsewhere_than_on_the_cpu(alone, device):
     with pytest.raises(UsageError, match="not on meta; give the tier's YAML"):
         load_onnx(alone).build(device=device)
+    with pytest.raises(UsageError, match="not on meta; give the tier's YAML"):
+        load_onnx(alone).mapper(device=device)
+    with pytest.raises(UsageError, match="not on meta; give the tier's YAML"):
+        load_runnable(alone, device=device)
 
 
 def test_files_that_are_none(alone, tmp_path):

@@ -17,7 +17,7 @@ from ofa_pose.errors import (
     WeightsError,
 )
 from ofa_pose.export import Tier, load_tier, make_tier, save_tier
-from ofa_pose.export import tier as tier_module
+from ofa_pose.export import tier_files as tier_module
 
 
 def path_of(tier: Tier) -> Path:

@@ -83,7 +83,7 @@ def fused(scene: RandomScene, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarra
         skeleton=skeleton,
         project=True,
     )
-    return heatmaps[0].numpy(), tags[0].numpy()
+    return heatmaps[0], tags[0]
 
 
 def reference(

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from ofa_pose.train.interrupt import (
+from ofa_pose.interrupt import (
     deferred_interrupt,
     heeded_interrupt,
     noted_interrupt,
