@@ -110,6 +110,7 @@ def command(
     from ofa_pose.data import map_scenes
     from ofa_pose.evaluate import score_network, tag_diagnostics
     from ofa_pose.export import load_runnable
+    from ofa_pose.models import fold_batch_norms
     from ofa_pose.pose import evaluator_name
     from ofa_pose.skeleton import load_skeleton
 
@@ -123,6 +124,7 @@ def command(
     found = load_runnable(tier, device=device)
     joints = found.require_skeleton()
     network = found.build(device=device)
+    fold_batch_norms(network)
     Pictures(data, annotations, images, data_skeleton)  # refuses options that do not go together
     making = Making(load_skeleton(data_skeleton or joints), seed, mosaic, canvas)
     pictures = Pictures(data, annotations, images)

@@ -143,15 +143,17 @@ class Tier:
         return read_network(self, weights).to(device).eval()
 
     def mapper(self, *, device: str | torch.device = "cpu") -> Mapper:
-        """Return the network as `find_people` takes it: from pixels to maps.
+        """Return the network as `find_people` takes it: from pixels to maps, batch norms folded.
 
         Raises:
             UsageError: or another error, as of `build`.
         """
         from ofa_pose.evaluate import mapper_of
+        from ofa_pose.models import fold_batch_norms
 
         space = self.space
         network = self.build(device=device)
+        fold_batch_norms(network)
         return mapper_of(network, pixel_mean=space.pixel_mean, pixel_std=space.pixel_std)
 
     def _saved_weights(self) -> Path:
