@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
-from ofa_pose.errors import UsageError, suggest
+from ofa_pose.errors import UsageError
 from ofa_pose.space.declaration import (
     DeclarationSection,
     Finite,
@@ -19,6 +19,7 @@ from ofa_pose.space.declaration import (
     Whole,
 )
 from ofa_pose.space.document import NOT_A_VALUE
+from ofa_pose.space.faults import explain_all
 
 FORMAT = 1
 
@@ -125,7 +126,7 @@ def check_document(document: Any, *, source: str | Path) -> TierFile:
     try:
         return TierFile.model_validate(document)
     except ValidationError as error:
-        raise UsageError(f"{source}: {_describe(error)}") from None
+        raise UsageError(f"{source}: {'; '.join(explain_all(error, TierFile))}") from None
 
 
 def read_tier_file(path: Path) -> TierFile:
@@ -147,31 +148,3 @@ def read_tier_file(path: Path) -> TierFile:
         where = f" (line {mark.line + 1})" if mark else ""
         raise UsageError(f"{path}: is not valid YAML{where}") from None
     return check_document(document, source=path)
-
-
-def _describe(error: ValidationError) -> str:
-    """Return all faults of a document on one line, each with its dotted key."""
-    faults = []
-    for fault in error.errors(include_url=False):
-        key = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            known = _known_keys(fault["loc"][:-1])
-            guess = suggest(str(fault["loc"][-1]), known) if known else ""
-            faults.append(f"{key}: unknown key{guess}")
-        elif fault["type"] == "missing":
-            faults.append(f"{key}: is missing")
-        else:
-            reason = fault["msg"].removeprefix("Value error, ")
-            faults.append(f"{key}: {reason[0].lower()}{reason[1:]}, not {fault['input']!r:.60}")
-    return "; ".join(faults)
-
-
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    """Return the keys the schema knows at a place, for a guess at what was meant."""
-    model: type[BaseModel] = TierFile
-    for part in location:
-        field = model.model_fields.get(str(part))
-        if field is None or not isinstance(field.annotation, type):
-            return []
-        model = field.annotation
-    return list(model.model_fields) if issubclass(model, BaseModel) else []

@@ -13,6 +13,7 @@ from ofa_pose.models.unit import NetworkPlan, Shape, Unit, UnitSpec
 from ofa_pose.skeleton import Skeleton, load_skeleton
 from ofa_pose.space import Arch, SearchSpace
 from ofa_pose.space.choice import LARGEST_VALUE
+from ofa_pose.space.faults import explain_all
 
 
 def _in_range(value: int | str) -> int | str:
@@ -91,11 +92,7 @@ def litepose_config(space: SearchSpace) -> LitePoseConfig:
     try:
         config = LitePoseConfig.model_validate(dict(space.network))
     except ValidationError as error:
-        faults = "; ".join(
-            f"network.{'.'.join(map(str, fault['loc']))}: "
-            f"{fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors()
-        )
+        faults = "; ".join(f"network.{fault}" for fault in explain_all(error, LitePoseConfig))
         raise SpaceError(f"space {space.name!r}: {faults}") from None
     faults = _even_kernels(space, config)
     if faults:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ofa_pose.errors import ArchError, SpaceError
 from ofa_pose.models.litepose import LitePoseConfig, litepose_config
 from ofa_pose.space import Arch, SearchSpace
+from ofa_pose.space.faults import explain_all
 
 Whole = Annotated[int, Field(ge=1)]
 
@@ -54,10 +55,7 @@ def arch_from_published(space: SearchSpace, published: Mapping[str, Any]) -> Arc
     try:
         found = _Published.model_validate(dict(published))
     except ValidationError as error:
-        faults = [
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
-            for fault in error.errors()
-        ]
+        faults = explain_all(error, _Published)
         raise ArchError(f"not an arch in LitePose's JSON form: {'; '.join(faults)}") from None
     counts = [
         ("deconv_setting", len(found.deconv_setting), len(config.deconvs)),

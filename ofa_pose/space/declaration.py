@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ofa_pose.errors import SpaceError
 from ofa_pose.space.choice import Choice
-from ofa_pose.space.faults import explain, spell
+from ofa_pose.space.faults import explain_all
 from ofa_pose.space.frozen import thaw
 from ofa_pose.space.space import SearchSpace
 
@@ -85,9 +85,7 @@ def restore_space(declaration: Mapping[str, Any] | DeclarationSection) -> Search
     try:
         section = DeclarationSection.model_validate(declaration)
     except ValidationError as error:
-        faults = error.errors(include_url=False)
-        listed = [f"{spell(fault['loc'])}: {explain(fault)}".lstrip(": ") for fault in faults]
-        raise SpaceError("; ".join(listed)) from None
+        raise SpaceError("; ".join(explain_all(error, DeclarationSection))) from None
     try:
         return _space_of(section)
     except RecursionError:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -86,6 +86,34 @@ def short(value: Any) -> str:
     """Return the value's text, cut to 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def explain_all(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """Return what pydantic found in a document, each fault after its key.
+
+    Args:
+        error: of the validation.
+        model: that the document was held against, for a guess at what an unknown key was to be.
+    """
+    faults = []
+    for found in error.errors(include_url=False):
+        *outer, key = found["loc"] or ("",)
+        unknown = found["type"] == "extra_forbidden"
+        guess = suggest(str(key), _keys_at(model, outer)) if unknown else ""
+        faults.append(f"{spell(found['loc'])}: {explain(found)}{guess}".lstrip(": "))
+    return faults
+
+
+def _keys_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+    """Return the keys that a model knows at a place of the document."""
+    for part in location:
+        field = model.model_fields.get(str(part))
+        kinds = [] if field is None else [field.annotation, *get_args(field.annotation)]
+        models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not models:
+            return []
+        model = models[0]
+    return list(model.model_fields)
 
 
 def explain(found: Any) -> str:

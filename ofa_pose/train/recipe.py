@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from ofa_pose.errors import RecipeError, suggest
 from ofa_pose.space import SearchSpace
+from ofa_pose.space.faults import explain_all
 from ofa_pose.train.sampler import SamplerName, check_resolutions
 from ofa_pose.train.schedule import TrainBudget
 
@@ -209,7 +210,7 @@ def make_recipe(
         budget = Recipe.model_validate(length).budget
         recipe = Recipe.model_validate(_merge(declared, given))
     except pydantic.ValidationError as error:
-        faults.extend(_explain(error))
+        faults += explain_all(error, Recipe)
     else:
         if not faults:
             check_resolutions(space, recipe.resolutions)
@@ -228,17 +229,3 @@ def _merge(declared: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, A
         else:
             values[key] = value
     return values
-
-
-def _explain(error: pydantic.ValidationError) -> Iterator[str]:
-    for fault in error.errors(include_url=False):
-        where = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            *outer, key = fault["loc"]
-            owner = AugmentationRecipe if outer else Recipe
-            yield f"unknown key {where!r}{suggest(str(key), owner.model_fields)}"
-        else:
-            message = fault["msg"].removeprefix("Value error, ")
-            message = message[:1].lower() + message[1:]
-            given = "" if fault["type"] == "value_error" else f", got {fault['input']!r}"
-            yield f"{where}: {message}{given}" if where else message

@@ -145,7 +145,7 @@ def test_unknown_sampler(command, tmp_path):
     line = ["train", "--space", "toy", *SCENES, "--steps", 1, "--set", "sampler=sandwitch"]
     outcome = command(*line, "--out", tmp_path / "run")
     assert outcome.code == 2
-    assert "'uniform', 'sandwich' or 'fair', got 'sandwitch'" in outcome.err
+    assert "'uniform', 'sandwich' or 'fair', not 'sandwitch'" in outcome.err
 
 
 def test_teacher(command, tiers, tmp_path):

@@ -34,6 +34,8 @@ def test_every_fault_is_told(space: SearchSpace):
     assert sorted(str(refused.value).split("; ")) == [
         "choices.stem.values[0]: a whole number is expected, not '16'",
         "colour: unknown key",
+        "known: archs, choices, description, family, format, name, network, pixels, recipe, "
+        "skeleton, tiers",
         "pixels.std: this key is missing",
     ]
 
