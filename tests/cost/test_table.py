@@ -83,7 +83,7 @@ class _Add(nn.Module):
 def test_wiring_by_a_choice() -> None:
     """A picture that waits for the last unit, or not; and a unit that the largest arch lacks."""
 
-    @op.register_family("test_wired")
+    @op.register_family("test_rewired")
     def wired(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
         def unit(name: str, inputs: tuple[str, ...], out: int) -> Unit:
             shapes = tuple(((widths[source], side, side)) for source in inputs)
@@ -101,7 +101,7 @@ def test_wiring_by_a_choice() -> None:
 
     space = op.SearchSpace(
         name="wired",
-        family="test_wired",
+        family="test_rewired",
         choices=(
             op.Choice("resolution", (16, 8)),
             op.Choice("width", (8, 4)),
