@@ -8,8 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def names_on_use(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return the `__getattr__` of a package: a name's module is imported when it is asked for.
+def names_on_use(
+    package: str, homes: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return `__getattr__` and `__dir__` of a package whose names are imported when asked for.
+
+    They are to be bound where a type checker does not look (`if not TYPE_CHECKING`), as it would
+    take any name for one of the package's.
 
     Args:
         package: its dotted name.
@@ -25,4 +30,7 @@ def names_on_use(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]
         setattr(sys.modules[package], name, value)
         return value
 
-    return resolve
+    def listed() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *modules})
+
+    return resolve, listed

@@ -289,8 +289,10 @@ def _is_tier(file: Path, weights: str) -> bool:
 
 def _are_of_a_tier(weights: Path) -> bool:
     """Whether weights are a tier's, as they say themselves."""
-    from safetensors import SafetensorError, safe_open
-
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ModuleNotFoundError:  # on a device, where nothing is trained
+        return False
     try:
         with safe_open(weights, "np") as file:
             return (file.metadata() or {}).get("kind") == "tier"

@@ -14,7 +14,7 @@ from ofa_pose.cli.main import app
 ROOT = Path(ofa_pose.__file__).parent.parent
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     *DOCS,
     *(ROOT / name / "README.md" for name in ("examples", "search_spaces", "predictors")),
     *sorted((ROOT / "benchmarks").glob("*.md")),
@@ -71,6 +71,19 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_the_index_lists_every_page() -> None:
     listed = set(re.findall(r"\]\((\w+\.md)\)", (ROOT / "docs" / "README.md").read_text()))
     assert listed == {page.name for page in DOCS} - {"README.md"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_no_merge_is_left_half_done(page: Path) -> None:
+    assert not re.findall(r"^(?:<<<<<<<|=======|>>>>>>>)", page.read_text("utf-8"), re.M)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_what_other_programs_import_is_there(page: Path) -> None:
+    """Blocks called `py` need what is not installed here."""
+    for block in re.findall(r"^```py\n(.*?)^```", page.read_text("utf-8"), re.M | re.S):
+        for line in re.findall(r"^from ofa_pose.*$", block, re.M):
+            exec(line, {})
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -194,8 +194,10 @@ def _finetune(
 
 def _inherited(scores: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str, float]]:
     """Return what a tier's weights reached before they are trained on, so called."""
-    found = scores.get("report") or scores.get("search") or scores.get(_INHERITED)
-    return {_INHERITED: found} if found else {}
+    for occasion in ("finetuned", "trained", "report", "search", _INHERITED):
+        if scores.get(occasion):
+            return {_INHERITED: scores[occasion]}
+    return {}
 
 
 def _teacher(tier: Tier, learning: Learning, *, student: Tier) -> Teach:

@@ -7,7 +7,7 @@ formula is an error, never a guess, and so is a function that computes outside a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ofa_pose.cost.formulas import (
     CONVENTIONS,
     function_macs,
+    has_formula,
     layer_macs,
     refuse_uncounted,
     shape_formula,
@@ -145,15 +146,25 @@ def _shape_module(spec: UnitSpec) -> tuple[nn.Module, int]:
     """
     with ShapesOnly():
         module = spec.build()
-    for layer in module.modules():
+    for layer in _layers(module):
         formula = shape_formula(layer)
         if formula is not None:
             layer.forward = _by_formula(layer, formula)
-        elif not any(True for _ in layer.children()):
+        else:
             layer.register_forward_pre_hook(_enter_layer)
             layer.register_forward_hook(_tell_trace)
     params = sum(parameter.numel() for parameter in module.parameters())
     return module.eval(), params  # batch norm must not take one 1x1 map for a fault
+
+
+def _layers(module: nn.Module) -> Iterator[nn.Module]:
+    """List what is counted: layers without children, and those of several with a formula."""
+    children = list(module.children())
+    if not children or (has_formula(module) and not isinstance(module, nn.Sequential)):
+        yield module
+        return
+    for child in dict.fromkeys(children):
+        yield from _layers(child)
 
 
 def _by_formula(

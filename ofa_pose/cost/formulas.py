@@ -58,8 +58,8 @@ def _average_pool(layer: nn.Module, source: Shape, result: Shape) -> Macs:
 
 
 def _adaptive_average_pool(layer: nn.Module, source: Shape, result: Shape) -> Macs:
-    window = math.prod(source) // math.prod(result)
-    return {"exact": 0, "paper": 0, "thop": (window + 1) * math.prod(result)}
+    # thop's window is the plain quotient of the sides, whole or not.
+    return {"exact": 0, "paper": 0, "thop": math.prod(source) + math.prod(result)}
 
 
 def _layer_norm(layer: nn.LayerNorm, source: Shape, result: Shape) -> Macs:
@@ -149,26 +149,29 @@ _SHAPES: dict[type[nn.Module], Callable[..., Shape]] = {
     **dict.fromkeys((*_BATCH_NORMS, *_ACTIVATIONS, nn.Identity, nn.Dropout), _same),
 }
 
-_UNCOUNTED = frozenset(
-    {
-        torch.matmul, Tensor.matmul, Tensor.__matmul__, Tensor.__rmatmul__, torch.mm, Tensor.mm,
-        torch.bmm, Tensor.bmm, torch.addmm, Tensor.addmm, torch.baddbmm, Tensor.baddbmm,
-        torch.einsum, torch.tensordot, torch.cdist, F.linear, F.bilinear, F.conv1d, F.conv2d,
-        F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d,
-        F.scaled_dot_product_attention, F.multi_head_attention_forward, F.batch_norm, F.group_norm,
-        F.layer_norm, F.instance_norm,
-    }
+_SPACES = (torch, Tensor, F, torch.linalg)
+
+
+def _functions(*names: str) -> frozenset[Callable[..., object]]:
+    """Return what has one of these names, wherever torch keeps functions."""
+    return frozenset(
+        getattr(space, name) for space in _SPACES for name in names if hasattr(space, name)
+    )
+
+
+_UNCOUNTED = _functions(
+    "matmul", "__matmul__", "__rmatmul__", "mm", "mv", "bmm", "dot", "vdot", "inner", "addmm",
+    "addmv", "addbmm", "baddbmm", "einsum", "tensordot", "chain_matmul", "multi_dot", "cdist",
+    "linear", "bilinear", "conv1d", "conv2d", "conv3d", "convolution", "conv_transpose1d",
+    "conv_transpose2d", "conv_transpose3d", "scaled_dot_product_attention",
+    "multi_head_attention_forward", "batch_norm", "group_norm", "layer_norm", "instance_norm",
+    "rms_norm", "local_response_norm",
 )  # fmt: skip
 """Functions that compute, and cost nothing unless a layer calls them that has a formula."""
 
-_ACTIVATING = frozenset(
-    getattr(space, name)
-    for space in (F, torch, Tensor)
-    for name in (
-        "relu", "relu_", "relu6", "leaky_relu", "elu", "gelu", "silu", "mish", "sigmoid", "tanh",
-        "hardtanh", "hardsigmoid", "hardswish", "softplus",
-    )
-    if hasattr(space, name)
+_ACTIVATING = _functions(
+    "relu", "relu_", "relu6", "prelu", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish",
+    "sigmoid", "logsigmoid", "tanh", "hardtanh", "hardsigmoid", "hardswish", "softplus", "softmax",
 )  # fmt: skip
 """Functions that do what a layer of `_ACTIVATIONS` does."""
 
@@ -214,6 +217,11 @@ def refuse_uncounted(function: Callable[..., object]) -> None:
             "is not known: let a layer of torch.nn do it, or a layer of your own for which "
             "`ofa_pose.cost.register_layer_cost` has a formula"
         )
+
+
+def has_formula(layer: nn.Module) -> bool:
+    """Whether layers of this type are counted as a whole."""
+    return type(layer) in _MACS
 
 
 def shape_formula(layer: nn.Module) -> Callable[[Shape], Shape] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,11 @@ COUNTED = (*(f"macs_{convention}" for convention in CONVENTIONS), "params", "pea
 _LOG = logging.getLogger(__name__)
 _SUMMED = COUNTED[:-1]
 _PROBES = 2
-_CHECKS = 32
+_CHECKS = 256
+"""So many archs of a large space are compared with their plans."""
+
+_CHECK_ALL = 2_000
+"""Every arch is, of a space that has no more."""
 
 
 class CostTable:
@@ -294,9 +298,11 @@ class CostTable:
             if {name: spec for name, spec in split.items() if spec} != self.specs(arch):
                 raise self._not_split(arch, "has other units")
 
-    def _some_archs(self) -> Iterator[Arch]:
-        for index in np.random.default_rng(1).integers(len(self.space), size=_CHECKS):
-            yield self.space[int(index)]
+    def _some_archs(self) -> Iterable[Arch]:
+        total = len(self.space)
+        checks = total if total <= _CHECK_ALL else _CHECKS
+        drawn = np.random.default_rng(1).choice(total, checks, replace=False)
+        return (self.space[int(index)] for index in np.sort(drawn))
 
     def _not_split(self, arch: Arch, what: str) -> CostError:
         return CostError(

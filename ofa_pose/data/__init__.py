@@ -53,22 +53,23 @@ __all__ = [
     "write_contact_sheet",
 ]
 
-__getattr__ = names_on_use(
-    __name__,
-    {
-        "augment": "Augmentation",
-        "batches": "Batch TrainBatches make_loader",
-        "coco": "CocoScenes",
-        "draw": "contact_sheet draw_scene write_contact_sheet",
-        "export_coco": "write_coco",
-        "held": "HeldScenes",
-        "inputs": "normalize",
-        "layouts": "has_split open_scenes",
-        "mapped": "MappedScenes map_scenes",
-        "mixed": "MixedScenes",
-        "mosaic": "MosaicScenes",
-        "pasted": "PastedScenes",
-        "scene": "Scene SceneSource",
-        "synth": "SyntheticScenes",
-    },
-)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = names_on_use(
+        __name__,
+        {
+            "augment": "Augmentation",
+            "batches": "Batch TrainBatches make_loader",
+            "coco": "CocoScenes",
+            "draw": "contact_sheet draw_scene write_contact_sheet",
+            "export_coco": "write_coco",
+            "held": "HeldScenes",
+            "inputs": "normalize",
+            "layouts": "has_split open_scenes",
+            "mapped": "MappedScenes map_scenes",
+            "mixed": "MixedScenes",
+            "mosaic": "MosaicScenes",
+            "pasted": "PastedScenes",
+            "scene": "Scene SceneSource",
+            "synth": "SyntheticScenes",
+        },
+    )

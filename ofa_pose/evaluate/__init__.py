@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ofa_pose.evaluate.people import Mapper, find_people
+from ofa_pose.evaluate.people import Mapper, find_people, person_in_picture
 from ofa_pose.evaluate.pictures import PictureBatch, PictureCache, picture_batches
 from ofa_pose.lazy import names_on_use
 
@@ -45,6 +45,7 @@ __all__ = [
     "growing_parts",
     "mapper_of",
     "people_by_truth",
+    "person_in_picture",
     "picture_batches",
     "predict_batches",
     "predict_scenes",
@@ -55,18 +56,19 @@ __all__ = [
     "tag_diagnostics",
 ]
 
-__getattr__ = names_on_use(
-    __name__,
-    {
-        "detections": "Detections",
-        "fidelity": "PartsEvaluator growing_parts",
-        "oracle": "Truth people_by_truth",
-        "predict": "evaluate_network mapper_of predict_batches predict_scenes",
-        "score": "Scored score_network",
-        "shard": "Shard",
-        "split": "SubsetScenes shared_pictures split_source",
-        "subnet": "ArchScorer ScoredArch SubnetEvaluator",
-        "summary": "markdown_table summary_block",
-        "tags": "TagDiagnostics tag_diagnostics",
-    },
-)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = names_on_use(
+        __name__,
+        {
+            "detections": "Detections",
+            "fidelity": "PartsEvaluator growing_parts",
+            "oracle": "Truth people_by_truth",
+            "predict": "evaluate_network mapper_of predict_batches predict_scenes",
+            "score": "Scored score_network",
+            "shard": "Shard",
+            "split": "SubsetScenes shared_pictures split_source",
+            "subnet": "ArchScorer ScoredArch SubnetEvaluator",
+            "summary": "markdown_table summary_block",
+            "tags": "TagDiagnostics tag_diagnostics",
+        },
+    )

@@ -31,13 +31,14 @@ __all__ = [
     "save_tier",
 ]
 
-__getattr__ = names_on_use(
-    __name__,
-    {
-        "check": "check_same_outputs",
-        "exporter": "Exported",
-        "onnx": "export_onnx",
-        "runtimes": "EXPORTERS export_tier",
-        "tier_files": "load_tier make_tier save_tier",
-    },
-)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = names_on_use(
+        __name__,
+        {
+            "check": "check_same_outputs",
+            "exporter": "Exported",
+            "onnx": "export_onnx",
+            "runtimes": "EXPORTERS export_tier",
+            "tier_files": "load_tier make_tier save_tier",
+        },
+    )

@@ -115,7 +115,8 @@ class Exporter:
         network = RawNetwork(tier)
         try:
             made = self.convert(tier, network)
-            difference = difference_to(network, made.run, runtime=self.runtime, sizes=made.sizes)
+            trained = RawNetwork(tier, fold=False)
+            difference = difference_to(trained, made.run, runtime=self.runtime, sizes=made.sizes)
         except (ConversionError, WeightsError) as error:
             error.args = (f"{error}; nothing written",)
             raise

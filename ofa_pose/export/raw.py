@@ -26,6 +26,10 @@ class RawNetwork(nn.Module):
 
     Maps `(N, 3, H, W)` float32, RGB of 0 to 255, to a tuple of the plan's outputs.
 
+    Args:
+        tier: saved, with its weights.
+        fold: whether batch norms are folded; what files are compared with has them.
+
     Attributes:
         outputs: names of the plan's outputs.
         resolution: side in pixels that it was made for.
@@ -34,10 +38,11 @@ class RawNetwork(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, tier: Tier) -> None:
+    def __init__(self, tier: Tier, *, fold: bool = True) -> None:
         super().__init__()
         self.network = tier.build()
-        fold_batch_norms(self.network)
+        if fold:
+            fold_batch_norms(self.network)
         self.outputs = self.network.plan.outputs
         self.resolution = tier.resolution
         for name, values in (("mean", tier.space.pixel_mean), ("std", tier.space.pixel_std)):
@@ -56,7 +61,7 @@ def difference_to(
     """Return the largest difference of a file's outputs, on random pictures.
 
     Args:
-        network: that the file was made of.
+        network: that the file has to equal.
         run: runs the file.
         runtime: its name, for messages.
         sizes: pictures, height and width of every comparison.

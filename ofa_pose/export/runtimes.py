@@ -9,6 +9,7 @@ from ofa_pose.export.exporter import Exported
 from ofa_pose.export.litert import LITERT
 from ofa_pose.export.ncnn import NCNN
 from ofa_pose.export.onnx import ONNXRUNTIME, OPENVINO
+from ofa_pose.export.onnx_tier import OnnxTier
 from ofa_pose.export.tier import Tier
 
 EXPORTERS = {exporter.runtime: exporter for exporter in (ONNXRUNTIME, NCNN, OPENVINO, LITERT)}
@@ -36,11 +37,13 @@ def export_tier(
 
     Raises:
         UnknownNameError: there is no such runtime.
-        UsageError: the tier has not been saved.
+        UsageError: the tier has not been saved, or comes from an ONNX file itself.
         OfaPoseError: as `Exporter.write` says.
     """
     if runtime not in EXPORTERS:
         raise UnknownNameError("runtime", runtime, EXPORTERS, list_all=True)
+    if isinstance(tier, OnnxTier):
+        raise UsageError(f"{tier.path} is exported already; give the tier's YAML for another file")
     exporter = EXPORTERS[runtime]
     if path is None:
         if tier.path is None:

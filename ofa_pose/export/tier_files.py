@@ -25,7 +25,7 @@ from ofa_pose.export.tier import (
 from ofa_pose.files import atomic_write, sha256_file
 from ofa_pose.models import Network, empty_network, plan, takes_option
 from ofa_pose.skeleton import Skeleton, load_skeleton
-from ofa_pose.space import Arch, FrozenDict, SearchSpace
+from ofa_pose.space import Arch, ArchLike, FrozenDict, SearchSpace
 from ofa_pose.supernet import load_state, load_weights, save_weights
 from ofa_pose.supernet.weights import WEIGHTS_FORMAT
 
@@ -36,7 +36,7 @@ _HEADER = "# A network found by ofa_pose: what it is, what it costs, how good it
 def make_tier(
     name: str,
     space: SearchSpace,
-    arch: Arch,
+    arch: ArchLike,
     *,
     skeleton: str | Skeleton | None = None,
     budget: str = "",
@@ -58,14 +58,13 @@ def make_tier(
     if skeleton is None and takes_option(space, "skeleton"):
         skeleton = space.skeleton
     joints = None if skeleton is None else load_skeleton(skeleton)
+    arch = space.arch(arch)
     return Tier(
         name=name,
         space=space,
         arch=arch,
         skeleton=joints,
-        costs=_counted(
-            space, space.arch(arch), family_options(joints, options or {}), latency_ms or {}
-        ),
+        costs=_counted(space, arch, family_options(joints, options or {}), latency_ms or {}),
         budget=budget,
         scores=scores or {},
         seed=seed,

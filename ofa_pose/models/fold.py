@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from ofa_pose.errors import UsageError
 
@@ -15,7 +18,8 @@ def fold_batch_norms(network: nn.Module) -> int:
 
     A batch norm is folded where it directly follows a convolution in an `nn.Sequential`, and
     where a unit's module knows better and has a method `fold_batch_norm() -> int`, which returns
-    how many it folded. `nn.Identity` takes its place. Others stay as they are.
+    how many it folded. `nn.Identity` takes its place. Others stay as they are: of a sequence that
+    is called in another way, of layers that stand twice, or that do more than torch's own.
 
     Args:
         network: in eval mode; its convolutions and batch norms are changed.
@@ -29,12 +33,13 @@ def fold_batch_norms(network: nn.Module) -> int:
     if network.training:
         raise UsageError("only a network in eval mode can have its batch norms folded")
     folded = 0
+    stands = Counter(child for module in network.modules() for child in module.children())
     for module in list(network.modules()):
         own = getattr(module, "fold_batch_norm", None)
         if own is not None:
             folded += own()
         elif isinstance(module, nn.Sequential):
-            folded += _fold_sequence(module)
+            folded += _fold_sequence(module, stands)
     return folded
 
 
@@ -75,11 +80,22 @@ def _over_outputs(scale: Tensor, convolution: Convolution) -> Tensor:
     return by_group.expand(-1, inputs, -1).reshape(weight.shape[0], -1, 1, 1)
 
 
-def _fold_sequence(sequence: nn.Sequential) -> int:
+def _is_plain(layer: nn.Module) -> bool:
+    """Whether a layer does what torch's own of its type does, and nothing else."""
+    hooked = layer._forward_hooks or layer._forward_pre_hooks
+    own = type(layer) in (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)
+    return own and not hooked and not is_parametrized(layer)
+
+
+def _fold_sequence(sequence: nn.Sequential, stands: Counter[nn.Module]) -> int:
+    if type(sequence).forward is not nn.Sequential.forward:
+        return 0
     folded = 0
     for place in range(len(sequence) - 1):
         before, norm = sequence[place], sequence[place + 1]
         if not isinstance(before, Convolution) or not isinstance(norm, nn.BatchNorm2d):
+            continue
+        if not all(_is_plain(layer) and stands[layer] == 1 for layer in (before, norm)):
             continue
         if norm.running_mean is not None:  # else it normalises each batch by itself
             absorb(norm, before)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import torch
 from torch import fx
-from torch.fx.proxy import TraceError
 
 from ofa_pose.errors import UsageError
 from ofa_pose.models.network import Network
@@ -20,16 +20,29 @@ def to_plain(network: Network) -> fx.GraphModule:
         network: in eval mode; see `Supernet.extract`, `Tier.build`.
 
     Raises:
-        UsageError: the network is in training mode, or a unit of its family runs otherwise for
-            other pictures, which no list of layers says.
+        UsageError: the network is in training mode, is none of this package's, or a unit of its
+            family decides by what it is given what it does, which no list of layers says.
     """
+    if not isinstance(network, Network):
+        raise UsageError(f"a Network is expected, as a supernet extracts, not {type(network)}")
     if network.training:
         raise UsageError("only a network in eval mode can be written as a list of layers")
     try:
         plain = fx.symbolic_trace(network)
-    except TraceError as error:
+    except Exception as error:  # whatever a unit does to what has no value yet
         raise UsageError(f"the network is no mere list of layers: {error}") from None
     for node in plain.graph.nodes:
         node.type = None  # of an annotation, which torch cannot write down if it is a text
     plain.recompile()
+    _compare(network, plain)
     return plain.eval()
+
+
+@torch.no_grad()
+def _compare(network: Network, plain: fx.GraphModule) -> None:
+    channels, height, width = network.plan.units[0].spec.in_shapes[0]
+    weights = next(network.parameters())
+    images = torch.rand(1, channels, height, width, device=weights.device, dtype=weights.dtype)
+    for found, expected in zip(plain(images), network(images), strict=True):
+        if not torch.equal(found, expected):
+            raise UsageError("the network is no mere list of layers: as one it computes otherwise")

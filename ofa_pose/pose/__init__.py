@@ -53,11 +53,12 @@ __all__ = [
     "pose_loss",
 ]
 
-__getattr__ = names_on_use(
-    __name__,
-    {
-        "distill": "DistillationLoss distillation_loss",
-        "losses": "PoseLoss pose_loss",
-        "matches": "Matches ap_gain_interval ap_interval match_people",
-    },
-)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = names_on_use(
+        __name__,
+        {
+            "distill": "DistillationLoss distillation_loss",
+            "losses": "PoseLoss pose_loss",
+            "matches": "Matches ap_gain_interval ap_interval match_people",
+        },
+    )

@@ -143,6 +143,8 @@ class Race:
         *,
         objective: str = "AP",
     ) -> None:
+        if objective == PARTS:
+            raise UsageError(f"{PARTS!r} is what a race calls how many parts an arch has seen")
         self.settings = settings
         self.objective = objective
         self.images = 0
@@ -291,7 +293,7 @@ class Race:
         for index in champions.values():
             measured[index] = self._measured[index].take(range(seen))
         resamples = {index: self._resamples(got) for index, got in measured.items()}
-        points = {index: _point(got) for index, got in measured.items()}
+        points = {index: self._point(got) for index, got in measured.items()}
         behind: dict[int, list[tuple[int, float, np.ndarray]]] = {index: [] for index in racing}
         safe: set[int] = set()
         for name, members in self._tiers.items():
@@ -312,7 +314,7 @@ class Race:
     def _own_scores(self, index: int, runner: _Runner) -> dict[str, float]:
         self._drawn[index] = self._resamples(runner.measured)
         low, high = bootstrap.interval(self._drawn[index], share=self.settings.interval)
-        self._finished[index] = score = _point(runner.measured)
+        self._finished[index] = score = self._point(runner.measured)
         return self._scores(score, low, high, runner)
 
     def _relative_scores(
@@ -329,17 +331,18 @@ class Race:
         named = {f"{self.objective}{end}": value for end, value in own.items()}
         return {**named, PARTS: float(runner.parts)}
 
+    def _point(self, measured: Measured) -> float:
+        """Return the score on all images; of NaN, that of nobody found, or of nothing at all."""
+        (score,) = measured.scores_of(np.ones((1, len(measured)), np.int64)).tolist()
+        if not math.isnan(score):
+            return score
+        return bootstrap.NOBODY if self.objective == "AP" else -math.inf
+
     def _resamples(self, measured: Measured) -> np.ndarray:
         """Return the scores (B,) on resamples, which are the same for all of as many images."""
         settings = self.settings
         drawn = bootstrap.resamples(len(measured), draws=settings.resamples, seed=settings.seed)
         return measured.scores_of(drawn)
-
-
-def _point(measured: Measured) -> float:
-    """Return the score on all images."""
-    (score,) = measured.scores_of(np.ones((1, len(measured)), np.int64)).tolist()
-    return bootstrap.NOBODY if math.isnan(score) else score
 
 
 def _low(leads: np.ndarray, share: float) -> float:

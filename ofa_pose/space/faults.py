@@ -99,21 +99,24 @@ def explain_all(error: ValidationError, model: type[BaseModel]) -> list[str]:
     for found in error.errors(include_url=False):
         *outer, key = found["loc"] or ("",)
         unknown = found["type"] == "extra_forbidden"
-        guess = suggest(str(key), _keys_at(model, outer)) if unknown else ""
+        known = _keys_at(model, outer) if unknown else []
+        guess = suggest(str(key), known) if known else ""
         faults.append(f"{spell(found['loc'])}: {explain(found)}{guess}".lstrip(": "))
     return faults
 
 
 def _keys_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
     """Return the keys that a model knows at a place of the document."""
+    kind: Any = model
     for part in location:
-        field = model.model_fields.get(str(part))
-        kinds = [] if field is None else [field.annotation, *get_args(field.annotation)]
-        models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        if not models:
-            return []
-        model = models[0]
-    return list(model.model_fields)
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            field = kind.model_fields.get(str(part))
+            kind = None if field is None else field.annotation
+        else:  # a list's or a mapping's: what it holds comes last
+            kind = (get_args(kind) or (None,))[-1]
+    options = (kind, *get_args(kind))
+    models = [one for one in options if isinstance(one, type) and issubclass(one, BaseModel)]
+    return list(models[0].model_fields) if models else []
 
 
 def explain(found: Any) -> str:

@@ -229,7 +229,8 @@ def test_a_function_that_activates_costs_what_its_layer_does(unit_of, function) 
     "layer",
     [
         "SiLU()", "Hardswish()", "GELU()", "LeakyReLU()", "MaxPool2d(2)", "AvgPool2d(2)",
-        "AvgPool2d(4, stride=2)", "AdaptiveAvgPool2d(2)", "AdaptiveMaxPool2d(1)",
+        "AvgPool2d(4, stride=2)", "AdaptiveAvgPool2d(2)", "AdaptiveAvgPool2d(5)",
+        "AdaptiveMaxPool2d(1)",
         "GroupNorm(2, 4)", "LayerNorm(8)", "LayerNorm(8, elementwise_affine=False)",
         "Upsample(scale_factor=2)", "Upsample(scale_factor=2, mode='bilinear')",
         "Upsample(scale_factor=2, mode='bicubic')", "UpsamplingNearest2d(scale_factor=2)",
@@ -261,6 +262,30 @@ def test_a_formula_of_ones_own(unit_of) -> None:
             unit_cost(spec)
     finally:
         del formulas._MACS[_Mystery]
+        clear_unit_caches()
+
+
+class _Attending(nn.Module):
+    """A layer with layers inside, whose formula counts what those compute, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2)
+        self.conv = nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(self.attention(x[0], x[0], x[0])[0][None])
+
+
+def test_a_formula_holds_for_all_that_its_layer_calls(unit_of) -> None:
+    spec = unit_of(lambda: nn.Sequential(_Attending(), nn.Conv2d(4, 4, 1)))
+    with pytest.raises(CostError, match="outside any layer"):
+        unit_cost(spec)
+    register_layer_cost(_Attending, lambda layer, source, result: dict.fromkeys(CONVENTIONS, 5))
+    try:
+        assert unit_cost(spec).macs == dict.fromkeys(CONVENTIONS, 5 + 8 * 8 * 4 * 4)
+    finally:
+        del formulas._MACS[_Attending]
         clear_unit_caches()
 
 

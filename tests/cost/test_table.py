@@ -117,6 +117,34 @@ def test_wiring_by_a_choice() -> None:
     assert table["peak_memory"][0] == 4 * 16**2 * (3 + 8 + 16 + 16)
 
 
+def test_a_unit_that_only_some_pairs_of_values_have_is_never_missed() -> None:
+    @op.register_family("test_pairs")
+    def pairs(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
+        side, first, second = arch.resolution, arch["w0"], arch["w1"]
+        units = [Unit("a", UnitSpec("test_add", ((3, side, side),), first), ("input",))]
+        if first > second:
+            spec = UnitSpec("test_add", ((first, side, side),), first)
+            units.append(Unit("b", spec, ("a",)))
+        return NetworkPlan(tuple(units), (units[-1].name,))
+
+    space = op.SearchSpace(
+        name="pairs",
+        family="test_pairs",
+        choices=(
+            op.Choice("resolution", (16, 8)),
+            op.Choice("w0", (8, 4)),
+            op.Choice("w1", (8, 4)),
+        ),
+    )
+    table = op.CostTable(space)
+    try:
+        found = table.arrays()
+    except CostError:  # told, which is as good
+        return
+    for index in range(len(space)):
+        assert found["macs_exact"][index] == op.count(space, space[index]).macs["exact"]
+
+
 def test_unknown_cost_is_refused() -> None:
     with pytest.raises(CostError, match="macs_exakt"):
         op.CostTable(op.load_space("toy"))["macs_exakt"]

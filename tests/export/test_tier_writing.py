@@ -94,3 +94,8 @@ def test_latencies_are_costs_with_their_table_s_name(space, supernet, arch, tmp_
         "x86-ncnn": 12.5
     }
     assert load_tier(tmp_path / "S.yaml").costs == saved.costs
+
+
+def test_an_arch_by_its_name():
+    space = load_space("toy")
+    assert make_tier("m", space, "smallest") == make_tier("m", space, space.smallest)

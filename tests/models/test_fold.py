@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from ofa_pose import build, load_space
 from ofa_pose.errors import UsageError
@@ -79,3 +80,51 @@ def test_only_what_follows_a_convolution_is_folded():
 def test_training_is_refused():
     with pytest.raises(UsageError, match="eval mode"):
         fold_batch_norms(nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)))
+
+
+class Branching(nn.Sequential):
+    """A sequence that is no sequence."""
+
+    def forward(self, input):
+        first = self[0](input)
+        return self[1](first) + first
+
+
+class Standardised(nn.Conv2d):
+    """A convolution that does not use its weights as they are."""
+
+    def forward(self, input):
+        weight = self.weight / self.weight.std()
+        return nn.functional.conv2d(input, weight, self.bias)
+
+
+def shared() -> nn.Module:
+    conv = nn.Conv2d(3, 3, 1)
+    return nn.Sequential(nn.Sequential(conv, nn.BatchNorm2d(3)), nn.Sequential(conv, nn.ReLU()))
+
+
+def hooked() -> nn.Module:
+    conv = nn.Conv2d(3, 3, 1)
+    conv.register_forward_hook(lambda layer, inputs, output: output.relu())
+    return nn.Sequential(conv, nn.BatchNorm2d(3))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Branching(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)),
+        lambda: nn.Sequential(Standardised(3, 3, 1), nn.BatchNorm2d(3)),
+        lambda: nn.Sequential(weight_norm(nn.Conv2d(3, 3, 1)), nn.BatchNorm2d(3)),
+        shared,
+        hooked,
+    ],
+    ids=["own forward", "own convolution", "weight norm", "shared", "hook"],
+)
+@torch.no_grad()
+def test_what_does_more_than_it_seems_is_left_alone(build):
+    network = build()
+    trained_like(network)
+    images = torch.randn(2, 3, 5, 5)
+    expected = network(images)
+    assert fold_batch_norms(network) == 0
+    assert torch.equal(network(images), expected)

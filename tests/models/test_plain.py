@@ -38,6 +38,13 @@ def test_it_runs_where_this_package_is_not(name, arch, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_what_is_no_network_is_refused():
+    with pytest.raises(UsageError, match="a Network is expected"):
+        to_plain(nn.Conv2d(3, 3, 1).eval())  # pyright: ignore[reportArgumentType]
+    with pytest.raises(UsageError, match="a Network is expected"):
+        to_plain(op.Supernet(op.load_space("toy")).eval())  # pyright: ignore[reportArgumentType]
+
+
 def test_a_network_that_learns_is_refused():
     with pytest.raises(UsageError, match="eval mode"):
         to_plain(op.build(op.load_space("toy"), "smallest").train())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -109,6 +110,40 @@ def test_a_race_by_another_objective_is_the_same_race():
         assert scores == {k.replace("AP", "accuracy"): v for k, v in by_ap[index].items()}
     race.recall((index, scores) for index, scores in run(race, range(4)).items())
     assert race.standings()["all"].winner == 1
+
+
+def test_an_arch_whose_score_is_nan_never_wins():
+    """Whatever the objective's range: all others score -10."""
+    marks = marks_of([0.1, 0.5, 0.2]) - 10
+    marks[1] = np.nan
+    for objective in ("minus_loss", "AP"):
+        race = Race(
+            InProcess(measure(marks)),
+            {"all": np.ones(3, dtype=bool)},
+            RaceSettings(parts=len(PARTS)),
+            objective=objective,
+        )
+        scores = run(race, range(3))
+        expected = -1 if objective == "AP" else -math.inf  # AP: as where nobody is to be found
+        assert scores[1][objective] == expected
+    race = Race(
+        InProcess(measure(marks)),
+        {"all": np.ones(3, dtype=bool)},
+        RaceSettings(parts=len(PARTS)),
+        objective="minus_loss",
+    )
+    run(race, range(3))
+    assert race.standings()["all"].winner == 2
+
+
+def test_no_objective_is_called_like_the_count_of_parts():
+    with pytest.raises(UsageError, match="'parts'"):
+        Race(
+            InProcess(measure(marks_of([0.1]))),
+            {"all": np.ones(1, dtype=bool)},
+            RaceSettings(parts=1),
+            objective="parts",
+        )
 
 
 def test_the_winner_sees_everything_and_the_poor_see_little():

@@ -40,6 +40,13 @@ def test_every_fault_is_told(space: SearchSpace):
     ]
 
 
+def test_a_key_is_guessed_inside_what_choices_hold(space: SearchSpace):
+    declaration = declare_space(space)
+    declaration["choices"]["stem"]["valeus"] = declaration["choices"]["stem"].pop("values")
+    with pytest.raises(SpaceError, match="stem.valeus: unknown key; did you mean 'values'"):
+        restore_space(declaration)
+
+
 def test_a_space_that_contradicts_itself_is_refused(space: SearchSpace):
     with pytest.raises(ArchError, match="17 is not allowed"):
         restore_space({**declare_space(space), "archs": {"S": {**space.smallest, "stem": 17}}})
