@@ -85,7 +85,7 @@ def mend(command, tmp_path, *changes):
     ("old", "new", "expected"),
     [
         ("head_kernel: 5", "head_kernel: 4", "network.head_kernel: a kernel has a centre"),
-        ("kernel: 3,", "kernel: 4,", "network.stages.0.kernel: a kernel has a centre"),
+        ("kernel: 3,", "kernel: 4,", "network.stages[0].kernel: a kernel has a centre"),
         ("stem_width: 4", "stem_width: 1000000000", "1000000000 is not from 1 to 16384"),
         ("base: 8", "base: 1000000000", "should be less than or equal to 16384, not 1000000000"),
         # The first convolution alone has 4 x 16 x 16 outputs of 27 MACs at 32 px.
