@@ -21,6 +21,7 @@ from ofa_pose.evaluate.pictures import PictureBatch, PictureCache, picture_batch
 from ofa_pose.evaluate.predict import Progress, labelled, predict_batches
 from ofa_pose.evaluate.shard import Shard
 from ofa_pose.models import Network, fold_batch_norms
+from ofa_pose.models.pointwise import fast_pointwise
 from ofa_pose.pose import (
     SCORED,
     DecodeSettings,
@@ -316,7 +317,8 @@ def _threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(count)
         cv2.setNumThreads(0 if count == 1 else count)  # with 1 it would still start a pool
     try:
-        yield
+        with fast_pointwise():
+            yield
     finally:
         if count is not None:
             torch.set_num_threads(before[0])

@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ofa_pose.data import Augmentation, Batch, TrainBatches, make_loader, normalize
 from ofa_pose.errors import TrainingDivergedError
 from ofa_pose.models.depthwise import fast_depthwise
+from ofa_pose.models.pointwise import fast_pointwise
 from ofa_pose.pose import distillation_loss, pose_loss
 from ofa_pose.space import Arch
 from ofa_pose.train.distributed import World, others_alive
@@ -87,7 +88,7 @@ class Learner:
         self._wrapped = world.wrap(job.model, skips_layers=job.skips_layers)
         self.average = Average(job.model, decay=job.recipe.ema) if job.recipe.ema else None
         self._called = torch.compile(self._wrapped) if job.compiled else self._wrapped
-        self._compiles_depthwise = job.device.type == "cpu" and not job.compiled
+        self._own_convolutions = job.device.type == "cpu" and not job.compiled
         self._scaler = torch.amp.GradScaler(
             job.device.type, enabled=job.recipe.precision == "float16"
         )
@@ -172,12 +173,12 @@ class Learner:
         images = normalize(part.images, job.space.pixel_mean, job.space.pixel_std)
         images = images.contiguous(memory_format=torch.channels_last)
         weight = recipe.heatmap_weight(archs[0].resolution)
-        with self._autocast():
+        with self._autocast(), self._convolutions():
             teacher = None if job.teacher is None else job.teacher(images)
         sums: dict[str, Tensor] = {}
         for number, arch in enumerate(archs):
             with self._synchronised(is_last and number == len(archs) - 1):
-                with self._autocast(), fast_depthwise(self._compiles_depthwise):
+                with self._autocast(), self._convolutions():
                     outputs = list(job.forward(self._called, images, arch))
                 loss = pose_loss(
                     outputs,
@@ -241,6 +242,13 @@ class Learner:
         if wanted or not isinstance(self._wrapped, DistributedDataParallel):
             return contextlib.nullcontext()
         return self._wrapped.no_sync()
+
+    @contextlib.contextmanager
+    def _convolutions(self) -> Iterator[None]:
+        """Let this package do, inside the block, the convolutions that torch is slow at."""
+        own = self._own_convolutions
+        with fast_pointwise(own), fast_depthwise(own):
+            yield
 
     def _autocast(self) -> torch.autocast:
         precision = self.job.recipe.precision
