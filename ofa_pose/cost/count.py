@@ -7,6 +7,7 @@ formula is an error, never a guess, and so is a function that computes outside a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -17,13 +18,16 @@ from torch import Tensor, nn
 
 from ofa_pose.cost.formulas import (
     CONVENTIONS,
+    adds_up,
     function_macs,
+    gives_back,
     has_formula,
     layer_macs,
     refuse_uncounted,
     shape_formula,
     works_in_place,
 )
+from ofa_pose.cost.liveness import Liveness, tensors_in
 from ofa_pose.models import NetworkPlan, UnitSpec, plan
 from ofa_pose.models.meta import ShapesOnly
 from ofa_pose.models.unit import unit_cache
@@ -69,8 +73,9 @@ class Cost:
             plus 2 per batch-norm element and 1 per activation element;
             `thop`: what `thop.profile` (0.1.1) prints.
         params: learnt numbers.
-        peak_memory: bytes of float32 activations alive at once, batch norm and activations
-            computed in place, weights not counted.
+        peak_memory: bytes of float32 activations alive at once, batch norm, activations and the
+            sum that ends a unit computed in place, weights not counted. What functions make
+            counts as what layers make does; views and changes in place make nothing.
         units: the same, unit by unit.
     """
 
@@ -170,8 +175,7 @@ def _layers(module: nn.Module) -> Iterator[nn.Module]:
 def _by_formula(
     layer: nn.Module, formula: Callable[[Sequence[int]], Sequence[int]]
 ) -> Callable[[Tensor], Tensor]:
-    in_place = works_in_place(layer)
-    return lambda source: _TRACE.get().answer(layer, source, formula=formula, in_place=in_place)
+    return lambda source: _TRACE.get().answer(layer, source, formula=formula)
 
 
 def _enter_layer(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -180,12 +184,12 @@ def _enter_layer(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
 
 def _tell_trace(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
     trace = _TRACE.get()
+    trace.record(layer, inputs, output)
     trace.inside -= 1
-    trace.record(layer, inputs[0], output, in_place=works_in_place(layer))
 
 
 class _Watched(ShapesOnly):
-    """Refuses what computes outside the layers of the running trace."""
+    """Tells the running trace of functions outside its layers, and refuses those that compute."""
 
     def __torch_function__(
         self,
@@ -194,18 +198,18 @@ class _Watched(ShapesOnly):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """As `ShapesOnly`; what activates is counted."""
+        """As `ShapesOnly`."""
         trace = _TRACE.get()
         if trace.inside:
             return super().__torch_function__(func, types, args, kwargs)
         refuse_uncounted(func)
         result = super().__torch_function__(func, types, args, kwargs)
-        trace.add(function_macs(func, result))
+        trace.record_function(func, (args, kwargs), result)
         return result
 
 
 class _Trace:
-    """One run of a unit on the meta device: the layers it called, in order.
+    """One run of a unit on the meta device: the layers and functions it called, in order.
 
     Attributes:
         macs: of all layers, by convention.
@@ -218,17 +222,16 @@ class _Trace:
         self.inside = 0
         module, self.params = _shape_module(spec.without_sizes())
         self.macs: dict[str, int] = dict.fromkeys(CONVENTIONS, 0)
-        self._calls: list[tuple[Tensor, Tensor, bool]] = []
-        self._inputs = [torch.empty((1, *shape), device="meta") for shape in spec.in_shapes]
+        inputs = [torch.empty((1, *shape), device="meta") for shape in spec.in_shapes]
+        self._live = Liveness(inputs, map(math.prod, spec.in_shapes))
         # Asking a tensor for its shape is slow here, so it is kept; by id, as all are kept alive.
         self._shapes: dict[int, Sequence[int]] = {
-            id(tensor): (1, *shape)
-            for tensor, shape in zip(self._inputs, spec.in_shapes, strict=True)
+            id(tensor): (1, *shape) for tensor, shape in zip(inputs, spec.in_shapes, strict=True)
         }
         token = _TRACE.set(self)
         try:
             with torch.no_grad(), _Watched():
-                self._output: Tensor = module(*self._inputs)
+                self._output: Tensor = module(*inputs)
         finally:
             _TRACE.reset(token)
         self.size = self._output.numel()
@@ -239,51 +242,43 @@ class _Trace:
         source: Tensor,
         *,
         formula: Callable[[Sequence[int]], Sequence[int]],
-        in_place: bool,
     ) -> Tensor:
         """Record a call of a layer whose output's shape is known by formula; return an output."""
         shape = self._shapes.get(id(source)) or tuple(source.shape)
         found = tuple(formula(shape))
-        own = in_place and not any(source is given for given in self._inputs)
-        result = source if own else torch.empty(found, device="meta")
-        self._calls.append((source, result, in_place))
-        self._shapes[id(source)], self._shapes[id(result)] = shape, found
         self._count(layer, shape, found)
+        if gives_back(layer):
+            return source
+        self.inside += 1  # what makes the tensor is no function of the unit's
+        result = torch.empty(found, device="meta")
+        self.inside -= 1
+        self._live.call(source, result, math.prod(found), in_place=works_in_place(layer))
+        self._shapes[id(result)] = found
         return result
 
-    def record(self, layer: nn.Module, source: Tensor, result: Tensor, *, in_place: bool) -> None:
+    def record(self, layer: nn.Module, inputs: tuple[Tensor, ...], result: Tensor) -> None:
         """Record a call of a layer that was run."""
-        self._calls.append((source, result, in_place))
-        self._count(layer, source.shape, result.shape)
+        self._count(layer, inputs[0].shape, result.shape)
+        self._live.run(inputs, (result,), in_place=works_in_place(layer))
+
+    def record_function(
+        self, function: Callable[..., object], given: Sequence[object], result: object
+    ) -> None:
+        """Record a call of a function, of which the trace was told by `_Watched`."""
+        self._add(function_macs(function, result))
+        sources = list(tensors_in(given))
+        results = sources[:1] if function is Tensor.__setitem__ else list(tensors_in(result))
+        if results:
+            in_place, adds = works_in_place(function), adds_up(function)
+            self._live.run(sources, results, in_place=in_place, adds=adds)
 
     def _count(self, layer: nn.Module, source: Sequence[int], result: Sequence[int]) -> None:
-        self.add(layer_macs(layer, source, result))
+        self._add(layer_macs(layer, source, result))
 
-    def add(self, macs: Mapping[str, int]) -> None:
-        """Add MACs by convention."""
+    def _add(self, macs: Mapping[str, int]) -> None:
         for convention, number in macs.items():
             self.macs[convention] += number
 
     def peak_memory(self) -> int:
-        """Most bytes alive at once.
-
-        The unit's inputs live throughout, an inner tensor from its making to its last reading by
-        a layer; one that no layer reads (it is added, or is the output) lives to the end.
-        """
-        inputs = {id(tensor) for tensor in self._inputs}
-        owner: dict[int, int] = {}  # tensor -> the tensor whose memory it uses
-        for source, result, in_place in self._calls:
-            shared = in_place and id(source) not in inputs
-            owner[id(result)] = owner.get(id(source), id(source)) if shared else id(result)
-        last_read = {
-            owner.get(id(source), id(source)): step
-            for step, (source, _, _) in enumerate(self._calls)
-        }
-        held = sum(tensor.numel() for tensor in self._inputs)
-        peak = held + self.size
-        alive: dict[int, int] = {}
-        for step, (_, result, _) in enumerate(self._calls):
-            alive[owner[id(result)]] = result.numel()
-            peak = max(peak, held + sum(alive.values()))
-            alive = {k: size for k, size in alive.items() if last_read.get(k, step + 1) > step}
-        return BYTES * peak
+        """Most bytes alive at once; see `Liveness`."""
+        return BYTES * self._live.peak(self._output)
