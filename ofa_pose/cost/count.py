@@ -7,6 +7,7 @@ formula is an error, never a guess, and so is a function that computes outside a
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
@@ -28,6 +29,7 @@ from ofa_pose.cost.formulas import (
     works_in_place,
 )
 from ofa_pose.cost.liveness import Liveness, tensors_in
+from ofa_pose.errors import CostError
 from ofa_pose.models import NetworkPlan, UnitSpec, plan
 from ofa_pose.models.meta import ShapesOnly
 from ofa_pose.models.unit import unit_cache
@@ -157,7 +159,7 @@ def _shape_module(spec: UnitSpec) -> tuple[nn.Module, int]:
             layer.forward = _by_formula(layer, formula)
         else:
             layer.register_forward_pre_hook(_enter_layer)
-            layer.register_forward_hook(_tell_trace)
+            layer.register_forward_hook(_tell_trace, with_kwargs=True)
     params = sum(parameter.numel() for parameter in module.parameters())
     return module.eval(), params  # batch norm must not take one 1x1 map for a fault
 
@@ -174,17 +176,28 @@ def _layers(module: nn.Module) -> Iterator[nn.Module]:
 
 def _by_formula(
     layer: nn.Module, formula: Callable[[Sequence[int]], Sequence[int]]
-) -> Callable[[Tensor], Tensor]:
-    return lambda source: _TRACE.get().answer(layer, source, formula=formula)
+) -> Callable[..., object]:
+    def forward(*inputs: Any, **named: Any) -> object:
+        if len(inputs) == 1 and isinstance(inputs[0], Tensor) and not named:
+            return _TRACE.get().answer(layer, inputs[0], formula=formula)
+        _enter_layer(layer, inputs)
+        result = type(layer).forward(layer, *inputs, **named)
+        _tell_trace(layer, inputs, named, result)
+        return result
+
+    return forward
 
 
-def _enter_layer(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+def _enter_layer(layer: nn.Module, inputs: tuple[object, ...]) -> None:
     _TRACE.get().inside += 1
 
 
-def _tell_trace(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+def _tell_trace(
+    layer: nn.Module, inputs: tuple[object, ...], named: Mapping[str, object], result: object
+) -> None:
     trace = _TRACE.get()
-    trace.record(layer, inputs, output)
+    given = inspect.signature(type(layer).forward).bind(layer, *inputs, **named).arguments
+    trace.record(layer, list(tensors_in(given)), result)
     trace.inside -= 1
 
 
@@ -231,9 +244,14 @@ class _Trace:
         token = _TRACE.set(self)
         try:
             with torch.no_grad(), _Watched():
-                self._output: Tensor = module(*inputs)
+                output = module(*inputs)
         finally:
             _TRACE.reset(token)
+        if not isinstance(output, Tensor):
+            raise CostError(
+                f"unit {spec.key} returns a {type(output).__name__}; a unit returns one tensor"
+            )
+        self._output = output
         self.size = self._output.numel()
 
     def answer(
@@ -256,10 +274,32 @@ class _Trace:
         self._shapes[id(result)] = found
         return result
 
-    def record(self, layer: nn.Module, inputs: tuple[Tensor, ...], result: Tensor) -> None:
-        """Record a call of a layer that was run."""
-        self._count(layer, inputs[0].shape, result.shape)
-        self._live.run(inputs, (result,), in_place=works_in_place(layer))
+    def record(self, layer: nn.Module, sources: Sequence[Tensor], result: object) -> None:
+        """Record a call of a layer that was run.
+
+        Args:
+            layer: what was run.
+            sources: the tensors that it was given, in the order of its parameters.
+            result: what it returned.
+
+        Raises:
+            CostError: there is no formula for it, it is given no tensor, or it returns another
+                thing than one.
+        """
+        name = type(layer).__name__
+        if not sources:
+            raise CostError(
+                f"layer {name} is called without a tensor, so its cost is not known: give it one, "
+                "whose shape its formula takes"
+            )
+        if not isinstance(result, Tensor):
+            raise CostError(
+                f"layer {name} returns a {type(result).__name__}, so its cost is not known: let it "
+                "return one tensor, or put it into a layer of your own that does, for which "
+                "`ofa_pose.cost.register_layer_cost` has a formula"
+            )
+        self._count(layer, sources[0].shape, result.shape)
+        self._live.run(sources, (result,), in_place=works_in_place(layer))
 
     def record_function(
         self, function: Callable[..., object], given: Sequence[object], result: object

@@ -184,7 +184,8 @@ def register_layer_cost(kind: type[nn.Module], formula: Formula) -> None:
     Args:
         kind: type of the layers, not of those derived from it. What they call is theirs.
         formula: (layer, input's shape, output's shape), batch first, to the multiply-accumulates
-            in every convention: `{"exact": …, "paper": …, "thop": …}`; see `Cost`.
+            in every convention: `{"exact": …, "paper": …, "thop": …}`; see `Cost`. The input is
+            the first tensor among the layer's parameters, the output the one tensor it returns.
 
     Raises:
         UsageError: the type is none of a layer's.
