@@ -265,7 +265,11 @@ class CostTable:
 
     @cached_property
     def _dependencies(self) -> tuple[dict[str, set[int]], set[int]]:
-        """The choices, by position, that were seen to change each unit place, and the wiring."""
+        """The choices, by position, that were seen to change each unit place, and the wiring.
+
+        An arch that shows a unit for the first time is varied, too: what changes the unit, or
+        builds further ones beside it, may be seen nowhere else.
+        """
         rng = np.random.default_rng(0)
         space = self.space
         probes = [space.largest, space.smallest, *(space.sample(rng) for _ in range(_PROBES))]
@@ -283,6 +287,8 @@ class CostTable:
                     arch = space.arch({**base, choice.name: value})
                     changed = plan(space, arch, **self.options)
                     other = _specs(changed)
+                    if not other.keys() <= depends.keys():
+                        probes.append(arch)
                     for name in dict.fromkeys([*specs, *other]):
                         if specs.get(name) != other.get(name):
                             depends.setdefault(name, set()).add(position)
