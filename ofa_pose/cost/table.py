@@ -182,6 +182,19 @@ class CostTable:
             columns.append(np.broadcast_to(macs[tuple(spread)], len(genes)))
         return np.stack(columns, axis=1)
 
+    def verify(self, archs: Iterable[Arch]) -> None:
+        """Compare the costs of archs with `count`; of a large space the table compares but a few.
+
+        Raises:
+            CostError: they differ.
+        """
+        for arch in archs:
+            cost = count(self.space, arch, **self.options)
+            macs = (cost.macs[convention] for convention in CONVENTIONS)
+            index = self.space.index(arch)
+            if [*macs, cost.params, cost.peak_memory] != [self[name][index] for name in COUNTED]:
+                raise self._not_split(arch, "has other costs")
+
     @cached_property
     def _sums(self) -> np.ndarray:
         """(summed costs, archs): what `_SUMMED` names."""
