@@ -1,8 +1,8 @@
 """What an arch costs: MACs in three conventions, parameters and peak activation memory.
 
-Each unit is run once on torch's meta device (shapes without numbers) and every layer it calls is
-recorded; the totals of a network are sums over its units (memory: a scan). A layer that has no
-formula is an error, never a guess, and so is a function that computes outside any layer.
+Each unit is run once on torch's meta device (shapes without numbers) and every layer and function
+it calls is recorded; the totals of a network are sums over its units (memory: a scan). A layer that
+has no formula is an error, never a guess, and so is a function that computes outside any layer.
 """
 
 from __future__ import annotations
@@ -311,6 +311,8 @@ class _Trace:
         if results:
             in_place, adds = works_in_place(function), adds_up(function)
             self._live.run(sources, results, in_place=in_place, adds=adds)
+        for tensor in results:
+            self._shapes.pop(id(tensor), None)  # as it may be another now
 
     def _count(self, layer: nn.Module, source: Sequence[int], result: Sequence[int]) -> None:
         self._add(layer_macs(layer, source, result))

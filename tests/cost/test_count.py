@@ -418,3 +418,17 @@ def test_what_is_no_tensor_is_reported_by_name(unit_of, make, call, told) -> Non
     with pytest.raises(CostError, match=told) as error:
         unit_cost(unit_of(lambda: _Around(make(), call)))
     assert "\n" not in str(error.value)
+
+
+def test_a_shape_that_is_changed_in_place(unit_of) -> None:
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(4, 4, 1)
+            self.linear = nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.linear(self.conv(x).transpose_(1, 3))
+
+    # A convolution of 4 x 4 products a cell, then a linear layer of 4 x 2.
+    assert unit_cost(unit_of(Turned)).macs["exact"] == 8 * 8 * (4 * 4 + 4 * 2)
