@@ -56,6 +56,8 @@ def search(
         InfeasibleBudgetError: no arch is within a budget; nothing was evaluated.
         UnknownNameError: a budget names a latency table that is not there; all are listed.
         LatencyError: a latency table cannot be used for the space.
+        CostError: the costs do not split by choices, which a winner's may show at the end; the
+            archive is written then.
         UsageError: neither budgets nor tiers, tiers whose files would overwrite a run's own or
             each other's, or whatever else `ofa_pose.search.run.search` refuses.
     """
@@ -64,18 +66,16 @@ def search(
     check_tier_names(named)
     bounds = {name: _bounds(given) for name, given in named.items()}
     limits = {name: tuple(map(_limit, given)) for name, given in bounds.items()}
-    if costs is None or isinstance(costs, CostTable):
-        table = costs or CostTable(space)
-        use_tables(table, bounds)
-        costs = all_costs(table, limits)
-        options = {"format_cost": format_cost, "unit_costs": table.unit_macs, **options}
-    return search_numbers(
-        space,
-        evaluate,
-        budgets=limits,
-        costs=costs,
-        **options,
+    if costs is not None and not isinstance(costs, CostTable):
+        return search_numbers(space, evaluate, budgets=limits, costs=costs, **options)
+    table = costs or CostTable(space)
+    use_tables(table, bounds)
+    options = {"format_cost": format_cost, "unit_costs": table.unit_macs, **options}
+    result = search_numbers(
+        space, evaluate, budgets=limits, costs=all_costs(table, limits), **options
     )
+    table.verify(tier.arch for tier in result.tiers.values())
+    return result
 
 
 def name_budgets(space: SearchSpace, texts: Sequence[str]) -> dict[str, tuple[Budget, ...]]:

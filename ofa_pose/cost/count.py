@@ -1,12 +1,14 @@
 """What an arch costs: MACs in three conventions, parameters and peak activation memory.
 
-Each unit is run once on torch's meta device (shapes without numbers) and every layer it calls is
-recorded; the totals of a network are sums over its units (memory: a scan). A layer that has no
-formula is an error, never a guess, and so is a function that computes outside any layer.
+Each unit is run once on torch's meta device (shapes without numbers) and every layer and function
+it calls is recorded; the totals of a network are sums over its units (memory: a scan). A layer that
+has no formula is an error, never a guess, and so is a function that computes outside any layer.
 """
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -17,13 +19,17 @@ from torch import Tensor, nn
 
 from ofa_pose.cost.formulas import (
     CONVENTIONS,
+    adds_up,
     function_macs,
+    gives_back,
     has_formula,
     layer_macs,
     refuse_uncounted,
     shape_formula,
     works_in_place,
 )
+from ofa_pose.cost.liveness import Liveness, tensors_in
+from ofa_pose.errors import CostError
 from ofa_pose.models import NetworkPlan, UnitSpec, plan
 from ofa_pose.models.meta import ShapesOnly
 from ofa_pose.models.unit import unit_cache
@@ -69,8 +75,9 @@ class Cost:
             plus 2 per batch-norm element and 1 per activation element;
             `thop`: what `thop.profile` (0.1.1) prints.
         params: learnt numbers.
-        peak_memory: bytes of float32 activations alive at once, batch norm and activations
-            computed in place, weights not counted.
+        peak_memory: bytes of float32 activations alive at once, batch norm, activations and the
+            sum that ends a unit computed in place, weights not counted. What functions make
+            counts as what layers make does; views and changes in place make nothing.
         units: the same, unit by unit.
     """
 
@@ -152,7 +159,7 @@ def _shape_module(spec: UnitSpec) -> tuple[nn.Module, int]:
             layer.forward = _by_formula(layer, formula)
         else:
             layer.register_forward_pre_hook(_enter_layer)
-            layer.register_forward_hook(_tell_trace)
+            layer.register_forward_hook(_tell_trace, with_kwargs=True)
     params = sum(parameter.numel() for parameter in module.parameters())
     return module.eval(), params  # batch norm must not take one 1x1 map for a fault
 
@@ -169,23 +176,33 @@ def _layers(module: nn.Module) -> Iterator[nn.Module]:
 
 def _by_formula(
     layer: nn.Module, formula: Callable[[Sequence[int]], Sequence[int]]
-) -> Callable[[Tensor], Tensor]:
-    in_place = works_in_place(layer)
-    return lambda source: _TRACE.get().answer(layer, source, formula=formula, in_place=in_place)
+) -> Callable[..., object]:
+    def forward(*inputs: Any, **named: Any) -> object:
+        if len(inputs) == 1 and isinstance(inputs[0], Tensor) and not named:
+            return _TRACE.get().answer(layer, inputs[0], formula=formula)
+        _enter_layer(layer, inputs)
+        result = type(layer).forward(layer, *inputs, **named)
+        _tell_trace(layer, inputs, named, result)
+        return result
+
+    return forward
 
 
-def _enter_layer(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+def _enter_layer(layer: nn.Module, inputs: tuple[object, ...]) -> None:
     _TRACE.get().inside += 1
 
 
-def _tell_trace(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+def _tell_trace(
+    layer: nn.Module, inputs: tuple[object, ...], named: Mapping[str, object], result: object
+) -> None:
     trace = _TRACE.get()
+    given = inspect.signature(type(layer).forward).bind(layer, *inputs, **named).arguments
+    trace.record(layer, list(tensors_in(given)), result)
     trace.inside -= 1
-    trace.record(layer, inputs[0], output, in_place=works_in_place(layer))
 
 
 class _Watched(ShapesOnly):
-    """Refuses what computes outside the layers of the running trace."""
+    """Tells the running trace of functions outside its layers, and refuses those that compute."""
 
     def __torch_function__(
         self,
@@ -194,18 +211,18 @@ class _Watched(ShapesOnly):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """As `ShapesOnly`; what activates is counted."""
+        """As `ShapesOnly`."""
         trace = _TRACE.get()
         if trace.inside:
             return super().__torch_function__(func, types, args, kwargs)
         refuse_uncounted(func)
         result = super().__torch_function__(func, types, args, kwargs)
-        trace.add(function_macs(func, result))
+        trace.record_function(func, (args, kwargs), result)
         return result
 
 
 class _Trace:
-    """One run of a unit on the meta device: the layers it called, in order.
+    """One run of a unit on the meta device: the layers and functions it called, in order.
 
     Attributes:
         macs: of all layers, by convention.
@@ -218,19 +235,23 @@ class _Trace:
         self.inside = 0
         module, self.params = _shape_module(spec.without_sizes())
         self.macs: dict[str, int] = dict.fromkeys(CONVENTIONS, 0)
-        self._calls: list[tuple[Tensor, Tensor, bool]] = []
-        self._inputs = [torch.empty((1, *shape), device="meta") for shape in spec.in_shapes]
+        inputs = [torch.empty((1, *shape), device="meta") for shape in spec.in_shapes]
+        self._live = Liveness(inputs, map(math.prod, spec.in_shapes))
         # Asking a tensor for its shape is slow here, so it is kept; by id, as all are kept alive.
         self._shapes: dict[int, Sequence[int]] = {
-            id(tensor): (1, *shape)
-            for tensor, shape in zip(self._inputs, spec.in_shapes, strict=True)
+            id(tensor): (1, *shape) for tensor, shape in zip(inputs, spec.in_shapes, strict=True)
         }
         token = _TRACE.set(self)
         try:
             with torch.no_grad(), _Watched():
-                self._output: Tensor = module(*self._inputs)
+                output = module(*inputs)
         finally:
             _TRACE.reset(token)
+        if not isinstance(output, Tensor):
+            raise CostError(
+                f"unit {spec.key} returns a {type(output).__name__}; a unit returns one tensor"
+            )
+        self._output = output
         self.size = self._output.numel()
 
     def answer(
@@ -239,51 +260,67 @@ class _Trace:
         source: Tensor,
         *,
         formula: Callable[[Sequence[int]], Sequence[int]],
-        in_place: bool,
     ) -> Tensor:
         """Record a call of a layer whose output's shape is known by formula; return an output."""
         shape = self._shapes.get(id(source)) or tuple(source.shape)
         found = tuple(formula(shape))
-        own = in_place and not any(source is given for given in self._inputs)
-        result = source if own else torch.empty(found, device="meta")
-        self._calls.append((source, result, in_place))
-        self._shapes[id(source)], self._shapes[id(result)] = shape, found
         self._count(layer, shape, found)
+        if gives_back(layer):
+            return source
+        self.inside += 1  # what makes the tensor is no function of the unit's
+        result = torch.empty(found, device="meta")
+        self.inside -= 1
+        self._live.call(source, result, math.prod(found), in_place=works_in_place(layer))
+        self._shapes[id(result)] = found
         return result
 
-    def record(self, layer: nn.Module, source: Tensor, result: Tensor, *, in_place: bool) -> None:
-        """Record a call of a layer that was run."""
-        self._calls.append((source, result, in_place))
-        self._count(layer, source.shape, result.shape)
+    def record(self, layer: nn.Module, sources: Sequence[Tensor], result: object) -> None:
+        """Record a call of a layer that was run.
+
+        Args:
+            layer: what was run.
+            sources: the tensors that it was given, in the order of its parameters.
+            result: what it returned.
+
+        Raises:
+            CostError: there is no formula for it, it is given no tensor, or it returns another
+                thing than one.
+        """
+        name = type(layer).__name__
+        if not sources:
+            raise CostError(
+                f"layer {name} is called without a tensor, so its cost is not known: give it one, "
+                "whose shape its formula takes"
+            )
+        if not isinstance(result, Tensor):
+            raise CostError(
+                f"layer {name} returns a {type(result).__name__}, so its cost is not known: let it "
+                "return one tensor, or put it into a layer of your own that does, for which "
+                "`ofa_pose.cost.register_layer_cost` has a formula"
+            )
+        self._count(layer, sources[0].shape, result.shape)
+        self._live.run(sources, (result,), in_place=works_in_place(layer))
+
+    def record_function(
+        self, function: Callable[..., object], given: Sequence[object], result: object
+    ) -> None:
+        """Record a call of a function, of which the trace was told by `_Watched`."""
+        self._add(function_macs(function, result))
+        sources = list(tensors_in(given))
+        results = sources[:1] if function is Tensor.__setitem__ else list(tensors_in(result))
+        if results:
+            in_place, adds = works_in_place(function), adds_up(function)
+            self._live.run(sources, results, in_place=in_place, adds=adds)
+        for tensor in results:
+            self._shapes.pop(id(tensor), None)  # as it may be another now
 
     def _count(self, layer: nn.Module, source: Sequence[int], result: Sequence[int]) -> None:
-        self.add(layer_macs(layer, source, result))
+        self._add(layer_macs(layer, source, result))
 
-    def add(self, macs: Mapping[str, int]) -> None:
-        """Add MACs by convention."""
+    def _add(self, macs: Mapping[str, int]) -> None:
         for convention, number in macs.items():
             self.macs[convention] += number
 
     def peak_memory(self) -> int:
-        """Most bytes alive at once.
-
-        The unit's inputs live throughout, an inner tensor from its making to its last reading by
-        a layer; one that no layer reads (it is added, or is the output) lives to the end.
-        """
-        inputs = {id(tensor) for tensor in self._inputs}
-        owner: dict[int, int] = {}  # tensor -> the tensor whose memory it uses
-        for source, result, in_place in self._calls:
-            shared = in_place and id(source) not in inputs
-            owner[id(result)] = owner.get(id(source), id(source)) if shared else id(result)
-        last_read = {
-            owner.get(id(source), id(source)): step
-            for step, (source, _, _) in enumerate(self._calls)
-        }
-        held = sum(tensor.numel() for tensor in self._inputs)
-        peak = held + self.size
-        alive: dict[int, int] = {}
-        for step, (_, result, _) in enumerate(self._calls):
-            alive[owner[id(result)]] = result.numel()
-            peak = max(peak, held + sum(alive.values()))
-            alive = {k: size for k, size in alive.items() if last_read.get(k, step + 1) > step}
-        return BYTES * peak
+        """Most bytes alive at once; see `Liveness`."""
+        return BYTES * self._live.peak(self._output)

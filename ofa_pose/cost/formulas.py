@@ -175,6 +175,8 @@ _ACTIVATING = _functions(
 )  # fmt: skip
 """Functions that do what a layer of `_ACTIVATIONS` does."""
 
+_ADDING = _functions("add", "add_", "__add__", "__iadd__", "__radd__")
+
 
 def register_layer_cost(kind: type[nn.Module], formula: Formula) -> None:
     """Count layers of a type, which has none yet or another formula, by this one from now on.
@@ -182,7 +184,8 @@ def register_layer_cost(kind: type[nn.Module], formula: Formula) -> None:
     Args:
         kind: type of the layers, not of those derived from it. What they call is theirs.
         formula: (layer, input's shape, output's shape), batch first, to the multiply-accumulates
-            in every convention: `{"exact": …, "paper": …, "thop": …}`; see `Cost`.
+            in every convention: `{"exact": …, "paper": …, "thop": …}`; see `Cost`. The input is
+            the first tensor among the layer's parameters, the output the one tensor it returns.
 
     Raises:
         UsageError: the type is none of a layer's.
@@ -259,7 +262,22 @@ def layer_macs(layer: nn.Module, source: Shape, result: Shape) -> Macs:
     return macs
 
 
-def works_in_place(layer: nn.Module) -> bool:
-    """Whether an inference engine computes the layer in its input's memory (or folds it away)."""
+def works_in_place(called: Callable[..., object]) -> bool:
+    """Whether an inference engine computes a layer or function in its input's memory.
+
+    Or folds it away.
+    """
     free = (nn.Identity, nn.Flatten, nn.Dropout, nn.Dropout2d)
-    return isinstance(layer, (*_BATCH_NORMS, *_ACTIVATIONS, *free))
+    if isinstance(called, nn.Module):
+        return isinstance(called, (*_BATCH_NORMS, *_ACTIVATIONS, *free))
+    return called in _ACTIVATING
+
+
+def gives_back(layer: nn.Module) -> bool:
+    """Whether a layer in evaluation mode returns the tensor that it is given."""
+    return isinstance(layer, nn.Identity | nn.Dropout) or bool(getattr(layer, "inplace", False))
+
+
+def adds_up(function: Callable[..., object]) -> bool:
+    """Whether a function is a sum."""
+    return function in _ADDING

@@ -182,6 +182,19 @@ class CostTable:
             columns.append(np.broadcast_to(macs[tuple(spread)], len(genes)))
         return np.stack(columns, axis=1)
 
+    def verify(self, archs: Iterable[Arch]) -> None:
+        """Compare the costs of archs with `count`; of a large space the table compares but a few.
+
+        Raises:
+            CostError: they differ.
+        """
+        for arch in archs:
+            cost = count(self.space, arch, **self.options)
+            macs = (cost.macs[convention] for convention in CONVENTIONS)
+            index = self.space.index(arch)
+            if [*macs, cost.params, cost.peak_memory] != [self[name][index] for name in COUNTED]:
+                raise self._not_split(arch, "has other costs")
+
     @cached_property
     def _sums(self) -> np.ndarray:
         """(summed costs, archs): what `_SUMMED` names."""
@@ -265,7 +278,11 @@ class CostTable:
 
     @cached_property
     def _dependencies(self) -> tuple[dict[str, set[int]], set[int]]:
-        """The choices, by position, that were seen to change each unit place, and the wiring."""
+        """The choices, by position, that were seen to change each unit place, and the wiring.
+
+        An arch that shows a unit for the first time is varied, too: what changes the unit, or
+        builds further ones beside it, may be seen nowhere else.
+        """
         rng = np.random.default_rng(0)
         space = self.space
         probes = [space.largest, space.smallest, *(space.sample(rng) for _ in range(_PROBES))]
@@ -283,6 +300,8 @@ class CostTable:
                     arch = space.arch({**base, choice.name: value})
                     changed = plan(space, arch, **self.options)
                     other = _specs(changed)
+                    if not other.keys() <= depends.keys():
+                        probes.append(arch)
                     for name in dict.fromkeys([*specs, *other]):
                         if specs.get(name) != other.get(name):
                             depends.setdefault(name, set()).add(position)

@@ -292,3 +292,143 @@ def test_a_formula_holds_for_all_that_its_layer_calls(unit_of) -> None:
 def test_only_a_layers_type_gets_a_formula() -> None:
     with pytest.raises(UsageError, match=r"derived from torch\.nn\.Module, got SiLU"):
         register_layer_cost(nn.SiLU(), lambda *shapes: {})  # pyright: ignore[reportArgumentType]
+
+
+class _CallingByName(nn.Module):
+    """A unit that names what it gives to its layers, or does not."""
+
+    def __init__(self, by_name: bool) -> None:
+        super().__init__()
+        self.by_name = by_name
+        self.layers = nn.ModuleList(
+            [nn.Conv2d(4, 6, 3), nn.BatchNorm2d(6), nn.ReLU6(True), nn.SiLU(), nn.MaxPool2d(2)]
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.layers:
+            x = layer(input=x) if self.by_name else layer(x)
+        return x
+
+
+def test_layers_called_by_keyword_count_alike(unit_of) -> None:
+    cost = unit_cost(unit_of(lambda: _CallingByName(by_name=True)))
+    # 6 maps of 6 x 6 cells, 3 x 3 x 4 products each; norm 2 (thop: 4) and two activations.
+    conv, elements = 6 * 6**2 * 36, 6 * 6**2
+    assert cost.macs == {
+        "exact": conv,
+        "paper": conv + 4 * elements,
+        "thop": conv + 4 * elements,
+    }
+    # At the pool the input, the convolution's maps, a quarter of them.
+    assert cost.peak_memory == 4 * (4 * 8**2 + elements + elements // 4)
+    assert cost == unit_cost(unit_of(lambda: _CallingByName(by_name=False)))
+
+
+def test_a_transposed_convolution_to_a_given_size(unit_of) -> None:
+    class Grown(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.deconv = nn.ConvTranspose2d(4, 4, 3, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.deconv(x, output_size=(18, 18))  # 17 x 17 otherwise
+
+    cost = unit_cost(unit_of(Grown))
+    products = 4 * 4 * 3**2
+    outside = 18**2 * products
+    assert cost.macs == {"exact": 8**2 * products, "paper": outside, "thop": outside}
+    assert cost.output_memory == 4 * 4 * 18**2
+
+
+class _Gate(nn.Module):
+    """A layer of two tensors."""
+
+    def forward(self, x: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
+        return x * gate
+
+
+class _Gated(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 1, 1)
+        self.gate = _Gate()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.gate(gate=self.conv(x), x=x)
+
+
+def test_a_formula_takes_the_first_parameter_by_whatever_order(unit_of) -> None:
+    register_layer_cost(
+        _Gate, lambda layer, source, result: dict.fromkeys(CONVENTIONS, math.prod(source))
+    )
+    try:
+        cost = unit_cost(unit_of(_Gated))
+        assert cost.macs["exact"] == 8**2 * 4 + 4 * 8**2
+        # The input, the gate of one channel, the product.
+        assert cost.peak_memory == 4 * 8**2 * (4 + 1 + 4)
+    finally:
+        del formulas._MACS[_Gate]
+        clear_unit_caches()
+
+
+class _Named(nn.Module):
+    """A layer that returns a dict."""
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"x": x}
+
+
+class _Learnt(nn.Module):
+    """A layer that is given nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(1, 4, 8, 8))
+
+    def forward(self) -> torch.Tensor:
+        return self.weight * 2
+
+
+class _Around(nn.Module):
+    """A unit of one layer, whatever that takes and returns."""
+
+    def __init__(self, layer: nn.Module, call) -> None:
+        super().__init__()
+        self.layer = layer
+        self.call = call
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.call(self.layer, x)
+
+
+@pytest.mark.parametrize(
+    ("make", "call", "told"),
+    [
+        (
+            lambda: nn.MaxPool2d(2, return_indices=True),
+            lambda layer, x: layer(x)[0],
+            "layer MaxPool2d returns a tuple, .*: let it return one tensor",
+        ),
+        (_Named, lambda layer, x: layer(x)["x"], "layer _Named returns a dict, .*: let it return"),
+        (_Learnt, lambda layer, x: x + layer(), "layer _Learnt is called without a tensor"),
+        (nn.ReLU, lambda layer, x: (layer(x), x), r"unit test_layer:4x8x8:4:k1:s1 returns a tuple"),
+    ],
+)
+def test_what_is_no_tensor_is_reported_by_name(unit_of, make, call, told) -> None:
+    with pytest.raises(CostError, match=told) as error:
+        unit_cost(unit_of(lambda: _Around(make(), call)))
+    assert "\n" not in str(error.value)
+
+
+def test_a_shape_that_is_changed_in_place(unit_of) -> None:
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(4, 4, 1)
+            self.linear = nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.linear(self.conv(x).transpose_(1, 3))
+
+    # A convolution of 4 x 4 products a cell, then a linear layer of 4 x 2.
+    assert unit_cost(unit_of(Turned)).macs["exact"] == 8 * 8 * (4 * 4 + 4 * 2)

@@ -145,6 +145,78 @@ def test_a_unit_that_only_some_pairs_of_values_have_is_never_missed() -> None:
         assert found["macs_exact"][index] == op.count(space, space[index]).macs["exact"]
 
 
+def test_a_unit_of_a_few_archs_is_varied_by_itself() -> None:
+    """A unit that one value in forty builds, of a width and a further unit that others give."""
+
+    @op.register_family("test_rare")
+    def rare(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
+        side, width = arch.resolution, arch["width"]
+        units = [Unit("a", UnitSpec("test_add", ((3, side, side),), 2), ("input",))]
+        if arch["kind"] == 20:
+            units.append(Unit("b", UnitSpec("test_add", ((2, side, side),), width), ("a",)))
+            if arch["depth"] == 20:
+                units.append(Unit("c", UnitSpec("test_add", ((width, side, side),), 5), ("b",)))
+        return NetworkPlan(tuple(units), (units[-1].name,))
+
+    space = op.SearchSpace(
+        name="rare",
+        family="test_rare",
+        choices=(
+            op.Choice("resolution", (16,)),
+            op.Choice("kind", tuple(range(40, 0, -1))),
+            op.Choice("depth", tuple(range(40, 0, -1))),
+            op.Choice("width", (8, 6, 4)),
+        ),
+    )
+    table = op.CostTable(space)
+    for index, arch in enumerate(space):
+        width = arch["width"] if arch["kind"] == 20 else 0
+        last = 5 if width and arch["depth"] == 20 else 0
+        assert table["macs_exact"][index] == 16**2 * (3 * 2 + 2 * width + width * last)
+        maps = max(3 + 2, 2 + width, width + last)  # the widest unit's input and output
+        assert table["peak_memory"][index] == 4 * 16**2 * maps
+
+
+def test_a_winner_whose_costs_do_not_split_is_refused() -> None:
+    """One pair of values in 2,304 builds a unit; no probe and none of the archs compared has it."""
+
+    @op.register_family("test_single")
+    def single(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
+        side = arch.resolution
+        units = [Unit("a", UnitSpec("test_add", ((3, side, side),), arch["w0"]), ("input",))]
+        units.append(Unit("b", UnitSpec("test_add", ((arch["w0"], side, side),), 2), ("a",)))
+        if (arch["w0"], arch["w1"]) == (2, 2):
+            units.append(Unit("c", UnitSpec("test_add", ((2, side, side),), 90), ("b",)))
+        return NetworkPlan(tuple(units), (units[-1].name,))
+
+    widths = tuple(range(48, 0, -1))
+    space = op.SearchSpace(
+        name="single",
+        family="test_single",
+        choices=(
+            op.Choice("resolution", (16,)),
+            op.Choice("w0", widths),
+            op.Choice("w1", widths),
+        ),
+    )
+    odd = space.arch({"resolution": 16, "w0": 2, "w1": 2})
+    table = op.CostTable(space)
+    budget = 16**2 * 2 * (3 + 2)  # MACs of a and b of the odd arch, which has 90 x 2 x 16² more
+    assert table["macs_exact"][space.index(odd)] == budget
+    table.verify([space.largest, space.smallest])
+    with pytest.raises(CostError, match=f"{odd.key} has other costs than its choices give"):
+        table.verify([space.largest, odd])
+
+    def prefer(w0: int, w1: int):
+        return lambda arch: {"AP": 1 / (1 + abs(arch["w0"] - w0) + abs(arch["w1"] - w1))}
+
+    limits = {"budget": str(budget)}
+    found = op.search(space, prefer(2, 3), budgets=limits, costs=table, evaluations=96)
+    assert found.tiers["budget"].arch == space.arch({"resolution": 16, "w0": 2, "w1": 3})
+    with pytest.raises(CostError, match=f"{odd.key} has other costs"):
+        op.search(space, prefer(2, 2), budgets=limits, costs=table, evaluations=96)
+
+
 def test_unknown_cost_is_refused() -> None:
     with pytest.raises(CostError, match="macs_exakt"):
         op.CostTable(op.load_space("toy"))["macs_exakt"]
