@@ -108,8 +108,10 @@ class Exporter:
         targets = [output_file(file, force=force, reads=read) for file in files]
         own = self.suffix[self.suffix.rindex(".") :]
         if path.suffix.lower() != own:
+            folder = "" if path.suffix else f"; write {path}/ for a folder that is to be made"
             raise UsageError(
                 f"{path}: what {self.runtime} loads ends in {own}, such as pose{self.suffix}"
+                f"{folder}"
             )
         require_packages(self.runtime, running=True)
         network = RawNetwork(tier)
