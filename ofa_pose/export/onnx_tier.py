@@ -86,7 +86,7 @@ def load_onnx(path: str | Path) -> OnnxTier:
     Raises:
         MissingExtraError: onnxruntime is not installed (extra `onnx`).
         UsageError: the file is absent, or no tier is described in it.
-        WeightsError: it is damaged, or its space is not the installed one of that name.
+        WeightsError: it is damaged.
     """
     path = Path(path)
     session = _session(path)
