@@ -18,7 +18,7 @@ from pathlib import Path
 import ofa_pose as op
 from ofa_pose.catalog import latency_table_names
 from ofa_pose.cost import TableInfo, UnitLatency
-from ofa_pose.cost.count import unit_cost
+from ofa_pose.cost.counting import unit_cost
 from ofa_pose.cost.latency_adapt import FEW_POINTS, adapt
 from ofa_pose.cost.latency_points import read_points
 

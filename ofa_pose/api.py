@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def search(
         evaluate: arch → scores by name, such as a `SubnetEvaluator`.
         budgets: texts such as `["1.2G", "30ms@x86-onnxruntime,0.9M params"]`, where commas join
             what holds together; or tier name → a text, `Budget` or `Limit`, or several that hold
-            together; by default the space's tiers.
+            together, each on another cost; by default the space's tiers.
         costs: cost name → (archs,) the cost of every arch; or a table of them, which a skeleton
             other than the space's own needs; by default every cost that is known is counted, and
             the latencies that budgets bound are predicted.
@@ -52,7 +52,7 @@ def search(
 
     Raises:
         SpaceError: the space is none, but a name or the like.
-        BudgetError: a text is no budget.
+        BudgetError: a text is no budget, or a tier bounds a cost twice.
         InfeasibleBudgetError: no arch is within a budget; nothing was evaluated.
         UnknownNameError: a budget names a latency table that is not there; all are listed.
         LatencyError: a latency table cannot be used for the space.
@@ -64,7 +64,7 @@ def search(
     require_space(space)
     named = budgets if isinstance(budgets, Mapping) else name_budgets(space, budgets)
     check_tier_names(named)
-    bounds = {name: _bounds(given) for name, given in named.items()}
+    bounds = {name: _bounds(name, given) for name, given in named.items()}
     limits = {name: tuple(map(_limit, given)) for name, given in bounds.items()}
     if costs is not None and not isinstance(costs, CostTable):
         return search_numbers(space, evaluate, budgets=limits, costs=costs, **options)
@@ -91,6 +91,14 @@ def name_budgets(space: SearchSpace, texts: Sequence[str]) -> dict[str, tuple[Bu
     """
     if isinstance(texts, str):
         raise BudgetError(f"budgets are a list of texts, such as [{texts!r}], not one text")
+    if not isinstance(texts, Collection):
+        raise BudgetError(f"budgets are a list of texts, such as ['1.2G'], not {texts!r}")
+    for text in texts:
+        if not isinstance(text, str):
+            raise BudgetError(
+                f"a budget in a list is a text, such as '1.2G', not {text!r}; a mapping from tier "
+                "names takes Budget and Limit, too"
+            )
     own = {name: parse_budgets(text) for name, text in space.tiers.items()}
     if not texts and not own:
         raise UsageError(f"space {space.name!r} has no tiers; give a budget, such as 1.2G")
@@ -182,10 +190,30 @@ def check_tier_names(names: Iterable[str]) -> None:
         files[key] = name
 
 
-def _bounds(bounds: Bound | Sequence[Bound]) -> tuple[Budget | Limit, ...]:
-    given = (bounds,) if isinstance(bounds, str | Budget | Limit) else bounds
-    parsed = (parse_budgets(one) if isinstance(one, str) else (one,) for one in given)
-    return tuple(itertools.chain.from_iterable(parsed))
+def _bounds(tier: str, bounds: Bound | Sequence[Bound]) -> tuple[Budget | Limit, ...]:
+    """Return what holds together in a tier.
+
+    Raises:
+        BudgetError: one is no budget, or two bound the same cost.
+    """
+    if isinstance(bounds, str | Budget | Limit) or not isinstance(bounds, Sequence):
+        bounds = (bounds,)
+    wrong = [one for one in bounds if not isinstance(one, str | Budget | Limit)]
+    if wrong:
+        raise BudgetError(
+            f"the budget of tier {tier!r} is a text such as '1.2G', a Budget or a Limit, or "
+            f"several in a list, not {wrong[0]!r}"
+        )
+    parsed = (parse_budgets(one) if isinstance(one, str) else (one,) for one in bounds)
+    found = tuple(itertools.chain.from_iterable(parsed))
+    costs = [bound.cost for bound in found]
+    twice = [cost for cost in costs if costs.count(cost) > 1]
+    if twice:
+        raise BudgetError(
+            f"the budget of tier {tier!r} bounds {twice[0]} twice; what stands in it holds "
+            "together, and another budget is another tier"
+        )
+    return found
 
 
 def _limit(bound: Budget | Limit) -> Limit:

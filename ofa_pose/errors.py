@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
 
 
@@ -93,14 +94,29 @@ class TrainingDivergedError(OfaPoseError):
     """The loss became NaN or infinite; the message names the last good checkpoint."""
 
 
+DEPENDENCIES = {
+    *("torch", "numpy", "scipy", "pandas", "sklearn", "cv2", "PIL", "matplotlib", "pycocotools"),
+    *("deap", "joblib", "thop", "pydantic", "safetensors", "yaml", "typer", "rich", "jinja2"),
+}
+"""What ofa-pose depends on, by the names that are imported."""
+
+
 def missing_package(error: ModuleNotFoundError) -> MissingExtraError:
-    """Return what to tell where a package that is needed is not installed."""
-    name = str(error.name).partition(".")[0]
-    if name == "torch":
+    """Return what to tell where a module that is needed is not there.
+
+    It is a package that this one depends on, or what another's code imports, such as a user's: then
+    the message names the file that does.
+    """
+    if error.name == "torch":
         return MissingExtraError("this needs PyTorch, which is not installed: pip install torch")
-    return MissingExtraError(
-        f"this needs {name}, which is not installed: install ofa-pose with all that it depends on"
-    )
+    if error.name in DEPENDENCIES:  # one with a dot lacks in a package that is installed
+        return MissingExtraError(
+            f"this needs {error.name}, which is not installed: install ofa-pose with all that it "
+            "depends on"
+        )
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    where = f"{files[-1]}: " if files else ""
+    return MissingExtraError(f"{where}{' '.join(str(error).split())}; install what it imports")
 
 
 def listing(names: Iterable[str], most: int = 12) -> str:

@@ -1,5 +1,6 @@
 """The search as a program asks for it: texts for budgets, costs counted by itself."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -112,6 +113,52 @@ def test_what_is_refused(toy):
         op.search(toy, wide, budgets=["1 mile"])
     with pytest.raises(BudgetError, match="a list of texts"):
         op.search(toy, wide, budgets="1.2G")
+    with pytest.raises(BudgetError, match=r"a list of texts, such as \['1.2G'\], not 1.2"):
+        op.search(toy, wide, budgets=1.2)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(BudgetError, match="a budget in a list is a text.* not 300000"):
+        op.search(toy, wide, budgets=[300_000])  # pyright: ignore[reportArgumentType]
+    for bound in (300_000, ["0.3M", None]):
+        with pytest.raises(BudgetError, match="budget of tier 'S' is a text.* not (300000|None)$"):
+            op.search(toy, wide, budgets={"S": bound})  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    "bounds", [["0.3M", "0.4M"], ["0.3M,9k params", Limit("macs_exact", 1e6)], "0.3M,0.4M"]
+)
+def test_a_tier_bounds_a_cost_once(toy, bounds):
+    with pytest.raises(BudgetError, match="bounds macs_exact twice"):
+        op.search(toy, wide, budgets={"S": bounds})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"offspring": 1.5}, "offspring is a whole number, not 1.5"),
+        ({"population": "8"}, "population is a whole number, not '8'"),
+        ({"parents": 0}, "parents is at least 1, not 0"),
+        ({"seed": True}, "seed is a whole number, not True"),
+        ({"seed": -1}, "seed is at least 0, not -1"),
+        ({"evaluations": 9.0}, "evaluations is a whole number, not 9.0"),
+        ({"crossover": "half"}, "crossover is a number, not 'half'"),
+        ({"mutation": 1.5}, "mutation lies in 0..1, not 1.5"),
+        ({"worth": float("nan")}, "worth is 0 or more, not nan"),
+        ({"objective": 3}, "objective is the name of a score, not 3"),
+        ({"strategy": 3}, "strategy is a name, not 3; known: aging, elitist, "),
+        ({"workers": 4}, "workers is a text such as '4' or 'ray', or open workers, not 4"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_settings_that_cannot_be(toy, options, message):
+    with pytest.raises(UsageError) as caught:
+        op.search(toy, wide, budgets=["1M"], **options)
+    assert str(caught.value).startswith(message)
+
+
+def test_numbers_of_numpy_are_settings(toy, tmp_path):
+    options = {"offspring": np.int64(4), "crossover": np.float32(0.5), "evaluations": np.int32(20)}
+    found = op.search(toy, wide, budgets=["1M"], archive_path=tmp_path / "a.csv", **options)
+    plain = op.search(toy, wide, budgets=["1M"], offspring=4, crossover=0.5, evaluations=20)
+    assert [row.arch for row in found.archive] == [row.arch for row in plain.archive]
 
 
 @pytest.mark.parametrize(

@@ -58,5 +58,10 @@ def test_listing_spaces_is_light():
     assert loaded_after(statement, "spaces", "ls") == set()
 
 
+def test_listing_latency_tables_is_light():
+    statement = "from ofa_pose.cli.main import main; main()"
+    assert loaded_after(statement, "latency", "ls") == set()
+
+
 def test_the_guard_sees_a_heavy_import():
     assert "torch" in loaded_after("import torch")

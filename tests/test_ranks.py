@@ -20,6 +20,7 @@ RANKS = {
     "memory": 1,
     "signals": 1,
     "space": 1,
+    "unit_key": 1,
     "catalog": 2,
     "runs": 2,
     "skeleton": 2,
@@ -57,6 +58,7 @@ FORBIDDEN = {
     "skeleton": {"torch", "pandas", "matplotlib"},
     "outputs": {"torch", "pandas", "matplotlib"},
     "sides": {"torch", "pandas", "matplotlib"},
+    "unit_key": {"torch", "pandas", "matplotlib"},
     "search": {"torch", *(f"ofa_pose.{part}" for part in ("models", "pose", "cost", "data"))},
 }
 

@@ -15,7 +15,7 @@ from ofa_pose.cli._searching import STARTER_SPACE
 from ofa_pose.errors import OfaPoseError
 
 if TYPE_CHECKING:
-    from ofa_pose.cost import LatencyTable
+    from ofa_pose.cost import LatencyTable, TableInfo
 
 POOR = 0.25
 """Average error of a table's predictions above which no search with it is suggested."""
@@ -25,16 +25,17 @@ _LOG = logging.getLogger(__name__)
 
 def show_tables(*, as_json: bool) -> None:
     """Print every table of the catalogue; one that cannot be read is told and left out."""
-    from ofa_pose.cost import LatencyTable
+    from ofa_pose.cost.latency_files import read_table  # which needs no PyTorch
 
-    tables: list[tuple[LatencyTable, Path]] = []
+    tables: list[tuple[TableInfo, int, Path]] = []
     for path in latency_table_names().values():
         try:
-            tables.append((LatencyTable.load(path), path))
+            info, units = read_table(path)
+            tables.append((info, len(units), path))
         except OfaPoseError as error:
             _LOG.warning("%s", error)
     if as_json:
-        _console.emit_json([{**summary(table), "file": path} for table, path in tables])
+        _console.emit_json([{**summary(info, units), "file": path} for info, units, path in tables])
         return
     if not tables:
         _console.line("no latency tables; make one with: ofa-pose latency build --help")
@@ -42,24 +43,23 @@ def show_tables(*, as_json: bool) -> None:
     shipped = catalog_folder("predictors") / "latency"
     rows = [
         (
-            table.name,
-            table.info.device,
-            f"{table.info.runtime.name} {table.info.runtime.version}",
-            table.info.threads,
-            len(table.rows),
-            ", ".join(space.name for space in table.info.spaces) or "-",
-            error_text(table),
+            info.name,
+            info.device,
+            f"{info.runtime.name} {info.runtime.version}",
+            info.threads,
+            units,
+            ", ".join(space.name for space in info.spaces) or "-",
+            error_text(info),
             "shipped" if path.parent == shipped else path,
         )
-        for table, path in tables
+        for info, units, path in tables
     ]
     headers = ("name", "device", "runtime", "threads", "units", "spaces", "error", "from")
     _console.table(headers, rows)
 
 
-def error_text(table: LatencyTable) -> str:
-    """How far off the table's predictions of whole networks are, in a few words."""
-    info = table.info
+def error_text(info: TableInfo) -> str:
+    """How far off a table's predictions of whole networks are, in a few words."""
     if info.adapted is not None:
         error = info.adapted.leave_one_out.mape
         return f"{error:.1%} left out, adapted from {info.adapted.table}"
@@ -100,6 +100,6 @@ def search_hint(path: Path, spaces: Container[str], *, milliseconds: float) -> s
     return shlex.join(["ofa-pose", "search", *weights, "--budget", f"{limit}ms@{given}"])
 
 
-def summary(table: LatencyTable) -> dict[str, Any]:
-    """Return what the table says of itself, for JSON."""
-    return {**table.info.document(), "date": str(table.info.date), "units": len(table.rows)}
+def summary(info: TableInfo, units: int) -> dict[str, Any]:
+    """Return what a table of so many units says of itself, for JSON."""
+    return {**info.document(), "date": str(info.date), "units": units}

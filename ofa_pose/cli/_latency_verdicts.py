@@ -109,7 +109,9 @@ def tell_table(
     fit.warn(table.name, advice)
     _warn_restless(fit.twice)
     if as_json:
-        _console.emit_json({**summary(table), "file": path, "fit": fit.document()})
+        _console.emit_json(
+            {**summary(table.info, len(table.rows)), "file": path, "fit": fit.document()}
+        )
         return
     _console.line(f"wrote {path}: {len(table.rows):,} units of {table.info.device}")
     _console.line(fit.told())
@@ -137,7 +139,7 @@ def tell_validation(
     whole = validation.section()
     _warn_restless(whole.noise_floor)
     if as_json:
-        _console.emit_json({**summary(table), "file": path})
+        _console.emit_json({**summary(table.info, len(table.rows)), "file": path})
         return
     for space in dict.fromkeys(validation.spaces.tolist()):
         one = validation.of(space)

@@ -35,8 +35,12 @@ def command(
         ),
     ] = "onnxruntime",
     out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="Default: beside the tier, with its name."),
+        str | None,  # as a path it would lose the slash that makes a folder of it
+        typer.Option(
+            "--out",
+            metavar="FILE|FOLDER/",
+            help="The file, or a folder for one with the tier's name; default: beside the tier.",
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")] = False,
     as_json: JsonOption = False,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Context, Decimal
 from pathlib import Path
 
-from ofa_pose.cost.count import Cost
+from ofa_pose.cost.counting import Cost
 from ofa_pose.cost.formulas import CONVENTIONS
 from ofa_pose.errors import BudgetError, suggest
 

@@ -15,14 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ofa_pose.cost.latency_files import (
-    UnitLatency,
-    check_kinds,
-    find_table,
-    read_info,
-    read_rows,
-    write_table,
-)
+from ofa_pose.cost.latency_files import UnitLatency, find_table, read_table, write_table
 from ofa_pose.cost.latency_interpolation import Interpolator
 from ofa_pose.cost.latency_schema import TableInfo
 from ofa_pose.errors import LatencyError, listing
@@ -80,11 +73,7 @@ class LatencyTable:
         """
         if isinstance(name, LatencyTable):
             return name
-        path = find_table(name)
-        info = read_info(path)
-        rows = read_rows(path.with_suffix(".csv"), sha256=info.rows_sha256)
-        check_kinds(info, rows, path=path)
-        return cls(info, rows)
+        return cls(*read_table(find_table(name)))
 
     def save(self, folder: str | Path) -> Path:
         """Write the table's two files atomically and return the path of its YAML.

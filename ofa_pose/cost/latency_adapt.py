@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import ValidationError
 from scipy.optimize import lsq_linear
 
-from ofa_pose.cost.count import unit_cost
+from ofa_pose.cost.counting import unit_cost
 from ofa_pose.cost.latency import LatencyTable
 from ofa_pose.cost.latency_errors import error_figures
 from ofa_pose.cost.latency_files import UnitLatency

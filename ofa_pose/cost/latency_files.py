@@ -16,9 +16,9 @@ from ofa_pose.catalog import latency_table_names
 from ofa_pose.cost.latency_schema import TableInfo, check_format
 from ofa_pose.errors import LatencyError, OfaPoseError, SpaceError, UnknownNameError, suggest
 from ofa_pose.files import atomic_write
-from ofa_pose.models import UnitSpec
 from ofa_pose.space.document import read_document
 from ofa_pose.space.faults import Faults
+from ofa_pose.unit_key import split_key
 
 _HEADER = "# A latency table of ofa_pose; the rows are in the CSV file of the same name.\n"
 
@@ -75,6 +75,19 @@ def find_table(name: str | Path) -> Path:
     if text not in names:
         raise UnknownNameError("latency table", text, names, list_all=True)
     return names[text]
+
+
+def read_table(path: Path) -> tuple[TableInfo, dict[str, UnitLatency]]:
+    """Read and check both files of a table, of which `path` is the YAML.
+
+    Raises:
+        LatencyError: a file is missing, damaged, of another format or breaks the schema, or the
+            YAML scales a kind of unit that the CSV does not hold.
+    """
+    info = read_info(path)
+    rows = read_rows(path.with_suffix(".csv"), sha256=info.rows_sha256)
+    check_kinds(info, rows, path=path)
+    return info, rows
 
 
 def read_info(path: Path) -> TableInfo:
@@ -159,7 +172,7 @@ def check_kinds(info: TableInfo, rows: Mapping[str, UnitLatency], *, path: Path)
     Raises:
         LatencyError: the message has the kind of unit that may be meant.
     """
-    held = {UnitSpec.parse(key).kind for key in rows}
+    held = {split_key(key)["kind"] for key in rows}
     for kind in info.model.kinds:
         if kind not in held:
             raise LatencyError(
@@ -204,5 +217,5 @@ def _parse(cells: list[str]) -> UnitLatency:
     if len(cells) != len(_COLUMNS):
         raise ValueError(f"{len(cells)} cells, expected {len(_COLUMNS)}")
     key, median, shortest, spread, runs = cells
-    UnitSpec.parse(key)
+    split_key(key)
     return UnitLatency(key, float(median), float(shortest), float(spread), int(runs))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ofa_pose.cost.count import unit_cost
+from ofa_pose.cost.counting import unit_cost
 from ofa_pose.cost.latency_files import UnitLatency
 from ofa_pose.errors import LatencyError, listing
 from ofa_pose.models import UnitSpec

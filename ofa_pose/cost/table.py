@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ofa_pose.cost.count import BYTES, count, unit_cost
+from ofa_pose.cost.counting import BYTES, count, unit_cost
 from ofa_pose.cost.formulas import CONVENTIONS
 from ofa_pose.cost.latency import LatencyTable
 from ofa_pose.errors import CostError, suggest

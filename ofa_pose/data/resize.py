@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from numbers import Real
 
 import cv2
 import numpy as np
@@ -97,8 +98,14 @@ def check_scales(scales: Sequence[float]) -> tuple[float, ...]:
     """Return the scales of a test as a tuple, 1 first, the others as they come.
 
     Raises:
-        UsageError: 1 is not among them, one comes twice, or one is not in 0 to `LARGEST_SCALE`.
+        UsageError: they are no numbers, 1 is not among them, one comes twice, or one is not in 0
+            to `LARGEST_SCALE`.
     """
+    listed = isinstance(scales, Collection) and not isinstance(scales, str)
+    if not listed or not all(isinstance(scale, Real) for scale in scales):
+        raise UsageError(
+            f"scales are numbers in a list, such as [1] or [0.5, 1, 2], not {scales!r}"
+        )
     given = ", ".join(f"{scale:g}" for scale in scales)
     wrong = [scale for scale in scales if not 0 < scale <= LARGEST_SCALE]
     if wrong:

@@ -1,8 +1,7 @@
-"""The space and the skeleton that a tier's file carries, compared with what is known here."""
+"""The space and the skeleton that a tier's file carries."""
 
 from __future__ import annotations
 
-from ofa_pose.catalog import load_space, space_names
 from ofa_pose.errors import SkeletonError, WeightsError
 from ofa_pose.export.schema import SkeletonSection, SpaceSection
 from ofa_pose.skeleton import Skeleton, load_skeleton, skeleton_names
@@ -26,22 +25,16 @@ def carried_space(section: SpaceSection) -> SearchSpace:
     return space
 
 
-def check_installed_space(space: SearchSpace, installed: SearchSpace | None = None) -> None:
-    """Compare a tier's space with `installed`, by default the one that can be loaded by its name.
-
-    A tier whose space is not installed is fine: it carries its own.
+def check_same_space(space: SearchSpace, other: SearchSpace) -> None:
+    """Compare a tier's space with the one that it is to be used with.
 
     Raises:
         WeightsError: the two differ; the message names both.
     """
-    if installed is None:
-        if space.name not in space_names():
-            return
-        installed = load_space(space.name)
-    if installed.hash != space.hash:
+    if other.hash != space.hash:
         raise WeightsError(
             f"the tier is of space {space.name!r} ({space.hash}), the one in use is "
-            f"{installed.name!r} ({installed.hash})"
+            f"{other.name!r} ({other.hash})"
         )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ofa_pose.converters.packages import require_packages
-from ofa_pose.errors import ConversionError, UsageError, WeightsError
+from ofa_pose.errors import ConversionError, RunFolderError, UsageError, WeightsError
 from ofa_pose.export.raw import RawNetwork, Run, difference_to
 from ofa_pose.export.tier import Tier
 from ofa_pose.files import atomic_path
@@ -97,7 +97,7 @@ class Exporter:
         Raises:
             UsageError: the path has another suffix than the runtime's files.
             RunFolderError: a file exists and `force` is not set, or it may not be replaced at
-                all; see `output_file`.
+                all; see `output_file`. Or one of several files is a link and another is none.
             MissingExtraError: a package is not installed that the runtime needs.
             ConversionError: the converter or the runtime cannot have the network.
             WeightsError: the weights cannot be used, or the runtime gives something else.
@@ -108,9 +108,12 @@ class Exporter:
         targets = [output_file(file, force=force, reads=read) for file in files]
         own = self.suffix[self.suffix.rindex(".") :]
         if path.suffix.lower() != own:
+            folder = "" if path.suffix else f"; write {path}/ for a folder that is to be made"
             raise UsageError(
                 f"{path}: what {self.runtime} loads ends in {own}, such as pose{self.suffix}"
+                f"{folder}"
             )
+        _refuse_parted(files)
         require_packages(self.runtime, running=True)
         network = RawNetwork(tier)
         try:
@@ -129,6 +132,21 @@ class Exporter:
             outputs=made.outputs,
             as_planned=made.as_planned,
             difference=difference,
+        )
+
+
+def _refuse_parted(files: Sequence[Path]) -> None:
+    """Refuse a link beside a plain file: where it leads, one of what belongs together would change.
+
+    Raises:
+        RunFolderError: the message names both, and the file that the link leads to.
+    """
+    links = [file for file in files if file.is_symlink()]
+    others = [file for file in files if file not in links]
+    if links and others:
+        raise RunFolderError(
+            f"{links[0]} is a link and {others[0]} is none, but they belong together; give "
+            f"the file itself, beside {links[0].resolve()}, or remove the link"
         )
 
 

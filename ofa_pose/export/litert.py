@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import torch
 
 from ofa_pose.converters.litert import run_litert_torch
 from ofa_pose.converters.quiet import quiet
@@ -31,8 +34,26 @@ def to_litert(tier: Tier, network: RawNetwork) -> Converted:
         input=_INPUT,
         shape=(1, side, side, 3),
         outputs=outputs,
-        as_planned="y.transpose(0, 3, 1, 2)",
+        as_planned=planned_layout(_dimensions(network, side)),
     )
+
+
+def planned_layout(dimensions: Sequence[int]) -> str:
+    """Return what makes the network's own layout of every output `y`, in numpy's words.
+
+    Args:
+        dimensions: of each output; maps `(N, H, W, C)` are turned, whatever else is left alone.
+    """
+    turned = "y.transpose(0, 3, 1, 2)"
+    maps = {number == 4 for number in dimensions}
+    if maps == {True}:
+        return turned
+    return f"{turned} if y.ndim == 4 else y" if True in maps else "y"
+
+
+@torch.no_grad()
+def _dimensions(network: RawNetwork, side: int) -> list[int]:
+    return [output.ndim for output in network(torch.zeros(1, 3, side, side))]
 
 
 def _runner(content: bytes, outputs: tuple[str, ...]) -> Run:

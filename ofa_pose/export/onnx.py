@@ -16,7 +16,7 @@ from torch import nn
 from ofa_pose.converters.quiet import quiet
 from ofa_pose.converters.told import told
 from ofa_pose.export.exporter import SIDE_STEP, Converted, Exported, Exporter
-from ofa_pose.export.onnx_tier import DOCUMENT, SUFFIX, import_onnxruntime
+from ofa_pose.export.onnx_tier import DOCUMENT, SUFFIX, import_onnxruntime, quiet_options
 from ofa_pose.export.raw import RawNetwork, Run
 from ofa_pose.export.tier import Tier
 
@@ -111,7 +111,8 @@ def _describe(model: onnx.ModelProto, tier: Tier) -> None:
 def _with_onnxruntime(content: bytes) -> Run:
     onnxruntime = import_onnxruntime()
     with told("onnxruntime"):
-        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        options = quiet_options(onnxruntime)
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     return lambda images: session.run(None, {INPUT: images})
 
 

@@ -86,7 +86,7 @@ def load_onnx(path: str | Path) -> OnnxTier:
     Raises:
         MissingExtraError: onnxruntime is not installed (extra `onnx`).
         UsageError: the file is absent, or no tier is described in it.
-        WeightsError: it is damaged, or its space is not the installed one of that name.
+        WeightsError: it is damaged.
     """
     path = Path(path)
     session = _session(path)
@@ -150,6 +150,13 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
+def quiet_options(onnxruntime: Any) -> Any:
+    """Return options of a session that prints nothing: its errors are raised, too."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # fatal
+    return options
+
+
 def _session(path: Path) -> onnxruntime.InferenceSession:
     onnxruntime = import_onnxruntime()
     try:
@@ -158,8 +165,7 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
         raise UsageError(f"no ONNX file at {path}") from None
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors
+    options = quiet_options(onnxruntime)
     # Its threads would wait for the next picture by running, while others decode this one.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:

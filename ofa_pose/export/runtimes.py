@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ofa_pose.errors import UnknownNameError, UsageError
@@ -31,8 +32,8 @@ def export_tier(
     Args:
         tier: saved, with its weights.
         runtime: `onnxruntime`, `ncnn`, `openvino` or `litert`.
-        path: of the file, or the folder that it goes into; by default beside the tier. ncnn's is
-            the `.param`, beside which a `.bin` goes.
+        path: of the file, or the folder that it goes into, which is there or ends in a slash; by
+            default beside the tier. ncnn's is the `.param`, beside which a `.bin` goes.
         force: overwrite files that exist.
 
     Raises:
@@ -49,7 +50,6 @@ def export_tier(
         if tier.path is None:
             raise UsageError(f"tier {tier.name!r} has no weights yet: save it first")
         path = tier.path.parent
-    path = Path(path)
-    if path.is_dir():
-        path /= f"{tier.file_stem}{exporter.suffix}"
+    if str(path).endswith(("/", os.sep)) or Path(path).is_dir():
+        path = Path(path) / f"{tier.file_stem}{exporter.suffix}"
     return exporter.write(tier, path, force=force)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ofa_pose import __version__
 from ofa_pose.errors import ArchError, OfaPoseError, UsageError
-from ofa_pose.export.declare import carried_space, check_installed_space, restore_skeleton
+from ofa_pose.export.declare import carried_space, check_same_space, restore_skeleton
 from ofa_pose.export.schema import FORMAT, CostSection, TierFile
 from ofa_pose.skeleton import Skeleton
 from ofa_pose.space import Arch, FrozenDict, SearchSpace, declare_space, freeze, thaw
@@ -175,7 +175,8 @@ def restore_tier(document: TierFile, *, path: Path, space: SearchSpace | None = 
     """
     with naming(path):
         own = carried_space(document.space)
-        check_installed_space(own, space)
+        if space is not None:
+            check_same_space(own, space)
         return _tier(path, document, own)
 
 

@@ -111,12 +111,12 @@ def load_tier(
     """Read a tier and check all of it, weights included.
 
     The space is the one the tier carries, so that the file works where that space is not
-    installed; where it is, both must mean the same. Costs are counted anew: where the file says
-    others, a warning tells them, and the counted ones are the tier's. Latencies are the file's.
+    installed or means something else by now. Costs are counted anew: where the file says others,
+    a warning tells them, and the counted ones are the tier's. Latencies are the file's.
 
     Args:
         path: the tier's YAML.
-        space: what its space is compared with; by default the installed one of its name.
+        space: the one that it is to be used with, which its own must equal; by default any is fine.
         check_weights: False leaves the weights alone, which need not be there then.
 
     Raises:

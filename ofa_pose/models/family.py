@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
-from ofa_pose.errors import UnknownNameError, UsageError
+from ofa_pose.errors import OfaPoseError, UnknownNameError, UsageError
 from ofa_pose.models.network import Network, empty_network, initialize
 from ofa_pose.models.unit import NetworkPlan
 from ofa_pose.space import Arch, ArchLike, SearchSpace, require_space
@@ -47,15 +47,28 @@ def get_family(name: str) -> Family:
 
     Raises:
         UnknownNameError: no such family.
+        UsageError: the module of its entry point cannot be imported, or has no such family.
     """
     if name not in _FAMILIES:
         entries = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
         for entry in entries:
             if entry.name == name:
-                _FAMILIES.setdefault(name, entry.load())
+                _FAMILIES.setdefault(name, _loaded(entry))
         if name not in _FAMILIES:
             raise UnknownNameError("family", name, {*_FAMILIES, *(e.name for e in entries)})
     return _FAMILIES[name]
+
+
+def _loaded(entry: importlib.metadata.EntryPoint) -> Family:
+    try:
+        return entry.load()
+    except OfaPoseError:
+        raise
+    except Exception as error:  # whatever the code of others does when it is imported
+        raise UsageError(
+            f"family {entry.name!r} cannot be loaded from {entry.value}: "
+            f"{type(error).__name__}: {' '.join(str(error).split())}"
+        ) from error
 
 
 def plan(space: SearchSpace, arch: ArchLike, **options: Any) -> NetworkPlan:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -10,19 +9,15 @@ from typing import ParamSpec, TypeVar
 
 from torch import nn
 
-from ofa_pose.errors import UnknownNameError, UsageError
+from ofa_pose.errors import UnknownNameError
 from ofa_pose.models.meta import ShapesOnly
+from ofa_pose.unit_key import split_key
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 Shape = tuple[int, int, int]
 """Channels, height, width of one picture's feature map."""
-
-_KEY = re.compile(
-    r"(?P<kind>[^:]+):(?P<shapes>\d+x\d+x\d+(\+\d+x\d+x\d+)*):(?P<out>\d+)"
-    r":k(?P<kernel>\d+):s(?P<stride>\d+)(:h(?P<hidden>[1-9]\d*))?(?P<residual>:r)?"
-)
 
 
 @dataclass(frozen=True, order=True)
@@ -70,11 +65,7 @@ class UnitSpec:
         Raises:
             UsageError: no spec has it.
         """
-        match = _KEY.fullmatch(key)
-        if match is None:
-            raise UsageError(
-                f"{key!r} is no unit's key; one looks like inverted_residual:16x64x64:24:k7:s2:h96"
-            )
+        match = split_key(key)
         shapes = tuple(_shape(text) for text in match["shapes"].split("+"))
         out_channels, kernel, stride = (int(match[name]) for name in ("out", "kernel", "stride"))
         hidden = int(match["hidden"] or 0)

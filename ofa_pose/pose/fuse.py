@@ -38,7 +38,8 @@ def fuse_outputs(
             the last output's.
 
     Raises:
-        UsageError: flipped outputs without a skeleton, or channels that do not fit.
+        UsageError: flipped outputs without a skeleton or of other shapes than the outputs, or
+            channels that do not fit.
     """
     heatmaps, plain_tags = _average_outputs(outputs)
     tags = [plain_tags]
@@ -51,6 +52,7 @@ def fuse_outputs(
                 f"skeleton {skeleton.name!r} has {skeleton.num_joints}"
             )
         flip = list(skeleton.flip)
+        _check_shapes(outputs, flipped_outputs)
         mirrored = [maps[:, flip, :, ::-1] for maps in _average_outputs(flipped_outputs)]
         heatmaps = (heatmaps + mirrored[0]) / 2
         tags.append(mirrored[1])
@@ -75,7 +77,7 @@ def fuse_scales(
         size: (H, W) of the network's input at scale 1.
 
     Raises:
-        UsageError: channels that do not fit.
+        UsageError: channels, or shapes of flipped outputs, that do not fit.
     """
     (heatmaps, tags), *others = (
         fuse_outputs(outputs, size=size, flipped_outputs=mirrored, skeleton=skeleton, project=True)
@@ -104,7 +106,7 @@ def zoomed_maps(
         The heatmaps and the T stacks of tags of each picture.
 
     Raises:
-        UsageError: channels that do not fit.
+        UsageError: channels, or shapes of flipped outputs, that do not fit.
     """
     outputs, flipped_outputs = passes[0]
     _check_channels(outputs)
@@ -122,7 +124,7 @@ def zoomed_maps(
     plain = [as_array(output) for output in outputs]
     mirrored = None
     if flipped_outputs is not None:
-        _check_channels(flipped_outputs)
+        _check_shapes(outputs, flipped_outputs)
         mirrored = [as_array(output) for output in flipped_outputs]
     factor = np.float32(1 / (len(outputs) * (1 if mirrored is None else 2)))
     pictures = []
@@ -165,11 +167,21 @@ def _doublings(side: Sequence[int], larger: Sequence[int]) -> int | None:
 
 
 def _check_channels(outputs: Sequence[Maps]) -> None:
+    shapes = [tuple(maps.shape) for maps in outputs]
+    pictures = {shape[0] if len(shape) == 4 else None for shape in shapes}
+    if len(pictures) != 1 or None in pictures:
+        raise UsageError(f"outputs are maps (N, channels, h, w) of N pictures, not {shapes}")
     joints = outputs[-1].shape[1] if len(outputs) > 1 else outputs[0].shape[1] // 2
     expected = [2 * joints] + [joints] * (len(outputs) - 1)
     channels = [output.shape[1] for output in outputs]
     if channels != expected:
         raise UsageError(f"outputs have {channels} channels, expected {expected}")
+
+
+def _check_shapes(outputs: Sequence[Maps], flipped_outputs: Sequence[Maps]) -> None:
+    own, flipped = ([tuple(maps.shape) for maps in some] for some in (outputs, flipped_outputs))
+    if own != flipped:
+        raise UsageError(f"flipped outputs have the shapes {flipped}, the outputs {own}")
 
 
 def _average_outputs(outputs: Sequence[Maps]) -> tuple[np.ndarray, np.ndarray]:

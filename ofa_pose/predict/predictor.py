@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,8 @@ class PosePredictor:
         min_score: float = MIN_SCORE,
         settings: DecodeSettings = _DEFAULT,
     ) -> None:
+        if isinstance(min_score, bool) or not isinstance(min_score, Real):
+            raise UsageError(f"min_score must be a number, got {min_score!r}")
         if not min_score >= 0:
             raise UsageError(f"min_score must not be negative, got {min_score}")
         self.tier = tier if isinstance(tier, Tier) else load_runnable(tier, device=device)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ofa_pose.errors import RunFolderError, UsageError
+from ofa_pose.errors import RunFolderError
 from ofa_pose.search.archive import Archive
 from ofa_pose.search.evaluation import Evaluation, told
 from ofa_pose.search.features import Features, UnitCosts
@@ -17,7 +17,7 @@ from ofa_pose.search.operators import GeneTable
 from ofa_pose.search.predictor import AccuracyPredictor
 from ofa_pose.search.proposal import Proposal
 from ofa_pose.search.screening import Screen
-from ofa_pose.search.settings import SearchSettings
+from ofa_pose.search.settings import SearchSettings, whole_number
 from ofa_pose.search.strategy import Situation, Strategy, find_strategy
 from ofa_pose.space.uniform import uniform_archs
 
@@ -66,8 +66,7 @@ class Evolution:
         evaluations: int,
         units: UnitCosts | None = None,
     ) -> None:
-        if evaluations < 1:
-            raise UsageError(f"evaluations is at least 1, not {evaluations}")
+        evaluations = whole_number("evaluations", evaluations, least=1)
         self.archive = archive
         self.sets = tuple(sets)
         self.settings = settings

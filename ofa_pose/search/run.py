@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from deap import tools
 
-from ofa_pose.errors import OfaPoseError, UnknownNameError
+from ofa_pose.errors import OfaPoseError, UnknownNameError, UsageError
 from ofa_pose.search.archive import Archive, journal_path
 from ofa_pose.search.engine import Evolution
 from ofa_pose.search.evaluation import PARTS, Evaluation, told
@@ -21,7 +21,7 @@ from ofa_pose.search.limits import Budgets, FormatCost, Limit, plain_cost, resol
 from ofa_pose.search.predictor import AccuracyPredictor
 from ofa_pose.search.racing import Race
 from ofa_pose.search.ranking import log_generations, rank
-from ofa_pose.search.settings import SearchSettings, describe
+from ofa_pose.search.settings import SearchSettings, describe, whole_number
 from ofa_pose.search.strategy import make_settings
 from ofa_pose.search.workers import OfArch, Workers, WorkersSpec, open_workers
 from ofa_pose.space import Arch, FrozenDict, SearchSpace
@@ -179,6 +179,11 @@ def search(
         objective=objective,
         **settings,
     )
+    evaluations = whole_number("evaluations", evaluations, least=1)
+    if not (isinstance(workers, str) or hasattr(workers, "evaluate")):
+        raise UsageError(
+            f"workers is a text such as '4' or 'ray', or open workers, not {workers!r:.60}"
+        )
     costs = {name: np.asarray(values) for name, values in costs.items()}
     for name in front_costs:
         if name not in costs:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -34,7 +36,7 @@ class SearchSettings:
         objective: the score that is maximised.
 
     Raises:
-        UsageError: a value out of its range.
+        UsageError: a value of another type, or out of its range.
     """
 
     seed: int = 0
@@ -51,16 +53,42 @@ class SearchSettings:
     objective: str = "AP"
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise UsageError(f"seed is 0 or more, not {self.seed}")
-        if not self.worth >= 0:
-            raise UsageError(f"worth is 0 or more, not {self.worth}")
-        for name in ("population", "parents", "offspring", "tournament"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is at least 1, not {getattr(self, name)}")
-        for name in ("crossover", "neighbour_step", "mutation"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} lies in 0..1, not {getattr(self, name)}")
+        for name, least in _WHOLE.items():
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), least=least))
+        for name, most in _LARGEST.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise UsageError(f"{name} is a number, not {value!r}")
+            if not 0 <= float(value) <= most:
+                span = "is 0 or more" if most == math.inf else f"lies in 0..{most:g}"
+                raise UsageError(f"{name} {span}, not {value}")
+            object.__setattr__(self, name, float(value))
+        if not isinstance(self.objective, str):
+            raise UsageError(f"objective is the name of a score, not {self.objective!r}")
+
+
+_WHOLE = {"seed": 0, "population": 1, "parents": 1, "offspring": 1, "tournament": 1}
+"""The settings that are whole numbers, with the least that each may be."""
+_LARGEST = {"worth": math.inf, "crossover": 1.0, "neighbour_step": 1.0, "mutation": 1.0}
+"""Those that are numbers of 0 or more, with the most."""
+
+
+def whole_number(name: str, value: object, *, least: int) -> int:
+    """Return a setting that is a whole number.
+
+    Args:
+        name: of the setting.
+        value: as it was given; numpy's integers are whole numbers, too.
+        least: that it may be.
+
+    Raises:
+        UsageError: the value is no whole number, or less than `least`.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise UsageError(f"{name} is a whole number, not {value!r}")
+    if value < least:
+        raise UsageError(f"{name} is at least {least}, not {value}")
+    return int(value)
 
 
 def describe(

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ofa_pose.errors import UnknownNameError
+from ofa_pose.errors import UnknownNameError, UsageError
 from ofa_pose.search.evaluation import Evaluation
 from ofa_pose.search.limits import FeasibleSet
 from ofa_pose.search.operators import crossover, mutate, redraw, tournament
@@ -101,7 +101,12 @@ def find_strategy(name: str) -> type[Strategy]:
 
     Raises:
         UnknownNameError: there is none of this name.
+        UsageError: it is no name.
     """
+    if not isinstance(name, str):
+        raise UsageError(
+            f"strategy is a name, not {name!r}; known: {', '.join(sorted(STRATEGIES))}"
+        )
     if name not in STRATEGIES:
         raise UnknownNameError("strategy", name, STRATEGIES)
     return STRATEGIES[name]

@@ -72,6 +72,30 @@ def test_for_machines(tier, command, pretended, tmp_path):
     assert (told["outputs"], told["as_planned"]) == (["out0", "out1"], "y[None]")
 
 
+@pytest.mark.parametrize("out", ["card/new/", "card/new", "card/."])
+def test_a_folder_that_is_to_be_made(tier, command, pretended, tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "card").mkdir()
+    outcome = command("export", tier.path, "--runtime", "ncnn", "--out", out)
+    if out == "card/new":
+        assert outcome.code == 2
+        assert "ends in .param, such as pose.ncnn.param; write card/new/ for a" in outcome.err
+        assert list((tmp_path / "card").iterdir()) == []
+        return
+    assert outcome.code == 0, outcome.err
+    for name in ("XS.ncnn.param", "XS.ncnn.bin"):
+        assert (tmp_path / out / name).is_file()
+
+
+def test_a_slash_after_a_files_name(tier, command, pretended, tmp_path):
+    (tmp_path / "pose.param").write_text("precious")
+    line = ("export", tier.path, "--runtime", "ncnn", "--out", f"{tmp_path}/pose.param/")
+    outcome = command(*line, "--force")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "pose.param is no folder" in outcome.err
+    assert (tmp_path / "pose.param").read_text() == "precious"
+
+
 def test_what_is_there_stays(tier, command, pretended):
     line = ("export", tier.path, "--runtime", "ncnn")
     (tier.path.parent / "XS.ncnn.bin").write_text("precious")

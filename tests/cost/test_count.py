@@ -13,7 +13,7 @@ from torch import nn
 
 import ofa_pose as op
 from ofa_pose.cost import CONVENTIONS, formulas, register_layer_cost
-from ofa_pose.cost.count import unit_cost
+from ofa_pose.cost.counting import unit_cost
 from ofa_pose.errors import CostError, UsageError
 from ofa_pose.models import UnitSpec, register_unit
 from ofa_pose.models.unit import clear_unit_caches

@@ -5,7 +5,7 @@ import pytest
 
 import ofa_pose as op
 from ofa_pose.cost import LatencyTable
-from ofa_pose.cost.count import unit_cost
+from ofa_pose.cost.counting import unit_cost
 from ofa_pose.cost.latency_adapt import adapt
 from ofa_pose.cost.latency_errors import error_figures
 from ofa_pose.cost.latency_points import LatencyPoint, read_points

@@ -5,7 +5,7 @@ import pytest
 
 import ofa_pose as op
 from ofa_pose.cost import UnitLatency
-from ofa_pose.cost.count import unit_cost
+from ofa_pose.cost.counting import unit_cost
 from ofa_pose.cost.latency_interpolation import LEAST_RELATIVES, Interpolator
 from ofa_pose.errors import LatencyError
 

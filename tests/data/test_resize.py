@@ -111,6 +111,9 @@ def test_scales_that_can_be_tested_at():
         ([1, 0], "above 0 and at most 4, got 0 in 1, 0"),
         ([1, 4.5], "above 0 and at most 4, got 4.5"),
         ([1, float("nan")], "above 0 and at most 4, got nan"),
+        ("1", r"numbers in a list, such as \[1\] or \[0.5, 1, 2\], not '1'"),
+        (1, "numbers in a list, .* not 1"),
+        (["1", 2], r"numbers in a list, .* not \['1', 2\]"),
     ):
         with pytest.raises(UsageError, match=expected):
-            check_scales(scales)
+            check_scales(scales)  # pyright: ignore[reportArgumentType]

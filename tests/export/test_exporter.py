@@ -86,6 +86,30 @@ def test_neither_file_is_overwritten_unasked(learnt, tmp_path, there):
     assert [file.read_bytes() for file in made.files] == [b"a graph", b"weights"]
 
 
+@pytest.mark.parametrize("linked", ["mine.txt", "mine.bin"])
+def test_a_link_does_not_part_what_belongs_together(learnt, tmp_path, linked):
+    earlier = TWO.write(learnt, tmp_path / "kept" / "mine.txt")
+    for file in earlier.files:
+        file.write_text("earlier")
+    (tmp_path / linked).symlink_to(tmp_path / "kept" / linked)
+    for there in (False, True):
+        if there:
+            (tmp_path / ({"mine.txt", "mine.bin"} - {linked}).pop()).write_text("precious")
+        with pytest.raises(RunFolderError, match=rf"{linked} is a link and .* is none, but they"):
+            TWO.write(learnt, tmp_path / "mine.txt", force=True)
+    assert [file.read_text() for file in earlier.files] == ["earlier"] * 2
+
+
+def test_links_to_both_are_followed(learnt, tmp_path):
+    earlier = TWO.write(learnt, tmp_path / "kept" / "mine.txt")
+    for file in earlier.files:
+        file.write_text("earlier")
+        (tmp_path / file.name).symlink_to(file)
+    made = TWO.write(learnt, tmp_path / "mine.txt", force=True)
+    assert all(file.is_symlink() for file in made.files)
+    assert [file.read_bytes() for file in earlier.files] == [b"a graph", b"weights"]
+
+
 def shifted(images):
     return [np.zeros((len(images), *shape), np.float32) for shape in ((28, 8, 8), (14, 16, 16))]
 

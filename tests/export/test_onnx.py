@@ -7,9 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from ofa_pose.errors import MissingExtraError, RunFolderError, UsageError, WeightsError
-from ofa_pose.export import export_onnx, load_tier
+import ofa_pose as op
+from ofa_pose.errors import (
+    ConversionError,
+    MissingExtraError,
+    RunFolderError,
+    UsageError,
+    WeightsError,
+)
+from ofa_pose.export import export_onnx, load_tier, make_tier, save_tier
 from ofa_pose.export import onnx as module
+from ofa_pose.models import NetworkPlan, Unit, UnitSpec, register_unit
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -72,3 +80,32 @@ def test_without_the_extra(learnt, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtraError, match=r"ofa-pose\[onnx\]"):
         export_onnx(learnt, tmp_path / "mine.onnx")
+
+
+class OfOneSize(torch.nn.Module):
+    """What a picture of another size cannot be put through."""
+
+    def __init__(self, spec: UnitSpec) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(3 * 16 * 16, spec.out_channels)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Map `(N, 3, 16, 16)` to `(N, out_channels)`."""
+        return self.linear(image.flatten(1))
+
+
+def test_onnxruntime_itself_prints_nothing(tmp_path, capfd):
+    register_unit("test_onnx_size")(OfOneSize)
+
+    @op.register_family("test_onnx_size")
+    def family(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
+        spec = UnitSpec("test_onnx_size", ((3, 16, 16),), 5)
+        return NetworkPlan((Unit("only", spec, ("input",)),), ("only",))
+
+    choices = (op.Choice("resolution", (16,)),)
+    space = op.SearchSpace(name="size", family="test_onnx_size", choices=choices)
+    network = op.build(space, space.smallest).eval()
+    tier = save_tier(tmp_path, make_tier("mine", space, space.smallest), network)
+    with pytest.raises(ConversionError, match="^onnxruntime stopped: .*; nothing written$"):
+        export_onnx(tier, tmp_path / "mine.onnx")
+    assert capfd.readouterr() == ("", "")

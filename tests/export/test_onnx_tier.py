@@ -125,6 +125,12 @@ def test_files_that_tell_no_tier(tier, alone, tmp_path):
         load_onnx(changed(alone, tmp_path, **{DOCUMENT: json.dumps(document)}))
 
 
+def test_what_onnxruntime_cannot_run_is_told_once(alone, capfd):
+    with pytest.raises(OfaPoseError, match="^onnxruntime stopped: "):
+        load_onnx(alone).run(np.zeros((1, 3, 1, 1), np.float32))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_network_with_another_input_is_refused_in_one_line(alone, tmp_path):
     model = onnx.load(alone)
     model.graph.input.append(

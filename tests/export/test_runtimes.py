@@ -13,6 +13,7 @@ from ofa_pose.converters.packages import require_packages
 from ofa_pose.data import SyntheticScenes
 from ofa_pose.errors import ConversionError, MissingExtraError
 from ofa_pose.export import EXPORTERS, Exported, Tier, export_tier, make_tier, save_tier
+from ofa_pose.export.litert import planned_layout
 from ofa_pose.models import NetworkPlan, Unit, UnitSpec, register_unit
 from ofa_pose.predict import PosePredictor, write_picture
 
@@ -148,8 +149,26 @@ def plain(tmp_path) -> Tier:
     return save_tier(tmp_path / "tier", make_tier("mine", space, space.smallest), network)
 
 
+@pytest.mark.parametrize(
+    ("dimensions", "layout"),
+    [
+        ([4, 4], "y.transpose(0, 3, 1, 2)"),
+        ([2], "y"),
+        ([3, 2], "y"),
+        ([4, 2], "y.transpose(0, 3, 1, 2) if y.ndim == 4 else y"),
+    ],
+)
+def test_litert_turns_maps_alone(dimensions, layout):
+    assert planned_layout(dimensions) == layout
+    for number in dimensions:  # numpy's words for what the converter did
+        given = np.zeros((1, 5, 6, 7)[:number])
+        made = given.transpose(0, 2, 3, 1) if number == 4 else given
+        assert eval(layout, {"y": made}).shape == given.shape
+
+
 def test_a_family_without_poses(plain, tmp_path, runtime):
     made = export_tier(plain, runtime, path=tmp_path)
+    assert made.as_planned == ("y[None]" if runtime == "ncnn" else "y")
     images = np.random.default_rng(1).integers(0, 256, (1, 3, 16, 16)).astype(np.float32)
     found = RUN[runtime](made.files, images)
     assert [output.shape for output in found] == [(1, 5)]

@@ -200,11 +200,30 @@ def test_a_tier_needs_no_other_file(folder, tmp_path):
     loaded.build()
 
 
-def test_an_installed_space_that_means_something_else_is_refused(saved, folder):
+def test_an_installed_space_that_means_something_else_is_passed_over(saved, folder):
     text = space_names()["toy"].read_text().replace("head_kernel: 5", "head_kernel: 3")
     (folder / "toy.yaml").write_text(text)
     installed = load_space("toy")
-    refused(saved, WeightsError, f"'toy' ({saved.space.hash})", f"'toy' ({installed.hash})")
+    assert installed.hash != saved.space.hash
+    loaded = load_tier(path_of(saved))
+    assert loaded == saved
+    assert loaded.space.hash == saved.space.hash
+    loaded.build()
+
+
+def test_an_installed_space_that_is_damaged_is_passed_over(saved, folder):
+    (folder / "toy.yaml").write_text("name: toy")
+    assert load_tier(path_of(saved)) == saved
+
+
+def test_another_space_than_it_is_to_be_used_with_is_refused(saved, folder):
+    text = space_names()["toy"].read_text().replace("head_kernel: 5", "head_kernel: 3")
+    (folder / "toy.yaml").write_text(text)
+    changed = load_space("toy")
+    with pytest.raises(WeightsError) as caught:
+        load_tier(path_of(saved), space=changed)
+    assert f"'toy' ({saved.space.hash})" in str(caught.value)
+    assert f"'toy' ({changed.hash})" in str(caught.value)
     with pytest.raises(WeightsError, match="'litepose'"):
         load_tier(path_of(saved), space=load_space("litepose"))
     assert load_tier(path_of(saved), space=saved.space) == saved

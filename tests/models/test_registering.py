@@ -1,13 +1,15 @@
 """Registering a unit or a family again replaces it everywhere, as a notebook's user expects."""
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import ofa_pose as op
-from ofa_pose.errors import SpaceError
+from ofa_pose.errors import SpaceError, UsageError
 from ofa_pose.models import NetworkPlan, Unit, UnitSpec, register_unit
 
 SPACE = op.SearchSpace(
@@ -97,3 +99,34 @@ def test_a_supernet_of_the_unit_that_was_is_not_cut() -> None:
     register(kernel=3)
     with pytest.raises(SpaceError, match=r"\(16, 3, 3, 3\).*\(16, 3, 1, 1\).*make it again"):
         supernet.extract(SPACE.largest)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("import not_there_at_all", "ModuleNotFoundError: No module named 'not_there_at_all'"),
+        ("family = None.x", "AttributeError: 'NoneType' object has no attribute 'x'"),
+        ("other = 1", "AttributeError: module 'users_family' has no attribute 'family'"),
+        ("raise SystemError('two\\nlines')", "SystemError: two lines"),
+        (None, "ModuleNotFoundError: No module named 'users_family'"),
+    ],
+)
+def test_a_package_that_cannot_be_imported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None, expected: str
+) -> None:
+    installed = tmp_path / "users_family-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: users-family\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text(
+        "[ofa_pose.families]\nusers = users_family:family\n"
+    )
+    if text is not None:
+        (tmp_path / "users_family.py").write_text(f"{text}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "users_family", raising=False)
+    space = op.SearchSpace(name="a", family="users", choices=(op.Choice("resolution", (8,)),))
+    with pytest.raises(UsageError) as caught:
+        op.build(space, "largest")
+    assert str(caught.value) == (
+        f"family 'users' cannot be loaded from users_family:family: {expected}"
+    )

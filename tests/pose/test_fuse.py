@@ -110,3 +110,40 @@ def test_what_does_not_fit_is_refused() -> None:
         fuse_outputs([low, high], size=(8, 8), flipped_outputs=[low, high], skeleton=COCO)
     with pytest.raises(UsageError, match=r"\[2, 2\] channels, expected \[4, 2\]"):
         fuse_outputs([low[:, :2], high], size=(8, 8))
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        [(1, 34, 2, 3), (1, 17, 4, 6)],
+        [(1, 34, 2, 2), (1, 17, 4, 6)],
+        [(2, 34, 2, 2), (2, 17, 4, 4)],
+        [(1, 34, 2, 2)],
+        [(34, 2, 2), (17, 4, 4)],
+        [],
+    ],
+)
+def test_flipped_outputs_of_other_shapes(shapes: list[tuple[int, ...]]) -> None:
+    outputs = [torch.rand(1, 34, 2, 2), torch.rand(1, 17, 4, 4)]
+    flipped = [torch.rand(shape) for shape in shapes]
+    for call in (
+        lambda: fuse_outputs(outputs, size=(8, 8), flipped_outputs=flipped, skeleton=COCO),
+        lambda: zoomed_maps([(outputs, flipped)], COCO, size=(8, 8)),
+        lambda: zoomed_maps([(outputs, flipped)], COCO, size=(16, 16)),
+    ):
+        with pytest.raises(UsageError) as caught:
+            call()
+        assert str(caught.value) == (
+            f"flipped outputs have the shapes {shapes}, the outputs [(1, 34, 2, 2), (1, 17, 4, 4)]"
+        )
+
+
+@pytest.mark.parametrize("shapes", [[], [(4, 2, 2), (2, 4, 4)], [(2, 4, 2, 2), (1, 2, 4, 4)]])
+def test_outputs_that_are_no_maps_of_the_same_pictures(shapes: list[tuple[int, ...]]) -> None:
+    outputs = [torch.rand(shape) for shape in shapes]
+    for call in (
+        lambda: fuse_outputs(outputs, size=(8, 8)),
+        lambda: zoomed_maps([(outputs, None)], COCO, size=(8, 8)),
+    ):
+        with pytest.raises(UsageError, match=r"maps \(N, channels, h, w\) of N pictures, not \["):
+            call()

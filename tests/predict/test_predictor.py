@@ -114,6 +114,13 @@ def test_a_tier_that_is_none(tmp_path):
         PosePredictor(tmp_path / "absent.yaml")
     with pytest.raises(UsageError, match="min_score"):
         PosePredictor(tmp_path / "absent.yaml", min_score=-1)
+    with pytest.raises(UsageError, match="min_score must be a number, got 'a'"):
+        PosePredictor(tmp_path / "absent.yaml", min_score="a")  # pyright: ignore[reportArgumentType]
+
+
+def test_scales_that_are_none(tiny_tier):
+    with pytest.raises(UsageError, match="scales are numbers in a list, .* not '1'"):
+        PosePredictor(tiny_tier, scales="1")  # pyright: ignore[reportArgumentType]
 
 
 def test_a_device_that_is_not_here(tiny_tier):

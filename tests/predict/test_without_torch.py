@@ -87,6 +87,13 @@ def test_help(device: Path) -> None:
     assert "Usage: ofa-pose predict" in said
 
 
+def test_tables_and_spaces_are_listed(device: Path) -> None:
+    codes, said, errors = commands(["latency", "ls"], ["spaces", "ls"], folder=device)
+    assert codes == [0, 0], errors
+    assert "x86-onnxruntime" in said
+    assert "litepose-xs" in said
+
+
 def test_what_needs_pytorch_says_so_in_one_line(device: Path, finding_tier: Tier) -> None:
     lines = (
         ["predict", str(finding_tier.path), "album"],

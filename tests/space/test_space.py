@@ -179,6 +179,15 @@ def test_hash_covers_what_gives_weights_their_meaning(space: SearchSpace) -> Non
     assert replace(space, network=whole).hash == space.hash
 
 
+def test_hash_knows_the_order_of_choices_alone(space: SearchSpace) -> None:
+    turned = replace(space, choices=space.choices[::-1], archs={})
+    assert turned.smallest.values() != space.smallest.values()
+    assert turned.hash != space.hash
+    network = {name: space.network[name] for name in reversed(list(space.network))}
+    assert list(network) != list(space.network)
+    assert replace(space, network=network).hash == space.hash
+
+
 @pytest.mark.parametrize("seed", ["0", "1"])
 def test_hash_is_the_same_in_another_process(seed: str) -> None:
     code = "import ofa_pose; print(ofa_pose.load_space('litepose-xs').hash)"
