@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import ofa_pose as op
-from ofa_pose.cost.count import unit_cost
+from ofa_pose.cost.counting import unit_cost
 from ofa_pose.models import NetworkPlan, Unit, UnitSpec, register_unit
 from ofa_pose.models.unit import clear_unit_caches
 
