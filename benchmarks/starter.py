@@ -3,11 +3,14 @@ r"""Train a starter further, on photographs and painted scenes, or one on painte
     python benchmarks/starter.py --data lspet --minutes 22 44 50 36 70 \
         --init runs/lspet-supernet/last.safetensors --out runs/starter
     python benchmarks/starter.py --minutes 22 44 50 36 70 --out runs/starter-painted
+    python benchmarks/starter.py --data lspet --first wide-more --minutes 45 36 \
+        --init runs/starter/all-again/last.safetensors --out runs/starter
 
-Five stages: the network of full width alone, at 128 to 256 px, as the one that the others learn
-from; then all widths, the full one, the smallest and a drawn one a step (sandwich); then these at
-all sizes up to 384 px, which cost several times as much; then full width and all widths once more,
-mostly at the small sizes and on single people, of which the first three show few.
+Seven stages, or as many as `--minutes` has numbers for, from `--first` on: the network of full
+width alone, at 128 to 256 px, as the one that the others learn from; then all widths, the full one,
+the smallest and a drawn one a step (sandwich); then these at all sizes up to 384 px, which cost
+several times as much; then full width and all widths once more, mostly at the small sizes and on
+single people, of which the first three show few; then both a third time with more painted scenes.
 Painted scenes are written once to `OUT/painted`. Running it again goes on. Two processes of one
 thread are faster than one of two: `torchrun --nproc-per-node 2 benchmarks/starter.py …`.
 """
@@ -47,7 +50,7 @@ from ofa_pose.train import (
 )
 
 SPACE = "litepose-lite0"
-PAINTED = 8_000
+PAINTED = 24_000
 KINDS = ("single", "mosaic", "painted")
 BATCH = 16
 CANVAS, PEOPLE = 288, (1, 4)
@@ -56,6 +59,7 @@ ALL = (128, 160, 192, 256, 256, 320, 384)
 LOW = (128, 128, 160, 192)
 MOSTLY_LOW = (128, 128, 160, 192, 256, 256, 384)
 SINGLES = (0.6, 0.2, 0.2)
+MORE_PAINTED = (0.35, 0.2, 0.45)
 TRAIN_SEED, CALIBRATE_SEED, SEARCH_SEED = 1, 2, 3
 """Seeds of painted scenes; `starter_figures.py` reports on others."""
 
@@ -111,6 +115,15 @@ STAGES = (
         resolutions=MOSTLY_LOW,
         shares=SINGLES,
     ),
+    Stage("wide-more", 2e-3, full_width=True, sampler="uniform", shares=MORE_PAINTED),
+    Stage(
+        "all-more",
+        1.2e-3,
+        full_width=False,
+        sampler="sandwich",
+        resolutions=MOSTLY_LOW,
+        shares=MORE_PAINTED,
+    ),
 )
 
 
@@ -124,7 +137,8 @@ def main() -> None:
             paint(options.out / "painted")
         wait(world)
         weights = options.init
-        for number, stage in enumerate(STAGES[: len(options.steps or options.minutes)]):
+        first = [stage.name for stage in STAGES].index(options.first)
+        for number, stage in enumerate(STAGES[first:][: len(options.steps or options.minutes)]):
             weights = train(stage, number, weights, options, world)
             wait(world)
 
@@ -253,11 +267,19 @@ def parse() -> argparse.Namespace:
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--minutes", type=float, nargs="+", help="of the stages, or the first few")
     length.add_argument("--steps", type=int, nargs="+", help="of the stages, or the first few")
+    parser.add_argument(
+        "--first",
+        choices=[stage.name for stage in STAGES],
+        default="wide",
+        help="stage to start at",
+    )
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE in every recipe")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    if len(options.steps or options.minutes) > len(STAGES):
-        parser.error(f"there are {len(STAGES)} stages")
+    left = [stage.name for stage in STAGES]
+    left = left[left.index(options.first) :]
+    if len(options.steps or options.minutes) > len(left):
+        parser.error(f"from {options.first} on there are {len(left)} stages: {', '.join(left)}")
     return options
 
 
