@@ -184,7 +184,9 @@ class SetCheck:
         scenes = []
         for image in shown:
             try:
-                picture = read_image(self.images / self._sound[image]["file_name"])
+                record = self._sound[image]
+                # As a training reads it: turned where only that has the stated size.
+                picture = read_image(self.images / record["file_name"], stated_size(record))
             except UnreadableImageError:
                 continue  # only its file's ends were looked at
             scenes.append(self._scene(image, picture))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ofa_pose.data.check import SetCheck, SetReport, first_of, recognise_skeleton
 from ofa_pose.data.coco import CocoScenes
@@ -229,6 +230,26 @@ def test_scenes_for_the_eye(write_set, three) -> None:
     assert [scene.image_id for scene in looked.scenes(9)] == [70, 72]
     (scene,) = looked.scenes(1)
     np.testing.assert_array_equal(scene.keypoints.ravel(), np.array(JOINTS, np.float32))
+
+
+@pytest.mark.parametrize(("stated", "top_left"), [((40, 60), 255), ((60, 40), 0)])
+def test_the_eye_sees_a_picture_turned_as_it_is_learnt(
+    write_set, three, stated: tuple[int, int], top_left: int
+) -> None:
+    path, folder = write_set({"a.png": np.zeros((40, 60, 3), np.uint8)}, [person(1)])
+    left_white = np.zeros((40, 60, 3), np.uint8)
+    left_white[:, :30] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 8  # shown turned to the left: the right half is on top
+    Image.fromarray(left_white).save(folder / "a.png", exif=exif)
+    document = json.loads(path.read_text())
+    document["images"][0].update(height=stated[0], width=stated[1])
+    path.write_text(json.dumps(document))
+    looked = SetCheck(path, folder, skeleton=three)
+    assert looked.run().faults == {}
+    (scene,) = looked.scenes(9)
+    assert scene.image.shape[:2] == stated
+    assert scene.image[3, 3].tolist() == [top_left] * 3
 
 
 def test_a_file_that_cannot_be_read_at_all(tmp_path: Path, three) -> None:
