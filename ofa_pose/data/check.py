@@ -24,6 +24,7 @@ from ofa_pose.data.faults import (
     is_id,
     number_list,
     order_faults,
+    outside_faults,
     person_faults,
     person_notes,
 )
@@ -278,6 +279,7 @@ class SetCheck:
             return None
         labelled = int((points[2::3] > 0).sum())
         return {
+            "id": annotation.get("id"),
             "keypoints": points.tolist(),
             "num_keypoints": labelled,
             "iscrowd": int(annotation.get("iscrowd") == 1),
@@ -296,7 +298,9 @@ class SetCheck:
             try:
                 # Sizes are compared here, so that they are told apart from damage.
                 picture = read_image(path)
-                if size is not None and picture.shape[:2] != size:
+                if size is None:
+                    self._check_joints(image["id"], picture.shape[:2])
+                elif picture.shape[:2] != size:
                     read_image(path, size)  # turned as its EXIF says it may fit
             except PictureSizeError as error:
                 self.report.add(("sizes that are not the picture's", f"{name}: {error}"))
@@ -306,6 +310,12 @@ class SetCheck:
         if reason is not None:
             self.report.add(("pictures that are damaged", f"{name}: {reason}"))
         return reason is None
+
+    def _check_joints(self, image: int, size: tuple[int, int]) -> None:
+        """Compare people with the height and width that their picture turned out to have."""
+        for person in self._people.get(image, ()):
+            points = np.array(person["keypoints"]).reshape(-1, 3)
+            self.report.add(*outside_faults(person["id"], points, self.skeleton, size))
 
     def _count(self) -> None:
         everyone = [person for people in self._people.values() for person in people]

@@ -143,7 +143,35 @@ def person_faults(
         yield "boxes of no width or height", f"{name}: {_listed(box)}"
     points = number_list(annotation.get("keypoints"), 3 * skeleton.num_joints)
     if points is not None:
-        yield from _joint_faults(name, points.reshape(-1, 3), skeleton, size)
+        points = points.reshape(-1, 3)
+        for joint in np.flatnonzero(~np.isin(points[:, 2], (0, 1, 2))):
+            where = f"{name}, {skeleton.joints[joint]}: {points[joint, 2]:g}"
+            yield "visibility flags other than 0, 1 and 2", where
+        if size is not None:
+            yield from outside_faults(annotation.get("id"), points, skeleton, size)
+
+
+def outside_faults(
+    number: Any, points: np.ndarray, skeleton: Skeleton, size: tuple[int, int]
+) -> Iterator[Finding]:
+    """Yield the labelled joints of a person that lie outside of the picture.
+
+    Args:
+        number: the annotation's id.
+        points: (K, 3) x, y, v in pixels.
+        skeleton: of the joints.
+        size: height and width of the picture.
+    """
+    limits = np.array([size[1], size[0]]) + _BESIDE
+    outside = ((points[:, :2] < -_BESIDE) | (points[:, :2] > limits)).any(axis=1)
+    outside &= (np.abs(points) <= FARTHEST_PX).all(axis=1)  # else told already
+    for joint in np.flatnonzero(outside & (points[:, 2] > 0)):
+        x, y, _ = points[joint]
+        where = (
+            f"annotation {number!a:.30}, {skeleton.joints[joint]}: {x:g}, {y:g} in "
+            f"{size[1]}x{size[0]}"
+        )
+        yield "labelled joints outside of their picture", where
 
 
 def person_notes(annotation: Mapping[str, Any], skeleton: Skeleton) -> Iterator[Finding]:
@@ -202,20 +230,3 @@ def _box_refusals(name: str, box: Any) -> Iterator[Finding]:
         yield "boxes of negative width or height", f"{name}: {_listed(numbers)}"
     if np.abs(numbers).max() > FARTHEST_PX:
         yield f"boxes beyond {FARTHEST_PX:,.0f} px", f"{name}: {_listed(numbers)}"
-
-
-def _joint_faults(
-    name: str, points: np.ndarray, skeleton: Skeleton, size: tuple[int, int] | None
-) -> Iterator[Finding]:
-    for joint in np.flatnonzero(~np.isin(points[:, 2], (0, 1, 2))):
-        where = f"{name}, {skeleton.joints[joint]}: {points[joint, 2]:g}"
-        yield "visibility flags other than 0, 1 and 2", where
-    if size is None:
-        return
-    limits = np.array([size[1], size[0]]) + _BESIDE
-    outside = ((points[:, :2] < -_BESIDE) | (points[:, :2] > limits)).any(axis=1)
-    outside &= (np.abs(points) <= FARTHEST_PX).all(axis=1)  # else told already
-    for joint in np.flatnonzero(outside & (points[:, 2] > 0)):
-        x, y, _ = points[joint]
-        where = f"{name}, {skeleton.joints[joint]}: {x:g}, {y:g} in {size[1]}x{size[0]}"
-        yield "labelled joints outside of their picture", where

@@ -204,6 +204,27 @@ def test_a_damaged_picture(look: Look, content: bytes, quick: bool) -> None:
     assert bool(look([person(1)], change, decode=False).faults) == quick
 
 
+def test_joints_outside_of_a_picture_whose_size_is_not_stated(look: Look) -> None:
+    def change(document: dict[str, Any], folder: Path) -> None:
+        _unsized(document)
+        document["images"][1]["width"] = 60  # a width alone is no size
+
+    people = [
+        person(1, keypoints=[5000, 20, 2, 0, 0, 0, 30, 12, 1]),
+        person(2, 71, keypoints=[10, 20, 2, -300, 35, 1, 61, 41, 2]),
+        person(3, 71, keypoints=[10, 20, 2, 900, 900, 0, 30, 43, 2]),
+    ]
+    report = look(people, change)
+    assert report.faults == {
+        "labelled joints outside of their picture": [
+            "annotation 1, left_hand: 5000, 20 in 60x40",
+            "annotation 2, right_hand: -300, 35 in 60x40",
+            "annotation 3, head: 30, 43 in 60x40",
+        ]
+    }
+    assert look(people, change, decode=False).faults == {}
+
+
 def test_notes_are_no_faults(look: Look) -> None:
     odd = person(2, keypoints=[59, 39, 2, 5, 5, 0, 0, 0, 0], num_keypoints=3)
     none = person(3, 71, num_keypoints=0)
