@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,38 @@ def test_a_damaged_picture(look: Look, content: bytes, quick: bool) -> None:
     assert faults["pictures that are damaged"][0].startswith("'b.png': ")
     # Rubbish inside is seen by reading it alone.
     assert bool(look([person(1)], change, decode=False).faults) == quick
+
+
+_UNSCORED = "no area is stated and that of joints or box is 0: learnt from, not scored"
+_BOXLESS = "people have no box; the bounds of their joints serve"
+_NO_AREA = "people have no area; 0.53 of their box serves"
+_LEVEL = {"keypoints": [10, 20, 2, 40, 20, 2, 30, 20, 1], "num_keypoints": 3}
+
+
+@pytest.mark.parametrize(
+    ("rule", "left_out", "changes", "faults", "notes"),
+    [
+        ("annotated", ["bbox", "area"], _LEVEL, [], [_UNSCORED, _BOXLESS, _NO_AREA]),
+        ("annotated", ["bbox"], _LEVEL, [], [_BOXLESS]),
+        ("annotated", ["area"], _LEVEL, [], [_NO_AREA]),
+        ("annotated", [], {"area": 0}, ["areas of 0, of which only exact predictions score"], []),
+        ("bbox0.53", ["bbox"], _LEVEL, [], [_UNSCORED, _BOXLESS]),
+        ("bbox0.53", [], {"area": 0}, [], []),
+        ("bbox0.53", ["bbox"], {**_LEVEL, "iscrowd": 1}, [], [_BOXLESS]),
+    ],
+)
+def test_who_has_no_area(
+    write_set, three, rule: Any, left_out: list[str], changes: Any, faults: Any, notes: Any
+) -> None:
+    one = person(1, **changes)
+    for key in left_out:
+        del one[key]
+    grey = np.full((40, 60, 3), 99, np.uint8)
+    other = person(2, keypoints=[9, 11, 2, 0, 0, 0, 31, 12, 1])
+    path, folder = write_set({"a.png": grey}, [one, other])
+    report = SetCheck(path, folder, skeleton=replace(three, area_rule=rule)).run()
+    assert list(report.faults) == faults
+    assert list(report.notes) == notes
 
 
 def test_joints_outside_of_a_picture_whose_size_is_not_stated(look: Look) -> None:
