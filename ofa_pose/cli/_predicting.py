@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ofa_pose.cli._progress import Meter
 from ofa_pose.errors import DataError, UsageError
+from ofa_pose.files import LONGEST_NAME, shortened
 from ofa_pose.interrupt import noted_interrupt
 from ofa_pose.predict import (
     Film,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _STAGES = ("read", "find", "draw", "write")
 _LATELY = 30  # frames that the shown speed is measured over
+_LONGEST_STEM = LONGEST_NAME - len(".jpg")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,8 @@ class Request:
         """
         first = Path(self.sources[0])
         name = first.stem or first.resolve().stem or "pictures"
-        path = self.out or Path("runs") / f"predict-{self.tier.file_stem}-{name}"
+        folder = shortened(f"predict-{self.tier.file_stem}-{name}", LONGEST_NAME)
+        path = self.out or Path("runs") / folder
         for source in self.sources:
             if Path(source).resolve().is_relative_to(path.resolve()):
                 raise UsageError(f"{source} lies in the folder of the results; give another --out")
@@ -296,16 +299,21 @@ class _Follower:
 
 
 class _Names:
-    """Names of overlays after those of pictures, each once."""
+    """Names of overlays after those of pictures, each once; too long ones are cut."""
 
     def __init__(self) -> None:
         self._uses: Counter[str] = Counter()
 
     def of(self, picture: Path) -> str:
-        stem = picture.stem
+        return f"{self._free(shortened(picture.stem, _LONGEST_STEM))}.jpg"
+
+    def _free(self, stem: str) -> str:
         self._uses[stem.lower()] += 1
         uses = self._uses[stem.lower()]
-        return f"{stem}.jpg" if uses == 1 else self.of(Path(f"{stem}-{uses}"))
+        if uses == 1:
+            return stem
+        ending = f"-{uses}"
+        return self._free(shortened(stem, _LONGEST_STEM - len(ending)) + ending)
 
 
 _Write = Callable[[int, dict[str, Any], "list[Person]", "list[int] | None"], None]

@@ -167,6 +167,24 @@ def test_an_interrupted_album_tells_what_is_missing(command, tier, here, monkeyp
     assert outcome.err.splitlines()[-1] == "ofa-pose: error: interrupted"
 
 
+def test_names_as_long_as_can_be(command, tier, here):
+    folder = here / "long"
+    stem = "x" * 250
+    for name in (f"{stem}.jpg", f"{stem}.png", f"{stem}yz.m", f"{stem}yabcd"):
+        write_picture(folder / "a.png", np.zeros((32, 32, 3), np.uint8))
+        (folder / "a.png").rename(folder / name)
+    first = folder / f"{stem}.jpg"
+    outcome = command("predict", tier, first, *sorted(set(folder.iterdir()) - {first}))
+    assert outcome.code == 0, outcome.err
+    (out,) = (here / "runs").iterdir()
+    assert out.name == f"predict-tiny-{'x' * 242}"
+    assert len(read_json(out / "people.json")) == 4
+    cut = stem[:-1]
+    assert {file.name for file in (out / "overlays").iterdir()} == {
+        *(f"{stem}.jpg", f"{cut}-2.jpg", f"{stem}y.jpg", f"{cut}-3.jpg")
+    }
+
+
 def test_one_is_one(command, tier, here):
     outcome = command("predict", tier, "album/a.png", "--min-score", 1)
     assert outcome.out.startswith("1 picture, 0 people: ")
