@@ -91,6 +91,14 @@ def test_a_taken_folder_is_replaced_only_by_force(command, tier, here):
     assert (here / "found" / "mine.doc").exists()
 
 
+def test_a_second_time_does_not_look_at_the_overlays_of_the_first(command, tier, here):
+    for options in ([], ["--force"], ["--out", "again"]):
+        outcome = command("predict", tier, ".", "--json", *options)
+        assert outcome.code == 0, outcome.err
+        assert json.loads(outcome.out)["pictures_in_all"] == 4
+        assert ("left out runs/" in outcome.err) == bool(options)
+
+
 def test_a_video(command, tier, here):
     outcome = command(
         "predict", tier, "clip.mp4", "--track", "--smooth", "--min-score", 0, "--json"
