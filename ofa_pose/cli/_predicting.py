@@ -156,7 +156,8 @@ class Summary:
         )
         again = "\nit does not go on from here: the same command with --force begins again"
         nobody = f"\nnobody reached a score of {self.min_score:g}; --min-score 0 tells of everybody"
-        return text + nobody * (not self.people and self.min_score > 0) + again * bool(of)
+        unmet = self.done > 0 and not self.people and self.min_score > 0
+        return text + nobody * unmet + again * bool(of)
 
     def _ms_each(self) -> dict[str, float]:
         return {name: 1e3 * total / max(1, self.done) for name, total in self.seconds.items()}
@@ -181,7 +182,7 @@ def predict_pictures(request: Request, pictures: Sequence[Path]) -> Summary:
     """Look at pictures; those that cannot be read are named and skipped.
 
     Raises:
-        DataError: not one can be read.
+        DataError: not one can be read, and no Ctrl-C ended it.
     """
     predictor, watch = request.predictor(), _Watch()
     names, skipped, done, people_in_all = _Names(), dict[str, str](), 0, 0
@@ -190,6 +191,8 @@ def predict_pictures(request: Request, pictures: Sequence[Path]) -> Summary:
         stopped = stack.enter_context(noted_interrupt())
         meter = stack.enter_context(Meter("predict"))
         for number, path in enumerate(pictures, start=1):
+            if stopped():
+                break
             try:
                 with watch.stage("read"):
                     image = read_picture(path)
@@ -197,6 +200,7 @@ def predict_pictures(request: Request, pictures: Sequence[Path]) -> Summary:
                 skipped[str(path)] = str(error).removeprefix(f"{path}: ")
                 if len(pictures) > 1:
                     _LOG.warning("skipped %s", error)
+                meter.show(number, len(pictures))
                 continue
             with watch.stage("find"):
                 people = predictor(image)
@@ -210,9 +214,7 @@ def predict_pictures(request: Request, pictures: Sequence[Path]) -> Summary:
                 write(number, {"file": str(path), "width": width, "height": height}, people, None)
             done, people_in_all = done + 1, people_in_all + len(people)
             meter.show(number, len(pictures))
-            if stopped():
-                break
-        if not done:
+        if not done and not stopped():
             raise DataError(_nothing_read(skipped))
         return Summary(
             what="pictures",

@@ -175,6 +175,28 @@ def test_an_interrupted_album_tells_what_is_missing(command, tier, here, monkeyp
     assert outcome.err.splitlines()[-1] == "ofa-pose: error: interrupted"
 
 
+def test_ctrl_c_among_pictures_that_cannot_be_read(command, tier, here, monkeypatch):
+    seen = []
+
+    def read(path):
+        seen.append(path.name)
+        if path.name == "1.jpg":
+            os.kill(os.getpid(), signal.SIGINT)
+        return read_picture(path)
+
+    monkeypatch.setattr("ofa_pose.cli._predicting.read_picture", read)
+    (here / "bad").mkdir()
+    for number in range(4):
+        (here / "bad" / f"{number}.jpg").write_text("no picture")
+    outcome = command("predict", tier, "bad", "album/a.png")
+    assert (outcome.code, seen) == (130, ["0.jpg", "1.jpg"])
+    told = outcome.out.splitlines()
+    assert told[0].startswith("0 of 5 pictures, 2 skipped, 0 people: ")
+    assert not any("nobody reached" in line for line in told)
+    assert told[-1].endswith("the same command with --force begins again")
+    assert outcome.err.splitlines()[-1] == "ofa-pose: error: interrupted"
+
+
 def test_names_as_long_as_can_be(command, tier, here):
     folder = here / "long"
     stem = "x" * 250
