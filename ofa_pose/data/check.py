@@ -75,7 +75,9 @@ class SetReport:
 def recognise_skeleton(document: Mapping[str, Any]) -> Skeleton:
     """Return the shipped skeleton that an annotation file names the joints of, or one of its own.
 
-    The latter is called `NAMED_BY_FILE`; it does for looking at a set, as its sigmas are made up.
+    The categories called person say so, where there are any; else the first that names joints. A
+    skeleton of the file's own is called `NAMED_BY_FILE`; it does for looking at a set, as its
+    sigmas are made up.
 
     Raises:
         UsageError: the file names no joints, or one of them twice.
@@ -83,7 +85,8 @@ def recognise_skeleton(document: Mapping[str, Any]) -> Skeleton:
     names: list[str] = []
     limbs: object = None
     categories = document.get("categories")
-    for entry in categories if isinstance(categories, list) else ():
+    listed = categories if isinstance(categories, list) else []
+    for entry in person_categories(document) or listed:
         if isinstance(entry, dict) and isinstance(entry.get("keypoints"), list):
             names = [str(name) for name in entry["keypoints"]]
             limbs = entry.get("skeleton")

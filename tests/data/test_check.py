@@ -333,6 +333,16 @@ def test_the_skeleton_is_known_by_its_joints_names() -> None:
         recognise_skeleton({})
 
 
+def test_the_skeleton_is_the_persons_where_there_is_one() -> None:
+    dog = {"id": 1, "name": "dog", "keypoints": ["snout", "tail"]}
+    own = {"id": 2, "name": "person", "keypoints": ["head", "left_hand", "right_hand"]}
+    assert recognise_skeleton({"categories": [dog, own]}).joints == tuple(own["keypoints"])
+    assert recognise_skeleton({"categories": [dog]}).joints == ("snout", "tail")
+    nameless = {"id": 2, "name": "person"}
+    with pytest.raises(UsageError, match="categories name no joints; give --skeleton"):
+        recognise_skeleton({"categories": [dog, nameless]})
+
+
 def test_the_first_few_are_named() -> None:
     assert first_of(["a", "b"], 2) == "a; b"
     assert first_of(["a", "b", "c"], 2) == "a; b; and 1 more"
