@@ -15,6 +15,9 @@ from ofa_pose.errors import OfaPoseError
 
 _PARTIAL = re.compile(r"\..*~[a-z0-9_]{8}(\.[^.]+)?")
 """Name of a file that is being written; the suffix is the final file's."""
+LONGEST_NAME = 255
+"""Bytes that a file's name may have, on nearly every file system."""
+_KEPT = 100  # bytes of a long stem or suffix that the name of a file being written tells
 
 
 @contextlib.contextmanager
@@ -35,7 +38,8 @@ def atomic_path(path: str | Path, *, previous: Path | None = None) -> Iterator[P
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.stem}~{secrets.token_hex(4)}{path.suffix}")
+        stem, suffix = shortened(path.stem, _KEPT), shortened(path.suffix, _KEPT)
+        temporary = path.with_name(f".{stem}~{secrets.token_hex(4)}{suffix}")
         mode = _create(temporary)
         try:
             yield temporary
@@ -89,6 +93,14 @@ def sha256_file(path: str | Path) -> str:
     """Return the SHA-256 of a file's bytes as 64 hex digits."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def shortened(name: str, most_bytes: int) -> str:
+    """Return the beginning of a name that takes at most so many bytes, whole characters of it."""
+    name = name[:most_bytes]  # no character takes less than one
+    while len(name.encode(errors="replace")) > most_bytes:  # what is no UTF-8 is a byte each
+        name = name[:-1]
+    return name
 
 
 def is_encodable(text: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ofa_pose.errors import OfaPoseError
-from ofa_pose.files import atomic_path, atomic_write, is_encodable, remove_partial
+from ofa_pose.files import atomic_path, atomic_write, is_encodable, remove_partial, shortened
 from ofa_pose.supernet import save_weights
 
 
@@ -54,6 +54,24 @@ def test_what_is_being_written_lies_beside_it_and_leaves_nothing(tmp_path: Path)
     with pytest.raises(OfaPoseError, match="cannot write .*a.b.txt: no room"):
         write()
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".txt", "é" * 125 + ".txt", "a." + "y" * 253])
+def test_a_name_as_long_as_can_be(tmp_path: Path, name: str):
+    with atomic_path(tmp_path / name) as temporary:
+        temporary.write_text("whole")
+        left = temporary.with_name(temporary.name.replace("~", "x~"))
+        left.touch()
+    assert (tmp_path / name).read_text() == "whole"
+    remove_partial(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_names_are_cut_between_characters():
+    assert shortened("abc", 3) == "abc"
+    assert shortened("abcd", 3) == "abc"
+    assert shortened("aéé", 4) == "aé"  # 1, 2 and 2 bytes
+    assert shortened("\udcff\udcff", 1) == "\udcff"  # two bytes that are no UTF-8
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ofa_pose.cli._progress import Meter
 from ofa_pose.errors import DataError, UsageError
+from ofa_pose.files import LONGEST_NAME, shortened
 from ofa_pose.interrupt import noted_interrupt
 from ofa_pose.predict import (
     Film,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _STAGES = ("read", "find", "draw", "write")
 _LATELY = 30  # frames that the shown speed is measured over
+_LONGEST_STEM = LONGEST_NAME - len(".jpg")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,8 @@ class Request:
         """
         first = Path(self.sources[0])
         name = first.stem or first.resolve().stem or "pictures"
-        path = self.out or Path("runs") / f"predict-{self.tier.file_stem}-{name}"
+        folder = shortened(f"predict-{self.tier.file_stem}-{name}", LONGEST_NAME)
+        path = self.out or Path("runs") / folder
         for source in self.sources:
             if Path(source).resolve().is_relative_to(path.resolve()):
                 raise UsageError(f"{source} lies in the folder of the results; give another --out")
@@ -153,7 +156,8 @@ class Summary:
         )
         again = "\nit does not go on from here: the same command with --force begins again"
         nobody = f"\nnobody reached a score of {self.min_score:g}; --min-score 0 tells of everybody"
-        return text + nobody * (not self.people and self.min_score > 0) + again * bool(of)
+        unmet = self.done > 0 and not self.people and self.min_score > 0
+        return text + nobody * unmet + again * bool(of)
 
     def _ms_each(self) -> dict[str, float]:
         return {name: 1e3 * total / max(1, self.done) for name, total in self.seconds.items()}
@@ -178,7 +182,7 @@ def predict_pictures(request: Request, pictures: Sequence[Path]) -> Summary:
     """Look at pictures; those that cannot be read are named and skipped.
 
     Raises:
-        DataError: not one can be read.
+        DataError: not one can be read, and no Ctrl-C ended it.
     """
     predictor, watch = request.predictor(), _Watch()
     names, skipped, done, people_in_all = _Names(), dict[str, str](), 0, 0
@@ -187,6 +191,8 @@ def predict_pictures(request: Request, pictures: Sequence[Path]) -> Summary:
         stopped = stack.enter_context(noted_interrupt())
         meter = stack.enter_context(Meter("predict"))
         for number, path in enumerate(pictures, start=1):
+            if stopped():
+                break
             try:
                 with watch.stage("read"):
                     image = read_picture(path)
@@ -194,6 +200,7 @@ def predict_pictures(request: Request, pictures: Sequence[Path]) -> Summary:
                 skipped[str(path)] = str(error).removeprefix(f"{path}: ")
                 if len(pictures) > 1:
                     _LOG.warning("skipped %s", error)
+                meter.show(number, len(pictures))
                 continue
             with watch.stage("find"):
                 people = predictor(image)
@@ -207,9 +214,7 @@ def predict_pictures(request: Request, pictures: Sequence[Path]) -> Summary:
                 write(number, {"file": str(path), "width": width, "height": height}, people, None)
             done, people_in_all = done + 1, people_in_all + len(people)
             meter.show(number, len(pictures))
-            if stopped():
-                break
-        if not done:
+        if not done and not stopped():
             raise DataError(_nothing_read(skipped))
         return Summary(
             what="pictures",
@@ -296,16 +301,21 @@ class _Follower:
 
 
 class _Names:
-    """Names of overlays after those of pictures, each once."""
+    """Names of overlays after those of pictures, each once; too long ones are cut."""
 
     def __init__(self) -> None:
         self._uses: Counter[str] = Counter()
 
     def of(self, picture: Path) -> str:
-        stem = picture.stem
+        return f"{self._free(shortened(picture.stem, _LONGEST_STEM))}.jpg"
+
+    def _free(self, stem: str) -> str:
         self._uses[stem.lower()] += 1
         uses = self._uses[stem.lower()]
-        return f"{stem}.jpg" if uses == 1 else self.of(Path(f"{stem}-{uses}"))
+        if uses == 1:
+            return stem
+        ending = f"-{uses}"
+        return self._free(shortened(stem, _LONGEST_STEM - len(ending)) + ending)
 
 
 _Write = Callable[[int, dict[str, Any], "list[Person]", "list[int] | None"], None]

@@ -63,11 +63,16 @@ def synth(
 ) -> None:
     """Write synthetic people as a COCO-keypoint data set that every verb's --data takes.
 
-    SPLIT.png beside it shows the first scenes with their joints. What was interrupted has no
+    SPLIT.png beside it shows the first scenes with their joints; anything but an earlier one stays
+    unless --force is given. What was interrupted has no
     annotations and is written anew.
     """
     from ofa_pose.data import SyntheticScenes, write_coco, write_contact_sheet
+    from ofa_pose.data.draw import source_of_png
 
+    sheet = folder / f"{split}.png"
+    source = (folder / "annotations" / f"{split}.json").resolve().as_uri()
+    target = output_file(sheet, force=force or source_of_png(sheet) == source)
     scenes = SyntheticScenes(seed, count, size=size, skeleton=skeleton)
     start = time.monotonic()
     rate = 0.0
@@ -79,8 +84,7 @@ def synth(
             meter.show(done, total, {"scenes/s": rate})
 
         path = write_coco(scenes, folder, split=split, force=force, progress=progress)
-    sheet = folder / f"{split}.png"
-    write_contact_sheet(sheet, scenes)
+    write_contact_sheet(target, scenes, made_of=source)
     if as_json:
         made = {"folder": folder, "annotations": path, "sheet": sheet}
         _console.emit_json({**made, "scenes": count, "scenes_per_s": round(rate, 2)})

@@ -15,6 +15,7 @@ from ofa_pose.data.faults import (
     Finding,
     image_faults,
     is_id,
+    lacks_area,
     order_faults,
     person_refusals,
 )
@@ -54,7 +55,8 @@ def read_annotations(path: Path, skeleton: Skeleton, *, unlabelled: bool = False
     Returns:
         `images` (ids distinct) and `annotations` (people only: each with `keypoints` or none,
         `bbox`, `iscrowd`, `num_keypoints`; and `scored`, False where the file says that a person
-        has none: CrowdPose's counts leave out head and neck, and who has only these is ignored).
+        has none: CrowdPose's counts leave out head and neck, and who has only these is ignored;
+        and False where neither the file nor the joints give an area, see `faults.lacks_area`).
 
     Raises:
         DataError: one line that names the file and the fault.
@@ -98,8 +100,17 @@ def read_annotations(path: Path, skeleton: Skeleton, *, unlabelled: bool = False
     if len(people) < total:
         strays = total - len(people)
         _LOG.warning("%s: %d annotations of images it does not list are left out", path, strays)
+    unscored = 0
     for place, person in enumerate(people):
-        people[place] = _checked(person, skeleton, path)
+        checked = people[place] = _checked(person, skeleton, path)
+        if has_joints(checked) and not checked["scored"] and person.get("num_keypoints") != 0:
+            unscored += 1
+    if unscored:
+        _LOG.warning(
+            "%s: %d of %d people are learnt from and not scored: no area is stated, and their "
+            "joints lie on one point or line",
+            *(path, unscored, len(people)),
+        )
     return {"images": images, "annotations": people}
 
 
@@ -184,17 +195,19 @@ def _checked(annotation: dict[str, Any], skeleton: Skeleton, path: Path) -> dict
         raise _refusal(path, finding, advice=advice)
     given = annotation.get("keypoints") or [0] * (3 * skeleton.num_joints)
     keypoints = list(map(float, given))
+    points = np.array(keypoints).reshape(-1, 3)
     box = annotation.get("bbox")
     if box is None:
-        box = joint_boxes(np.array(keypoints).reshape(1, -1, 3))[0]
+        box = joint_boxes(points[None])[0]
     labelled = sum(flag > 0 for flag in keypoints[2::3])
+    scored = labelled > 0 and annotation.get("num_keypoints") != 0
     checked = {
         **annotation,
         "keypoints": keypoints,
         "bbox": list(map(float, box)),
         "iscrowd": int(annotation.get("iscrowd") or 0),
         "num_keypoints": labelled,
-        "scored": labelled > 0 and annotation.get("num_keypoints") != 0,
+        "scored": scored and not lacks_area(annotation, points, skeleton),
         "category_id": 1,
     }
     if checked.get("area", 0.0) is None:

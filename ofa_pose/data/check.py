@@ -24,6 +24,7 @@ from ofa_pose.data.faults import (
     is_id,
     number_list,
     order_faults,
+    outside_faults,
     person_faults,
     person_notes,
 )
@@ -74,7 +75,9 @@ class SetReport:
 def recognise_skeleton(document: Mapping[str, Any]) -> Skeleton:
     """Return the shipped skeleton that an annotation file names the joints of, or one of its own.
 
-    The latter is called `NAMED_BY_FILE`; it does for looking at a set, as its sigmas are made up.
+    The categories called person say so, where there are any; else the first that names joints. A
+    skeleton of the file's own is called `NAMED_BY_FILE`; it does for looking at a set, as its
+    sigmas are made up.
 
     Raises:
         UsageError: the file names no joints, or one of them twice.
@@ -82,7 +85,8 @@ def recognise_skeleton(document: Mapping[str, Any]) -> Skeleton:
     names: list[str] = []
     limbs: object = None
     categories = document.get("categories")
-    for entry in categories if isinstance(categories, list) else ():
+    listed = categories if isinstance(categories, list) else []
+    for entry in person_categories(document) or listed:
         if isinstance(entry, dict) and isinstance(entry.get("keypoints"), list):
             names = [str(name) for name in entry["keypoints"]]
             limbs = entry.get("skeleton")
@@ -184,7 +188,9 @@ class SetCheck:
         scenes = []
         for image in shown:
             try:
-                picture = read_image(self.images / self._sound[image]["file_name"])
+                record = self._sound[image]
+                # As a training reads it: turned where only that has the stated size.
+                picture = read_image(self.images / record["file_name"], stated_size(record))
             except UnreadableImageError:
                 continue  # only its file's ends were looked at
             scenes.append(self._scene(image, picture))
@@ -276,6 +282,7 @@ class SetCheck:
             return None
         labelled = int((points[2::3] > 0).sum())
         return {
+            "id": annotation.get("id"),
             "keypoints": points.tolist(),
             "num_keypoints": labelled,
             "iscrowd": int(annotation.get("iscrowd") == 1),
@@ -294,7 +301,9 @@ class SetCheck:
             try:
                 # Sizes are compared here, so that they are told apart from damage.
                 picture = read_image(path)
-                if size is not None and picture.shape[:2] != size:
+                if size is None:
+                    self._check_joints(image["id"], picture.shape[:2])
+                elif picture.shape[:2] != size:
                     read_image(path, size)  # turned as its EXIF says it may fit
             except PictureSizeError as error:
                 self.report.add(("sizes that are not the picture's", f"{name}: {error}"))
@@ -304,6 +313,12 @@ class SetCheck:
         if reason is not None:
             self.report.add(("pictures that are damaged", f"{name}: {reason}"))
         return reason is None
+
+    def _check_joints(self, image: int, size: tuple[int, int]) -> None:
+        """Compare people with the height and width that their picture turned out to have."""
+        for person in self._people.get(image, ()):
+            points = np.array(person["keypoints"]).reshape(-1, 3)
+            self.report.add(*outside_faults(person["id"], points, self.skeleton, size))
 
     def _count(self) -> None:
         everyone = [person for people in self._people.values() for person in people]

@@ -16,7 +16,7 @@ from ofa_pose.data.annotations import has_joints, read_annotations, stated_size
 from ofa_pose.data.fingerprint import fingerprint_of
 from ofa_pose.data.images import UnreadableImageError, quick_check, read_image
 from ofa_pose.data.packed import PackedList
-from ofa_pose.data.scene import Scene, category, clear_boxes
+from ofa_pose.data.scene import Scene, category, clear_boxes, ignored_area
 from ofa_pose.errors import DataError
 from ofa_pose.pose import BOX_AREA_FACTOR
 from ofa_pose.skeleton import Skeleton, load_skeleton
@@ -108,7 +108,8 @@ class CocoScenes:
     def ground_truth(self) -> dict[str, Any]:
         """Return the COCO JSON of the readable pictures, people without joints included.
 
-        A person whose `num_keypoints` is 0 in the file is ignored by evaluators, though labelled.
+        A person whose `num_keypoints` is 0 in the file, or who has no area where none is stated,
+        is ignored by evaluators, though labelled.
         """
         images = [
             image for image in self._images if self.folder / image["file_name"] not in self.bad
@@ -162,9 +163,11 @@ class CocoScenes:
         )
 
     def _truth(self, annotation: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what is scored: with an area; without joints where the file counts none."""
+        """Return what is scored: with an area; with no joint counted where nobody is to score."""
         truth = {**annotation, "area": self._area(annotation)}
         if not truth.pop("scored"):
+            if has_joints(annotation) and truth["area"] == 0:
+                truth["bbox"], truth["area"] = ignored_area(annotation["bbox"])
             truth["num_keypoints"] = 0
         return truth
 

@@ -97,19 +97,23 @@ def _write(canvas: np.ndarray, text: str, place: tuple[int, int]) -> None:
         cv2.putText(canvas, text, place, font, size, colour, thickness, cv2.LINE_AA)
 
 
-def write_contact_sheet(path: str | Path, source: SceneSource, *, most: int = 16) -> None:
+def write_contact_sheet(
+    path: str | Path, source: SceneSource, *, most: int = 16, made_of: str = ""
+) -> None:
     """Write a PNG of a source's first scenes with their people drawn in.
 
     Args:
         path: of the PNG; replaced atomically.
         source: whose scenes.
         most: how many scenes are shown.
+        made_of: what `source_of_png` tells of the file.
 
     Raises:
         OfaPoseError: the file cannot be written.
     """
     scenes = (source[index] for index in range(min(most, len(source))))
-    write_png(path, contact_sheet([draw_scene(scene, source.skeleton) for scene in scenes]))
+    sheet = contact_sheet([draw_scene(scene, source.skeleton) for scene in scenes])
+    write_png(path, sheet, source=made_of)
 
 
 def fit_scene(scene: Scene, side: int) -> Scene:

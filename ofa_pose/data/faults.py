@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ofa_pose.data.scene import joint_boxes
 from ofa_pose.files import is_encodable
 from ofa_pose.skeleton import Skeleton, plain_name
 
@@ -141,9 +142,60 @@ def person_faults(
     box = number_list(annotation.get("bbox"), 4)
     if box is not None and box[2:].min() == 0:
         yield "boxes of no width or height", f"{name}: {_listed(box)}"
+    by_area = skeleton.area_rule == "annotated" and annotation.get("keypoints")
+    if by_area and annotation.get("area") == 0 and annotation.get("iscrowd") != 1:
+        yield "areas of 0, of which only exact predictions score", name
     points = number_list(annotation.get("keypoints"), 3 * skeleton.num_joints)
     if points is not None:
-        yield from _joint_faults(name, points.reshape(-1, 3), skeleton, size)
+        points = points.reshape(-1, 3)
+        for joint in np.flatnonzero(~np.isin(points[:, 2], (0, 1, 2))):
+            where = f"{name}, {skeleton.joints[joint]}: {points[joint, 2]:g}"
+            yield "visibility flags other than 0, 1 and 2", where
+        if size is not None:
+            yield from outside_faults(annotation.get("id"), points, skeleton, size)
+
+
+def outside_faults(
+    number: Any, points: np.ndarray, skeleton: Skeleton, size: tuple[int, int]
+) -> Iterator[Finding]:
+    """Yield the labelled joints of a person that lie outside of the picture.
+
+    Args:
+        number: the annotation's id.
+        points: (K, 3) x, y, v in pixels.
+        skeleton: of the joints.
+        size: height and width of the picture.
+    """
+    limits = np.array([size[1], size[0]]) + _BESIDE
+    outside = ((points[:, :2] < -_BESIDE) | (points[:, :2] > limits)).any(axis=1)
+    outside &= (np.abs(points) <= FARTHEST_PX).all(axis=1)  # else told already
+    for joint in np.flatnonzero(outside & (points[:, 2] > 0)):
+        x, y, _ = points[joint]
+        where = (
+            f"annotation {number!a:.30}, {skeleton.joints[joint]}: {x:g}, {y:g} in "
+            f"{size[1]}x{size[0]}"
+        )
+        yield "labelled joints outside of their picture", where
+
+
+def lacks_area(annotation: Mapping[str, Any], keypoints: np.ndarray, skeleton: Skeleton) -> bool:
+    """Whether no area is stated to scale OKS by, and the bounds that would serve have none either.
+
+    So it is with one joint, or several on an upright or level line. No prediction but the exact
+    one would count then, so such a person is not scored. An area that is stated as 0, or that
+    CrowdPose's rule takes from a stated box, is scored as official tools score it.
+
+    Args:
+        annotation: a person of whom `person_refusals` yields nothing.
+        keypoints: (K, 3) its x, y, v in pixels.
+        skeleton: whose rule for areas holds.
+    """
+    box = annotation.get("bbox")
+    stated = box if skeleton.area_rule == "bbox0.53" else annotation.get("area")
+    if stated is not None:
+        return False
+    bounds = joint_boxes(keypoints[None])[0] if box is None else box
+    return bool(bounds[2] * bounds[3] == 0)
 
 
 def person_notes(annotation: Mapping[str, Any], skeleton: Skeleton) -> Iterator[Finding]:
@@ -159,6 +211,10 @@ def person_notes(annotation: Mapping[str, Any], skeleton: Skeleton) -> Iterator[
         yield "`num_keypoints` is 0 though joints are labelled: learnt from, not scored", name
     elif stated != len(labelled):
         yield "`num_keypoints` is not how many are labelled", f"{name}: {stated!a:.30}"
+    scorable = stated != 0 and len(labelled) and annotation.get("iscrowd") != 1
+    sound = next(person_refusals(annotation, skeleton), None) is None
+    if scorable and sound and lacks_area(annotation, points, skeleton):
+        yield "no area is stated and that of joints or box is 0: learnt from, not scored", name
     if points[points[:, 2] == 0, :2].any():
         yield "joints have a place and v = 0, so they are not used", name
     box = number_list(annotation.get("bbox"), 4)
@@ -202,20 +258,3 @@ def _box_refusals(name: str, box: Any) -> Iterator[Finding]:
         yield "boxes of negative width or height", f"{name}: {_listed(numbers)}"
     if np.abs(numbers).max() > FARTHEST_PX:
         yield f"boxes beyond {FARTHEST_PX:,.0f} px", f"{name}: {_listed(numbers)}"
-
-
-def _joint_faults(
-    name: str, points: np.ndarray, skeleton: Skeleton, size: tuple[int, int] | None
-) -> Iterator[Finding]:
-    for joint in np.flatnonzero(~np.isin(points[:, 2], (0, 1, 2))):
-        where = f"{name}, {skeleton.joints[joint]}: {points[joint, 2]:g}"
-        yield "visibility flags other than 0, 1 and 2", where
-    if size is None:
-        return
-    limits = np.array([size[1], size[0]]) + _BESIDE
-    outside = ((points[:, :2] < -_BESIDE) | (points[:, :2] > limits)).any(axis=1)
-    outside &= (np.abs(points) <= FARTHEST_PX).all(axis=1)  # else told already
-    for joint in np.flatnonzero(outside & (points[:, 2] > 0)):
-        x, y, _ = points[joint]
-        where = f"{name}, {skeleton.joints[joint]}: {x:g}, {y:g} in {size[1]}x{size[0]}"
-        yield "labelled joints outside of their picture", where

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,7 +11,10 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from ofa_pose.pose import BOX_AREA_FACTOR
 from ofa_pose.skeleton import Skeleton
+
+_SMALLEST_PX = 32.0  # side of the smallest people whose joints COCO labels
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Scene:
         valid: (H, W) bool; False where the loss must not look (crowds, people without joints).
         image_id: the id results of this scene carry.
         boxes: (P, 4) float32: x, y, width, height in pixels.
-        areas: (P,) float32: px², what OKS is scaled by.
+        areas: (P,) float32: px², what OKS is scaled by; 0: of somebody who cannot be scored.
         known: (K,) bool; False for joints that the annotations do not have at all, of which
             nothing is known here; None if they have all.
     """
@@ -79,6 +82,22 @@ def joint_boxes(keypoints: np.ndarray) -> np.ndarray:
     return boxes.astype(np.float32)
 
 
+def ignored_area(box: Sequence[float]) -> tuple[list[float], float]:
+    """Return a box and an area, px², for a person whose own have no area, so is not scored.
+
+    Evaluators scale even the OKS with somebody who is ignored by the area: with none, whoever is
+    found there would be a false positive. A square around the person's length serves, of the side
+    of the smallest people whose joints COCO labels at least.
+
+    Args:
+        box: x, y, width, height of the person's joints, in pixels.
+    """
+    x, y, width, height = box
+    side = max(width, height, _SMALLEST_PX)
+    square = [x + (width - side) / 2, y + (height - side) / 2, side, side]
+    return square, BOX_AREA_FACTOR * side * side
+
+
 def clear_boxes(valid: np.ndarray, boxes: np.ndarray) -> None:
     """Set an (H, W) bool mask to False inside (P, 4) xywh boxes, in place."""
     for x, y, width, height in boxes.tolist():
@@ -101,7 +120,8 @@ def ground_truth_of(scenes: Iterable[Scene], skeleton: Skeleton) -> dict[str, An
     """Return the COCO-keypoint JSON (as a dict) of scenes whose ids are distinct.
 
     Each connected region that the loss ignores becomes a crowd annotation with an exact mask, so
-    that evaluation ignores it too and `CocoScenes` reads back the same `valid`.
+    that evaluation ignores it too and `CocoScenes` reads back the same `valid`. Who has no area
+    has a `num_keypoints` of 0, and so is not scored, and the box of `ignored_area`.
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -117,6 +137,10 @@ def ground_truth_of(scenes: Iterable[Scene], skeleton: Skeleton) -> dict[str, An
         )
         for points, box, area in zip(scene.keypoints, scene.boxes, scene.areas, strict=True):
             points = np.where(points[:, 2:3] > 0, points, 0.0)
+            labelled = int((points[:, 2] > 0).sum())
+            if area <= 0:
+                labelled = 0
+                box, area = ignored_area(box.tolist())
             annotations.append(
                 {
                     "id": len(annotations) + 1,
@@ -124,7 +148,7 @@ def ground_truth_of(scenes: Iterable[Scene], skeleton: Skeleton) -> dict[str, An
                     "category_id": 1,
                     "iscrowd": 0,
                     "keypoints": _rounded(points.reshape(-1)),
-                    "num_keypoints": int((points[:, 2] > 0).sum()),
+                    "num_keypoints": labelled,
                     "bbox": _rounded(box),
                     "area": round(float(area), 2),
                 }
@@ -144,7 +168,7 @@ def ground_truth_of(scenes: Iterable[Scene], skeleton: Skeleton) -> dict[str, An
     return {"images": images, "annotations": annotations, "categories": [category(skeleton)]}
 
 
-def _rounded(values: np.ndarray) -> list[float]:
+def _rounded(values: Iterable[float]) -> list[float]:
     return [round(float(value), 2) for value in values]
 
 

@@ -87,7 +87,7 @@ class Film:
         _check_name(source)
         with _quiet():
             self._capture = (open_capture or cv2.VideoCapture)(
-                source if isinstance(source, int) else str(source)
+                source if isinstance(source, int) else _for_ffmpeg(source)
             )
             opened = self._capture.isOpened()
         if not opened:
@@ -194,6 +194,11 @@ def film_writer(path: Path, *, fps: float) -> Iterator[WriteFrame]:
             )
 
 
+def _for_ffmpeg(path: Path) -> str:
+    """Return an absolute path: of `12:30.mp4` FFmpeg takes what is before `:` for a protocol."""
+    return str(path.absolute())
+
+
 def _check_name(source: Path | int) -> None:
     """Refuse a path that OpenCV, which knows UTF-8 alone, cannot be given."""
     if not is_encodable(str(source)):
@@ -214,7 +219,7 @@ def _open_writer(
 ) -> cv2.VideoWriter:
     with _quiet():
         code = cv2.VideoWriter.fourcc(*"mp4v")
-        writer = cv2.VideoWriter(str(temporary), code, fps, size)
+        writer = cv2.VideoWriter(_for_ffmpeg(temporary), code, fps, size)
     if not writer.isOpened():
         raise OfaPoseError(
             f"cannot write {path}: OpenCV has no encoder for {size[0]}x{size[1]} at {fps:g} "

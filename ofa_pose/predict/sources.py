@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ofa_pose.errors import DataError, UsageError
+from ofa_pose.runs import CONFIG, is_of_a_run
 
 _LOG = logging.getLogger(__name__)
 _PICTURES = (
@@ -42,7 +43,8 @@ def find_pictures(names: Iterable[str | Path]) -> list[Path]:
 
     A file that is named is taken whatever it is called; of a folder's files those with a
     picture's suffix are, hidden ones left out. None is opened. Videos in it, and folders that are
-    links or cannot be read, are left out and told.
+    links, hold a run of this package (such as the overlays of an earlier prediction) or cannot be
+    read, are left out and told.
 
     Raises:
         DataError: something does not exist, or a folder holds no picture.
@@ -80,15 +82,23 @@ def _pictures_in(folder: Path) -> list[Path]:
 
     found: list[Path] = []
     videos: list[Path] = []
+    runs: list[Path] = []
     for place, folders, files in os.walk(folder, onerror=tell):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        inside = [name for name in folders if is_of_a_run(Path(place, name, CONFIG))]
+        runs += [Path(place, name) for name in inside]
+        folders[:] = [name for name in folders if name not in inside]
         for path in (Path(place, name) for name in folders):
             if path.is_symlink():
                 _LOG.warning("left out %s: it is a link to a folder; give it by its name", path)
         shown = [Path(place, name) for name in files if not name.startswith(".")]
         found += [path for path in shown if path.suffix.lower() in _PICTURES]
         videos += [path for path in shown if path.suffix.lower() in _VIDEOS]
-    if videos:
-        first, more = min(videos), f" and {len(videos) - 1} more" * (len(videos) > 1)
-        _LOG.warning("left out %s%s: give a video alone, by its name", first, more)
+    for left_out, advice in (
+        (videos, "give a video alone, by its name"),
+        (runs, "what a run has made is looked at where its folder is given by name"),
+    ):
+        if left_out:
+            more = f" and {len(left_out) - 1} more" * (len(left_out) > 1)
+            _LOG.warning("left out %s%s: %s", min(left_out), more, advice)
     return sorted(found)

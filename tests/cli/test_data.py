@@ -83,6 +83,25 @@ def test_a_sheet_that_cannot_be_written_spares_the_report(
     assert json.loads(outcome.out)["sheet"] is None if as_json else "no faults" in outcome.out
 
 
+def test_synth_spares_a_picture_of_its_sheets_name(command, tmp_path):
+    folder = tmp_path / "made"
+    line = ["data", "synth", folder, "--count", 1, "--size", 64]
+    folder.mkdir()
+    (folder / "train.png").write_text("mine")
+    refused = command(*line)
+    assert refused.code == 2
+    assert "train.png exists; use --force to overwrite it" in refused.err
+    assert [path.name for path in folder.iterdir()] == ["train.png"]
+    assert (folder / "train.png").read_text() == "mine"
+    assert command(*line, "--force").code == 0
+    assert (folder / "train.png").read_bytes().startswith(b"\x89PNG")
+    (folder / "annotations" / "train.json").unlink()
+    shutil.rmtree(folder / "images")
+    assert command(*line).code == 0  # its own earlier sheet
+    shutil.copy(folder / "train.png", folder / "val.png")  # of another split
+    assert "val.png exists" in command(*line, "--split", "val").err
+
+
 def test_check_of_joints_that_the_file_names(command, tmp_path):
     five = Path(ofa_pose.__file__).parents[1] / "examples" / "five_joints.yaml"
     folder = tmp_path / "five"

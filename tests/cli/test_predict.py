@@ -91,6 +91,14 @@ def test_a_taken_folder_is_replaced_only_by_force(command, tier, here):
     assert (here / "found" / "mine.doc").exists()
 
 
+def test_a_second_time_does_not_look_at_the_overlays_of_the_first(command, tier, here):
+    for options in ([], ["--force"], ["--out", "again"]):
+        outcome = command("predict", tier, ".", "--json", *options)
+        assert outcome.code == 0, outcome.err
+        assert json.loads(outcome.out)["pictures_in_all"] == 4
+        assert ("left out runs/" in outcome.err) == bool(options)
+
+
 def test_a_video(command, tier, here):
     outcome = command(
         "predict", tier, "clip.mp4", "--track", "--smooth", "--min-score", 0, "--json"
@@ -165,6 +173,46 @@ def test_an_interrupted_album_tells_what_is_missing(command, tier, here, monkeyp
     assert told[0].startswith("1 of 4 pictures, 0 people: ")
     assert told[-1].endswith("the same command with --force begins again")
     assert outcome.err.splitlines()[-1] == "ofa-pose: error: interrupted"
+
+
+def test_ctrl_c_among_pictures_that_cannot_be_read(command, tier, here, monkeypatch):
+    seen = []
+
+    def read(path):
+        seen.append(path.name)
+        if path.name == "1.jpg":
+            os.kill(os.getpid(), signal.SIGINT)
+        return read_picture(path)
+
+    monkeypatch.setattr("ofa_pose.cli._predicting.read_picture", read)
+    (here / "bad").mkdir()
+    for number in range(4):
+        (here / "bad" / f"{number}.jpg").write_text("no picture")
+    outcome = command("predict", tier, "bad", "album/a.png")
+    assert (outcome.code, seen) == (130, ["0.jpg", "1.jpg"])
+    told = outcome.out.splitlines()
+    assert told[0].startswith("0 of 5 pictures, 2 skipped, 0 people: ")
+    assert not any("nobody reached" in line for line in told)
+    assert told[-1].endswith("the same command with --force begins again")
+    assert outcome.err.splitlines()[-1] == "ofa-pose: error: interrupted"
+
+
+def test_names_as_long_as_can_be(command, tier, here):
+    folder = here / "long"
+    stem = "x" * 250
+    for name in (f"{stem}.jpg", f"{stem}.png", f"{stem}yz.m", f"{stem}yabcd"):
+        write_picture(folder / "a.png", np.zeros((32, 32, 3), np.uint8))
+        (folder / "a.png").rename(folder / name)
+    first = folder / f"{stem}.jpg"
+    outcome = command("predict", tier, first, *sorted(set(folder.iterdir()) - {first}))
+    assert outcome.code == 0, outcome.err
+    (out,) = (here / "runs").iterdir()
+    assert out.name == f"predict-tiny-{'x' * 242}"
+    assert len(read_json(out / "people.json")) == 4
+    cut = stem[:-1]
+    assert {file.name for file in (out / "overlays").iterdir()} == {
+        *(f"{stem}.jpg", f"{cut}-2.jpg", f"{stem}y.jpg", f"{cut}-3.jpg")
+    }
 
 
 def test_one_is_one(command, tier, here):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ofa_pose.data.check import SetCheck, SetReport, first_of, recognise_skeleton
 from ofa_pose.data.coco import CocoScenes
@@ -203,6 +205,59 @@ def test_a_damaged_picture(look: Look, content: bytes, quick: bool) -> None:
     assert bool(look([person(1)], change, decode=False).faults) == quick
 
 
+_UNSCORED = "no area is stated and that of joints or box is 0: learnt from, not scored"
+_BOXLESS = "people have no box; the bounds of their joints serve"
+_NO_AREA = "people have no area; 0.53 of their box serves"
+_LEVEL = {"keypoints": [10, 20, 2, 40, 20, 2, 30, 20, 1], "num_keypoints": 3}
+
+
+@pytest.mark.parametrize(
+    ("rule", "left_out", "changes", "faults", "notes"),
+    [
+        ("annotated", ["bbox", "area"], _LEVEL, [], [_UNSCORED, _BOXLESS, _NO_AREA]),
+        ("annotated", ["bbox"], _LEVEL, [], [_BOXLESS]),
+        ("annotated", ["area"], _LEVEL, [], [_NO_AREA]),
+        ("annotated", [], {"area": 0}, ["areas of 0, of which only exact predictions score"], []),
+        ("bbox0.53", ["bbox"], _LEVEL, [], [_UNSCORED, _BOXLESS]),
+        ("bbox0.53", [], {"area": 0}, [], []),
+        ("bbox0.53", ["bbox"], {**_LEVEL, "iscrowd": 1}, [], [_BOXLESS]),
+    ],
+)
+def test_who_has_no_area(
+    write_set, three, rule: Any, left_out: list[str], changes: Any, faults: Any, notes: Any
+) -> None:
+    one = person(1, **changes)
+    for key in left_out:
+        del one[key]
+    grey = np.full((40, 60, 3), 99, np.uint8)
+    other = person(2, keypoints=[9, 11, 2, 0, 0, 0, 31, 12, 1])
+    path, folder = write_set({"a.png": grey}, [one, other])
+    report = SetCheck(path, folder, skeleton=replace(three, area_rule=rule)).run()
+    assert list(report.faults) == faults
+    assert list(report.notes) == notes
+
+
+def test_joints_outside_of_a_picture_whose_size_is_not_stated(look: Look) -> None:
+    def change(document: dict[str, Any], folder: Path) -> None:
+        _unsized(document)
+        document["images"][1]["width"] = 60  # a width alone is no size
+
+    people = [
+        person(1, keypoints=[5000, 20, 2, 0, 0, 0, 30, 12, 1]),
+        person(2, 71, keypoints=[10, 20, 2, -300, 35, 1, 61, 41, 2]),
+        person(3, 71, keypoints=[10, 20, 2, 900, 900, 0, 30, 43, 2]),
+    ]
+    report = look(people, change)
+    assert report.faults == {
+        "labelled joints outside of their picture": [
+            "annotation 1, left_hand: 5000, 20 in 60x40",
+            "annotation 2, right_hand: -300, 35 in 60x40",
+            "annotation 3, head: 30, 43 in 60x40",
+        ]
+    }
+    assert look(people, change, decode=False).faults == {}
+
+
 def test_notes_are_no_faults(look: Look) -> None:
     odd = person(2, keypoints=[59, 39, 2, 5, 5, 0, 0, 0, 0], num_keypoints=3)
     none = person(3, 71, num_keypoints=0)
@@ -231,6 +286,26 @@ def test_scenes_for_the_eye(write_set, three) -> None:
     np.testing.assert_array_equal(scene.keypoints.ravel(), np.array(JOINTS, np.float32))
 
 
+@pytest.mark.parametrize(("stated", "top_left"), [((40, 60), 255), ((60, 40), 0)])
+def test_the_eye_sees_a_picture_turned_as_it_is_learnt(
+    write_set, three, stated: tuple[int, int], top_left: int
+) -> None:
+    path, folder = write_set({"a.png": np.zeros((40, 60, 3), np.uint8)}, [person(1)])
+    left_white = np.zeros((40, 60, 3), np.uint8)
+    left_white[:, :30] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 8  # shown turned to the left: the right half is on top
+    Image.fromarray(left_white).save(folder / "a.png", exif=exif)
+    document = json.loads(path.read_text())
+    document["images"][0].update(height=stated[0], width=stated[1])
+    path.write_text(json.dumps(document))
+    looked = SetCheck(path, folder, skeleton=three)
+    assert looked.run().faults == {}
+    (scene,) = looked.scenes(9)
+    assert scene.image.shape[:2] == stated
+    assert scene.image[3, 3].tolist() == [top_left] * 3
+
+
 def test_a_file_that_cannot_be_read_at_all(tmp_path: Path, three) -> None:
     path = tmp_path / "people.json"
     path.write_text('{"images": [')
@@ -256,6 +331,16 @@ def test_the_skeleton_is_known_by_its_joints_names() -> None:
         recognise_skeleton({"categories": [{"keypoints": ["a", "a"]}]})
     with pytest.raises(UsageError, match="categories name no joints"):
         recognise_skeleton({})
+
+
+def test_the_skeleton_is_the_persons_where_there_is_one() -> None:
+    dog = {"id": 1, "name": "dog", "keypoints": ["snout", "tail"]}
+    own = {"id": 2, "name": "person", "keypoints": ["head", "left_hand", "right_hand"]}
+    assert recognise_skeleton({"categories": [dog, own]}).joints == tuple(own["keypoints"])
+    assert recognise_skeleton({"categories": [dog]}).joints == ("snout", "tail")
+    nameless = {"id": 2, "name": "person"}
+    with pytest.raises(UsageError, match="categories name no joints; give --skeleton"):
+        recognise_skeleton({"categories": [dog, nameless]})
 
 
 def test_the_first_few_are_named() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 
 from ofa_pose.data import CocoScenes
+from ofa_pose.data.scene import ground_truth_of
 from ofa_pose.errors import DataError
+from ofa_pose.pose import evaluate_predictions
 
 
 def picture(height: int = 40, width: int = 60) -> np.ndarray:
@@ -123,6 +126,68 @@ def test_who_has_no_keypoints_by_the_files_count_is_not_scored(write_set, three)
     truth = scenes.ground_truth()["annotations"]
     assert [entry["num_keypoints"] for entry in truth] == [0, 2]
     assert "scored" not in truth[0]
+
+
+@pytest.mark.parametrize(
+    ("rule", "stated", "scored"),
+    [
+        ("annotated", {}, False),
+        ("annotated", {"area": 0}, True),  # as pycocotools has it
+        ("annotated", {"area": 300}, True),
+        ("annotated", {"area": None, "bbox": [8, 20, 24, 0]}, False),
+        ("annotated", {"bbox": [8, 10, 24, 20]}, True),
+        ("bbox0.53", {"area": 300}, False),
+        ("bbox0.53", {"bbox": [8, 20, 24, 0]}, True),  # as CrowdPose's evaluation has it
+    ],
+)
+@pytest.mark.parametrize("keypoints", [[10, 20, 2, 0, 0, 0, 30, 20, 1], [0] * 6 + [30, 12, 1]])
+def test_who_has_no_area_by_the_joints_is_learnt_from_and_not_scored(
+    write_set, three, caplog, rule, stated, scored, keypoints
+):
+    one = {"id": 1, "image_id": 70, "category_id": 1, "keypoints": keypoints, **stated}
+    paths = write_set({"a.png": picture()}, [one, person(2, 70)])
+    scenes = CocoScenes(*paths, skeleton=replace(three, area_rule=rule))
+    assert len(scenes[0].keypoints) == 2
+    assert scenes[0].valid.all()
+    counts = [entry["num_keypoints"] for entry in scenes.ground_truth()["annotations"]]
+    labelled = sum(flag > 0 for flag in keypoints[2::3])
+    assert counts == [labelled if scored else 0, 2]
+    assert ("1 of 2 people are learnt from and not scored" in caplog.text) is not scored
+
+
+@pytest.mark.parametrize("rule", ["annotated", "bbox0.53"])
+@pytest.mark.parametrize("found_alone", [True, False])
+def test_who_has_no_area_does_not_hold_the_ap_down(write_set, three, rule, found_alone):
+    """Off by 0.3 px in x and y: an OKS of e^(-0.18 / (0.53 * 24 * 20) / 0.2^2 / 2) = 0.99.
+
+    Somebody of 32 px at the place of the one joint: e^(-0.18 / (0.53 * 32^2) / 0.2^2 / 2) = 0.996.
+    """
+    three = replace(three, area_rule=rule)
+    alone = {"id": 1, "image_id": 70, "category_id": 1, "keypoints": [0] * 6 + [30, 12, 1]}
+    paths = write_set({"a.png": picture()}, [alone, person(2, 70)])
+    truth = CocoScenes(*paths, skeleton=three).ground_truth()
+    found = [
+        {
+            "image_id": 70,
+            "keypoints": [value + 0.3 * (n % 3 < 2) for n, value in enumerate(one["keypoints"])],
+            "score": 0.9,
+        }
+        for one in truth["annotations"]
+    ]
+    found = found if found_alone else found[1:]
+    assert evaluate_predictions(truth, found, three)["AP"] == pytest.approx(1)
+
+
+def test_scenes_of_people_without_an_area(write_set, three):
+    """A level line from (10, 20) to (50, 20): 0.53 * 40^2 = 848 px² around (30, 20)."""
+    level = {"id": 1, "image_id": 70, "keypoints": [10, 20, 2, 0, 0, 0, 50, 20, 1]}
+    scenes = CocoScenes(*write_set({"a.png": picture()}, [level, person(2, 70)]), skeleton=three)
+    for truth in (scenes.ground_truth(), ground_truth_of([scenes[0]], three)):
+        first, second = truth["annotations"]
+        assert (first["num_keypoints"], first["bbox"]) == (0, [10, 0, 40, 40])
+        assert first["area"] == pytest.approx(848)
+        assert first["keypoints"] == level["keypoints"]
+        assert (second["num_keypoints"], second["bbox"]) == (2, [8, 10, 24, 20])
 
 
 def test_only_people_leaves_the_others_out(write_set, three):

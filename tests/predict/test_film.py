@@ -3,6 +3,7 @@
 import math
 import os
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -52,6 +53,18 @@ def test_what_is_written_is_read(video):
     for level, frame in zip(range(0, 200, 20), frames, strict=True):
         assert frame.image.shape == (64, 96, 3)
         assert frame.image.mean(axis=(0, 1)) == pytest.approx([level, 30, 255 - level], abs=8)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no name has a colon there")
+@pytest.mark.parametrize("name", ["12:30.mp4", "2024-05-01T12:30:00.mp4", "concat:x.mp4"])
+def test_names_with_a_colon_are_no_protocols(tmp_path, video, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    video.rename(name)
+    assert len(list(Film(Path(name)).frames())) == 10
+    with film_writer(Path("a:b", name), fps=10) as write:
+        for _ in range(3):
+            write(np.zeros((48, 64, 3), np.uint8))
+    assert Film(Path("a:b", name)).total == 3
 
 
 def test_a_part_of_it(video):

@@ -51,6 +51,25 @@ def test_folders_that_are_left_out_are_told(album, monkeypatch, caplog):
     ]
 
 
+def test_runs_in_a_folder_are_told(album, caplog):
+    for run in ("runs/predict-S-a", "runs/predict-S-b"):
+        (album / run / "overlays").mkdir(parents=True)
+        (album / run / "overlays" / "x.jpg").touch()
+        (album / run / "config.yaml").write_text("format: 1\nversion: 0.1.0\nverb: predict\n")
+    (album / "more" / "config.yaml").write_text("colour: red\n")  # of something else
+    assert find_pictures(["."]) == [Path("a.PNG"), Path("b.jpg"), Path("more/c.webp")]
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "left out runs/predict-S-a and 1 more: what a run has made is looked at where its folder "
+        "is given by name"
+    )
+    named = album / "runs" / "predict-S-a"
+    for name in (named, named / "overlays"):
+        assert find_pictures([name]) == [named / "overlays" / "x.jpg"]
+    with pytest.raises(DataError, match="runs: holds no picture"):
+        find_pictures(["runs"])
+
+
 def test_what_holds_nothing(album):
     with pytest.raises(UsageError, match="the name of a source is empty"):
         find_pictures(["b.jpg", ""])
