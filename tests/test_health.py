@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import kendalltau
 
 import ofa_pose as op
+from ofa_pose.catalog import catalog_folder
 from ofa_pose.cli.main import run
 from ofa_pose.data import SyntheticScenes
 from ofa_pose.errors import RunFolderError
@@ -158,6 +159,25 @@ def test_the_verb(
     printed = json.loads(capsys.readouterr().out)
     printed.pop("folder")
     assert printed == document
+
+
+@pytest.mark.parametrize("tiers", ["", "tiers:\n  S: 1k\n"])
+def test_a_space_s_tiers_are_not_asked_for(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], tiers: str
+) -> None:
+    """The space has none, or one that no arch meets: archs are drawn anywhere all the same."""
+    text = (catalog_folder("search_spaces") / "toy.yaml").read_text()
+    before, _, rest = text.partition("tiers:\n")
+    space = tmp_path / "toy.yaml"
+    space.write_text(before + tiers + rest[rest.index("\nrecipe:") :])
+    line = ["health", "--supernet", trained, "--space", space, "--archs", 2, "--tuned", 0]
+    line += ["--scenes", 32, "--calibration-scenes", 2, "--canvas", 64, "--out", tmp_path / "run"]
+    assert run([str(word) for word in line]) == 0, capsys.readouterr().err
+    told = capsys.readouterr().out
+    assert "2 archs, drawn at random anywhere in the space" in told
+    refused = run([str(word) for word in [*line, "--force", "--budget", "1k"]])
+    assert refused == 2
+    assert "is below every arch" in capsys.readouterr().err
 
 
 def test_data_without_a_training_split_is_refused(

@@ -126,6 +126,7 @@ def command(
         out=out,
         resume=False,
         verb="health",
+        tiers=False,
     )
     check_device(device)
     keep_freed_memory()
