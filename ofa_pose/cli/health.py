@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ofa_pose.cli import _console
-from ofa_pose.cli._commands import refuse_idle
+from ofa_pose.cli._commands import earlier_config, lasting, refuse_idle
 from ofa_pose.cli._options import (
     AnnotationsOption,
     CalibrationOption,
@@ -187,6 +187,7 @@ def _open_run(
         (bounds,) = target.budgets.values()
         identity["budget"] = spell_budgets(bounds)
     kept = {key: value for key, value in given.items() if key not in _HIDDEN}
+    kept = lasting(kept, earlier=earlier_config(target.folder) if given["resume"] else None)
     return RunFolder.open(
         target.folder,
         config=described({**kept, **identity}),

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ofa_pose.cli._budgets import table_paths
-from ofa_pose.cli._commands import all_commands, as_given, earlier_config, recall, refuse_idle
+from ofa_pose.cli._commands import (
+    all_commands,
+    as_given,
+    earlier_config,
+    lasting,
+    recall,
+    refuse_idle,
+)
 from ofa_pose.cli._options import (
     AnnotationsOption,
     CalibrationOption,
@@ -334,7 +341,7 @@ def _open_run(
     files = [Path(options[key]) for key in keys if options[key]]
     return RunFolder.open(
         target.folder,
-        config=described({**given, **identity}),
+        config=described({**lasting(given, earlier=earlier), **identity}),
         resume=options["resume"],
         force=options["force"],
         free=_FREE,
