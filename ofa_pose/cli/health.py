@@ -289,6 +289,8 @@ def _write(run: RunFolder, health: Health) -> None:
 def _document(health: Health) -> dict[str, Any]:
     return {
         "archs": len(health.archs),
+        "failed": {arch.key: error for arch, error in health.failed.items()},
+        "failed_tuned": {arch.key: error for arch, error in health.failed_tuned.items()},
         "subsets": [
             {"scenes": end, "with_all": whole.to_dict(), "with_others": others.to_dict()}
             for end, (whole, others) in health.subsets.items()
@@ -303,6 +305,10 @@ def _tell(run: RunFolder, health: Health, *, options: HealthOptions) -> None:
         return
     where = f"near {options.budget}" if options.budget else "anywhere in the space"
     _console.line(f"{len(health.archs)} archs, drawn at random {where}")
+    for arch, error in health.failed.items():
+        _console.line(f"{arch.key} is left out: {error}")
+    for arch, error in health.failed_tuned.items():
+        _console.line(f"{arch.key} is left out of the fine-tuned: {error}")
     if health.subsets:
         rows = [
             (end, _tau(whole), _tau(others), _chance(others))
