@@ -7,14 +7,15 @@ scenes order the networks as many do, and that inherited weights order them as f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ofa_pose.data import SceneSource
-from ofa_pose.errors import RunFolderError
+from ofa_pose.errors import RunFolderError, TrainingDivergedError, WeightsError
 from ofa_pose.evaluate import SubnetEvaluator, evaluate_network, growing_parts
 from ofa_pose.runs import RunFolder
 from ofa_pose.search import journal
@@ -24,6 +25,7 @@ from ofa_pose.supernet import load_weights
 from ofa_pose.train import Cadence, Recipe, finetune
 
 _FORMAT = 1
+_ERROR = "error"
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class CheckedArch:
         arch: which network.
         inherited: AP of inherited weights on all scenes.
         subsets: number of scenes → AP on so many, and on all the others.
-        tuned: AP on all scenes after fine-tuning; None where it was not fine-tuned.
+        tuned: AP on all scenes after fine-tuning; None where it was not fine-tuned, or gave none.
     """
 
     arch: Arch
@@ -48,16 +50,20 @@ class Health:
     """The outcome of a health check.
 
     Attributes:
-        archs: what was measured, in the order drawn.
+        archs: what was measured, in the order drawn; without those that failed.
         subsets: number of scenes → how far their AP agrees with the AP on all scenes (which hold
             them), and with the AP on the others.
         tuned: how far inherited and fine-tuned AP agree; None where fewer than two archs were
             fine-tuned.
+        failed: arch → why it was not scored with inherited weights, in one line.
+        failed_tuned: arch → why it was not scored after its fine-tuning, in one line.
     """
 
     archs: tuple[CheckedArch, ...]
     subsets: Mapping[int, tuple[Agreement, Agreement]]
     tuned: Agreement | None
+    failed: Mapping[Arch, str] = field(default_factory=dict)
+    failed_tuned: Mapping[Arch, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -137,46 +143,65 @@ def check_health(
 ) -> Health:
     """Measure archs on growing parts of the scenes, and the first few of them fine-tuned.
 
-    What was measured is on disk at once; a check that was stopped goes on.
+    What was measured is on disk at once; a check that was stopped goes on. An arch that gives NaN
+    or infinite values is left out, and one whose fine-tuning diverges or ends in such values is
+    left out of the fine-tuned.
 
     Args:
         evaluator: scores inherited weights.
         archs: which; those of a random draw say most, as a choice by size is easy to order.
         tune: fine-tunes an arch and returns its AP on the evaluator's scenes.
-        tuned: how many archs, from the first on.
+        tuned: how many archs, from the first on that did not fail.
         path: of the journal; what it holds already is not measured again.
         seed: of the order that the scenes are seen in.
         progress: called with the number of archs that are measured and fine-tuned, in all.
 
     Raises:
         RunFolderError: the journal is damaged or of another space.
-        WeightsError: a network gives NaN or infinite values.
+        WeightsError: networks give NaN or infinite values, and at most one does not.
     """
     space = evaluator.supernet.space
-    measured, fine_tuned = _read(Path(path), space)
+    path = Path(path)
+    measured, fine_tuned = _read(path, space)
     for number, arch in enumerate(archs):
         if arch.key not in measured:
-            measured[arch.key] = _measure(evaluator, arch, seed=seed)
-            journal.append(Path(path), {"arch": arch.key, **measured[arch.key]})
+            measured[arch.key] = _outcome(partial(_measure, evaluator, arch, seed=seed))
+            journal.append(path, {"arch": arch.key, **measured[arch.key]})
         if progress is not None:
             progress(number + 1)
-    for number, arch in enumerate(archs[:tuned]):
+    failed = {arch: measured[arch.key][_ERROR] for arch in archs if _ERROR in measured[arch.key]}
+    sound = [arch for arch in archs if arch not in failed]
+    if failed and len(sound) < 2:
+        raise WeightsError(
+            f"{len(failed)} of {len(archs)} archs cannot be scored, and an order needs at least "
+            f"two: {next(iter(failed.values()))}"
+        )
+    for number, arch in enumerate(sound[:tuned]):
         if arch.key not in fine_tuned:
-            fine_tuned[arch.key] = tune(arch)
-            journal.append(Path(path), {"tuned": arch.key, "AP": fine_tuned[arch.key]})
+            fine_tuned[arch.key] = _outcome(lambda arch=arch: {"AP": tune(arch)})
+            journal.append(path, {"tuned": arch.key, **fine_tuned[arch.key]})
         if progress is not None:
             progress(len(archs) + number + 1)
-    return _judge(
-        [
-            CheckedArch(
-                arch,
-                measured[arch.key]["AP"],
-                {int(k): (of[0], of[1]) for k, of in measured[arch.key]["subsets"].items()},
-                fine_tuned.get(arch.key),
-            )
-            for arch in archs
-        ]
-    )
+    scored = [
+        CheckedArch(
+            arch,
+            measured[arch.key]["AP"],
+            {int(k): (of[0], of[1]) for k, of in measured[arch.key]["subsets"].items()},
+            fine_tuned.get(arch.key, {}).get("AP"),
+        )
+        for arch in sound
+    ]
+    lost = {arch: fine_tuned.get(arch.key, {}).get(_ERROR) for arch in sound[:tuned]}
+    failed_tuned = {arch: error for arch, error in lost.items() if error is not None}
+    return replace(_judge(scored), failed=failed, failed_tuned=failed_tuned)
+
+
+def _outcome(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what is measured, or why an arch gives nothing to measure, in one line."""
+    try:
+        return measure()
+    except (WeightsError, TrainingDivergedError) as error:
+        return {_ERROR: " ".join(str(error).split()) or type(error).__name__}
 
 
 def draw_archs(space: SearchSpace, count: int, *, seed: int, mask: np.ndarray | None) -> list[Arch]:
@@ -217,8 +242,10 @@ def _judge(archs: Sequence[CheckedArch]) -> Health:
     return Health(tuple(archs), subsets, tuned)
 
 
-def _read(path: Path, space: SearchSpace) -> tuple[dict[str, dict[str, Any]], dict[str, float]]:
-    """Return what the journal holds, by an arch's key: measurements and fine-tuned APs."""
+def _read(
+    path: Path, space: SearchSpace
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Return what the journal holds, by an arch's key: measurements and those after tuning."""
     head = {"format": _FORMAT, "space_hash": space.hash}
     if not path.exists():
         journal.create(path, head)
@@ -228,4 +255,4 @@ def _read(path: Path, space: SearchSpace) -> tuple[dict[str, dict[str, Any]], di
         raise RunFolderError(f"{path} is no health check of space {space.name!r}")
     journal.cut(path, size)
     measured = {row["arch"]: row for row in records[1:] if "arch" in row}
-    return measured, {row["tuned"]: row["AP"] for row in records[1:] if "tuned" in row}
+    return measured, {row["tuned"]: row for row in records[1:] if "tuned" in row}

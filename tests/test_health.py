@@ -10,9 +10,10 @@ import pytest
 from scipy.stats import kendalltau
 
 import ofa_pose as op
+from ofa_pose.catalog import catalog_folder
 from ofa_pose.cli.main import run
 from ofa_pose.data import SyntheticScenes
-from ofa_pose.errors import RunFolderError
+from ofa_pose.errors import RunFolderError, TrainingDivergedError, WeightsError
 from ofa_pose.evaluate import SubnetEvaluator
 from ofa_pose.health import check_health, draw_archs
 from ofa_pose.pose import Matches, match_people
@@ -113,6 +114,43 @@ def test_it_goes_on_where_it_was_stopped(evaluator: SubnetEvaluator, tmp_path: P
         check_health(other, archs, tune=tune, tuned=0, path=path)
 
 
+def test_an_arch_that_gives_nan_is_left_out_and_not_tried_again(
+    evaluator: SubnetEvaluator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archs = draw_archs(evaluator.supernet.space, 5, seed=1, mask=None)
+    path = tmp_path / "health.jsonl"
+    asked: list[op.Arch] = []
+    matches = Guessing.matches
+
+    def measured(self: Any, network: Any, arch: op.Arch, places: Any) -> Matches:
+        asked.append(arch)
+        if arch == archs[0]:
+            raise WeightsError("NaN\nin heatmaps")
+        return matches(self, network, arch, places)
+
+    def tune(arch: op.Arch) -> float:
+        asked.append(arch)
+        if arch == archs[2]:
+            raise TrainingDivergedError("the loss is nan")
+        return 0.5
+
+    monkeypatch.setattr(Guessing, "matches", measured)
+    health = check_health(evaluator, archs, tune=tune, tuned=3, path=path)
+    assert asked == [*archs, *archs[1:4]]
+    assert health.failed == {archs[0]: "NaN in heatmaps"}
+    assert health.failed_tuned == {archs[2]: "the loss is nan"}
+    assert [row.arch for row in health.archs] == archs[1:]
+    assert [row.tuned for row in health.archs] == [0.5, None, 0.5, None]
+    assert health.subsets[20][0].count == 4
+    assert health.tuned is not None
+    assert health.tuned.count == 2
+    asked.clear()
+    again = check_health(evaluator, archs, tune=tune, tuned=3, path=path)
+    assert (asked, again.archs, again.failed) == ([], health.archs, health.failed)
+    with pytest.raises(WeightsError, match="1 of 2 archs cannot be scored.*: NaN in heatmaps"):
+        check_health(evaluator, archs[:2], tune=tune, tuned=0, path=path)
+
+
 def toy_choices() -> tuple[op.Choice, ...]:
     first, *others = op.load_space("toy").choices
     return (op.Choice("resolution", first.values[:1]), *others)
@@ -149,6 +187,7 @@ def test_the_verb(
     assert max(macs) <= 500_000
     document = json.loads((folder / "health.json").read_text())
     assert document["archs"] == 3
+    assert (document["failed"], document["failed_tuned"]) == ({}, {})
     assert [row["scenes"] for row in document["subsets"]] == [16]
     assert document["inherited_and_tuned"]["count"] == 2
     assert run(words) == 2  # taken
@@ -158,6 +197,25 @@ def test_the_verb(
     printed = json.loads(capsys.readouterr().out)
     printed.pop("folder")
     assert printed == document
+
+
+@pytest.mark.parametrize("tiers", ["", "tiers:\n  S: 1k\n"])
+def test_a_space_s_tiers_are_not_asked_for(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], tiers: str
+) -> None:
+    """The space has none, or one that no arch meets: archs are drawn anywhere all the same."""
+    text = (catalog_folder("search_spaces") / "toy.yaml").read_text()
+    before, _, rest = text.partition("tiers:\n")
+    space = tmp_path / "toy.yaml"
+    space.write_text(before + tiers + rest[rest.index("\nrecipe:") :])
+    line = ["health", "--supernet", trained, "--space", space, "--archs", 2, "--tuned", 0]
+    line += ["--scenes", 32, "--calibration-scenes", 2, "--canvas", 64, "--out", tmp_path / "run"]
+    assert run([str(word) for word in line]) == 0, capsys.readouterr().err
+    told = capsys.readouterr().out
+    assert "2 archs, drawn at random anywhere in the space" in told
+    refused = run([str(word) for word in [*line, "--force", "--budget", "1k"]])
+    assert refused == 2
+    assert "is below every arch" in capsys.readouterr().err
 
 
 def test_data_without_a_training_split_is_refused(

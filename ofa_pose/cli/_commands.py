@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from ofa_pose.cli._weights import IMAGENET
 from ofa_pose.errors import UsageError
 
 _HIDDEN = ("force", "as_json")
@@ -16,6 +17,8 @@ _OF_THIS_CALL = ("budget", "out", "resume", "force", "as_json")
 # How a value came about, in click's words.
 _DEFAULTS = ("DEFAULT", "DEFAULT_MAP")
 _NOT_GIVEN = (*_DEFAULTS, "ENVIRONMENT")  # is no part of the command line
+# What may be the path of a file or a name.
+_NAMED = ("space", "skeleton", "data_skeleton", "latency", "init")
 _PATHS = ("supernet", "data", "annotations", "images", "calibration", "report")
 
 
@@ -93,14 +96,49 @@ def refuse_idle(context: typer.Context, uses: Mapping[str, tuple[bool, str]]) ->
 
 def as_given(options: Mapping[str, Any]) -> dict[str, str | None]:
     """Return what a configuration holds in another form, or not at all, as `recall` needs it."""
-    return {name: _lasting(options[name]) for name in ("supernet", "space", "skeleton")}
+    supernet: Path | None = options["supernet"]
+    if supernet is not None and supernet.exists():  # else it is the name of some in the box
+        supernet = supernet.resolve()
+    named = {name: options[name] for name in ("space", "skeleton")}
+    return {"supernet": None if supernet is None else str(supernet), **lasting(named)}
 
 
-def _lasting(value: Path | str | None) -> str | None:
-    """Return what means the same in every folder: a path in full, anything's name as it is."""
-    if not isinstance(value, Path):
+def lasting(
+    options: Mapping[str, Any], *, earlier: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return options of which those that name a file or something known by name last.
+
+    A file is told by its whole path, which means the same in every folder, a name as it is.
+
+    Args:
+        options: by the names of the commands' parameters; others than these stay as they are.
+        earlier: the configuration of the run that is resumed; what it has as given now stays.
+    """
+    before = earlier or {}
+    return {
+        key: value if key not in _NAMED or value == before.get(key) else _in_full(value, key)
+        for key, value in options.items()
+    }
+
+
+def _in_full(value: Any, key: str) -> Any:
+    if isinstance(value, list | tuple):
+        return [_in_full(item, key) for item in value]
+    if not isinstance(value, str) or not Path(value).expanduser().exists():
         return value
-    return str(value.resolve() if value.exists() else value)
+    known = _known_names(key)
+    return value if value in known else str(Path(value).expanduser().resolve())
+
+
+def _known_names(key: str) -> Collection[str]:
+    """Return what an option takes for a name, whatever files there are."""
+    from ofa_pose.catalog import latency_table_names, space_names
+    from ofa_pose.skeleton.declared import skeleton_names
+
+    if key == "init":
+        return (IMAGENET,)
+    finders = {"space": space_names, "latency": latency_table_names}
+    return finders.get(key, skeleton_names)()
 
 
 def earlier_config(folder: Path) -> dict[str, Any]:

@@ -94,10 +94,14 @@ def search_hint(path: Path, spaces: Container[str], *, milliseconds: float) -> s
         spaces: names of those whose networks were measured.
         milliseconds: of the budget.
     """
-    given = path.stem if path.parent == OWN_TABLES else path
+    given, latency = path, []
+    if path.parent == OWN_TABLES:
+        given = path.stem
+    elif "," in str(path):  # which would end the budget
+        given, latency = path.stem, ["--latency", str(path)]
     weights = [] if STARTER_SPACE in spaces else ["--supernet", "FILE"]
     limit = f"{math.ceil(milliseconds)}" if milliseconds >= 10 else f"{milliseconds:.3g}"
-    return shlex.join(["ofa-pose", "search", *weights, "--budget", f"{limit}ms@{given}"])
+    return shlex.join(["ofa-pose", "search", *weights, *latency, "--budget", f"{limit}ms@{given}"])
 
 
 def summary(info: TableInfo, units: int) -> dict[str, Any]:

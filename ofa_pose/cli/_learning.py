@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ofa_pose.cli._commands import earlier_config, lasting
 from ofa_pose.cli._progress import Meter
 from ofa_pose.cli._settings import read_settings, refuse_unused
 from ofa_pose.cli._sources import (
@@ -237,10 +238,12 @@ class Learning:
         }
         hidden = {"out", "resume", "force", "set_", "batch_size", "steps", "epochs", "minutes"}
         given = {key: value for key, value in vars(self.options).items() if key not in hidden}
+        earlier = earlier_config(self.folder(default)) if self.options.resume else None
+        lasts = lasting({**identity, **given}, earlier=earlier)
         world = World.current()
         run = world.open_run(
             self.folder(default),
-            config=described({**identity, **about, **given}),
+            config=described({**lasts, **about}),
             resume=self.options.resume,
             force=self.options.force,
             free=_FREE if "init_sha256" in identity else (*_FREE, "init_sha256"),

@@ -38,7 +38,7 @@ class Target:
     Attributes:
         space: the supernet's.
         skeleton: the supernet's.
-        budgets: tier name -> what holds in it.
+        budgets: tier name -> what holds in it; empty only of what needs no budget.
         table: costs of every arch; it predicts the latencies that were asked for.
         weights: the supernet's file.
         starter: whether that is the one in the box.
@@ -66,11 +66,13 @@ class Target:
         out: Path | None,
         resume: bool,
         verb: str = "search",
+        tiers: bool = True,
     ) -> Target:
         """Find space, skeleton and weights, and refuse budgets that no arch can meet.
 
         Args:
-            budgets: as given; none means the space's tiers. Those of a run that is resumed stay.
+            budgets: as given; none means the space's tiers, if `tiers`. Those of a run that is
+                resumed stay.
             supernet: a file or a run's folder; None means the starter in the box.
             space: name or file; None means what the weights say.
             skeleton: name or file; None means what the weights say.
@@ -79,6 +81,7 @@ class Target:
             out: the run's folder; None means one named after the space.
             resume: whether to go on with the run in the folder.
             verb: what the default folder is named after.
+            tiers: False for what needs no budget: without any given there is none.
 
         Raises:
             UnknownNameError: there is no such space, skeleton or latency table.
@@ -97,10 +100,12 @@ class Target:
             declared = load_space(space or STARTER_SPACE)
         joints = load_skeleton(skeleton or origin.get("skeleton", declared.skeleton))
         folder = out or Path("runs") / f"{verb}-{declared.name}"
-        named = all_budgets(declared, budgets, earlier=earlier_budgets(folder) if resume else {})
+        earlier = earlier_budgets(folder) if resume else {}
+        named = all_budgets(declared, budgets, earlier=earlier) if tiers or budgets else {}
         tables = [LatencyTable.load(name) for name in latencies]
         table = CostTable(declared, latencies=tables, interpolate=interpolate, skeleton=joints)
-        refuse_infeasible(table, named)
+        if named:
+            refuse_infeasible(table, named)
         for latency in tables:
             table[f"latency:{latency.name}"]  # a table that misses units is refused here
         if path is None:

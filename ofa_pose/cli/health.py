@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ofa_pose.cli import _console
-from ofa_pose.cli._commands import refuse_idle
+from ofa_pose.cli._commands import earlier_config, lasting, refuse_idle
 from ofa_pose.cli._options import (
     AnnotationsOption,
     CalibrationOption,
@@ -126,6 +126,7 @@ def command(
         out=out,
         resume=False,
         verb="health",
+        tiers=False,
     )
     check_device(device)
     keep_freed_memory()
@@ -186,6 +187,7 @@ def _open_run(
         (bounds,) = target.budgets.values()
         identity["budget"] = spell_budgets(bounds)
     kept = {key: value for key, value in given.items() if key not in _HIDDEN}
+    kept = lasting(kept, earlier=earlier_config(target.folder) if given["resume"] else None)
     return RunFolder.open(
         target.folder,
         config=described({**kept, **identity}),
@@ -287,6 +289,8 @@ def _write(run: RunFolder, health: Health) -> None:
 def _document(health: Health) -> dict[str, Any]:
     return {
         "archs": len(health.archs),
+        "failed": {arch.key: error for arch, error in health.failed.items()},
+        "failed_tuned": {arch.key: error for arch, error in health.failed_tuned.items()},
         "subsets": [
             {"scenes": end, "with_all": whole.to_dict(), "with_others": others.to_dict()}
             for end, (whole, others) in health.subsets.items()
@@ -301,6 +305,10 @@ def _tell(run: RunFolder, health: Health, *, options: HealthOptions) -> None:
         return
     where = f"near {options.budget}" if options.budget else "anywhere in the space"
     _console.line(f"{len(health.archs)} archs, drawn at random {where}")
+    for arch, error in health.failed.items():
+        _console.line(f"{arch.key} is left out: {error}")
+    for arch, error in health.failed_tuned.items():
+        _console.line(f"{arch.key} is left out of the fine-tuned: {error}")
     if health.subsets:
         rows = [
             (end, _tau(whole), _tau(others), _chance(others))

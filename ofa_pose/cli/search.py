@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ofa_pose.cli._budgets import table_paths
-from ofa_pose.cli._commands import all_commands, as_given, earlier_config, recall, refuse_idle
+from ofa_pose.cli._commands import (
+    all_commands,
+    as_given,
+    earlier_config,
+    lasting,
+    recall,
+    refuse_idle,
+)
 from ofa_pose.cli._options import (
     AnnotationsOption,
     CalibrationOption,
@@ -50,6 +58,7 @@ from ofa_pose.cli._searching import (
 from ofa_pose.cli._sources import CANVAS, described, uses_of_pictures
 from ofa_pose.cli._weights import check_device
 from ofa_pose.cli._winners import save_winners, tell_search, write_front
+from ofa_pose.errors import UsageError
 from ofa_pose.files import sha256_file
 
 if TYPE_CHECKING:
@@ -298,7 +307,13 @@ def _target(options: SearchOptions) -> Target:
 
 
 def _checked(options: SearchOptions) -> SearchOptions:
-    """Return the options with `--workers auto` resolved, before anything is loaded."""
+    """Return the options with `--workers auto` resolved, before anything is loaded.
+
+    Raises:
+        UsageError: a value that cannot be, or a device that is not here.
+    """
+    if math.isnan(options.cache):  # which older typers take to be within any range
+        raise UsageError("--cache is how many GB, such as 1 or 0.5, not nan")
     check_device(options.device)
     check_strategy(options.strategy)
     return replace(options, workers=find_workers(options.workers, device=options.device))
@@ -334,7 +349,7 @@ def _open_run(
     files = [Path(options[key]) for key in keys if options[key]]
     return RunFolder.open(
         target.folder,
-        config=described({**given, **identity}),
+        config=described({**lasting(given, earlier=earlier), **identity}),
         resume=options["resume"],
         force=options["force"],
         free=_FREE,

@@ -21,7 +21,8 @@ _PATTERN = re.compile(
     r"\s*(?P<number>[0-9.eE+-]+?)\s*(?P<prefix>[kKMG]?)"
     r"(?:(?P<macs>\s*MACs)?(?::(?P<convention>\w+))?|\s+(?P<params>params)|B\s+(?P<peak>peak))\s*"
 )
-_LATENCY = re.compile(r"\s*(?P<number>[0-9.eE+-]+)\s*ms\s*@\s*(?P<table>[^\s,]+)\s*")
+_LATENCY = re.compile(r"\s*(?P<number>[0-9.eE+-]+)\s*ms\s*@\s*(?P<table>[^\s,](?:[^,]*[^\s,])?)\s*")
+_DECIMAL_COMMA = re.compile(r"(?:^|,)\s*(\d{1,3}),(\d[^,]*)")
 _SHOWN_DIGITS = 6
 _LARGEST = 10**18
 
@@ -49,7 +50,8 @@ class Budget:
         """Read a budget: `1.2G` (exact MACs), `1.2G:paper`, `1.7M params`, `64MB peak`, `30ms@x`.
 
         Prefixes are decimal (k, M, G = 10³, 10⁶, 10⁹). What follows the @ is the name of a
-        latency table or the path of its file; whether there is one shows when it is used.
+        latency table or the path of its file, which may hold spaces but no comma; whether there
+        is one shows when it is used.
 
         Raises:
             BudgetError: the text is none of these, or the bound is not above zero.
@@ -59,7 +61,8 @@ class Budget:
             return cls._parse_latency(text, latency["number"], latency["table"])
         match = _PATTERN.fullmatch(text)
         if match is None:
-            raise BudgetError(f"cannot read the budget {text!r}; write one {_EXAMPLES}")
+            _refuse_decimal_comma(text)
+            raise _unreadable(text)
         prefix = match["prefix"].replace("K", "k")
         try:
             limit = Decimal(match["number"]) * _PREFIXES[prefix]
@@ -91,6 +94,8 @@ class Budget:
             raise BudgetError(f"budget {text!r} must be above 0 ms")
         path = Path(table)
         if path.name == table and path.suffix not in {".yaml", ".csv"}:
+            if re.search(r"\s", table):  # which no name holds
+                raise _unreadable(text)
             return cls("latency", limit, device=table)
         stem = path.stem if path.suffix in {".yaml", ".csv"} else path.name
         return cls("latency", limit, device=stem, table=table)
@@ -129,14 +134,30 @@ def parse_budgets(text: str) -> tuple[Budget, ...]:
     """Read budgets that hold together: `30ms@x86-onnxruntime, 1.7M params`.
 
     Raises:
-        BudgetError: one of them is no budget, or two bound the same cost.
+        BudgetError: one of them is no budget, two bound the same cost, or a comma stands where a
+            decimal point should.
     """
+    _refuse_decimal_comma(text)
     budgets = tuple(map(Budget.parse, text.split(",")))
     costs = [budget.cost for budget in budgets]
     twice = [cost for cost in costs if costs.count(cost) > 1]
     if twice:
         raise BudgetError(f"budget {text!r} bounds {twice[0]} twice")
     return budgets
+
+
+def _unreadable(text: str) -> BudgetError:
+    return BudgetError(f"cannot read the budget {text!r}; write one {_EXAMPLES}")
+
+
+def _refuse_decimal_comma(text: str) -> None:
+    """Refuse `1,7M params`, whose first part would be a budget of one MAC."""
+    found = _DECIMAL_COMMA.search(text)
+    if found is not None:
+        raise BudgetError(
+            f"cannot read the budget {text!r}: a comma joins budgets that hold together; is it a "
+            f"decimal point, {found[1]}.{found[2].rstrip()}?"
+        )
 
 
 def spell_budgets(budgets: Iterable[Budget]) -> str:

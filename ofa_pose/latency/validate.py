@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from ofa_pose.catalog import load_space
 from ofa_pose.cost import CostTable, LatencyTable
 from ofa_pose.cost.latency_errors import error_figures
 from ofa_pose.cost.latency_schema import ErrorFigures, ValidationSection
-from ofa_pose.errors import LatencyError
-from ofa_pose.latency.build import Effort, Progress, fit_archs, make_kit, reference_entry, run_kit
+from ofa_pose.errors import LatencyError, SpaceError, UnknownNameError
+from ofa_pose.latency.build import (
+    Effort,
+    Progress,
+    describe,
+    fit_archs,
+    make_kit,
+    reference_entry,
+    run_kit,
+)
+from ofa_pose.latency.bundle import costs_with
 from ofa_pose.latency.cover import covering_archs
 from ofa_pose.latency.kit import (
     alone_entries,
@@ -22,9 +33,11 @@ from ofa_pose.latency.kit import (
     shuffled,
     whole_entries,
 )
-from ofa_pose.latency.measuring.kit import KIT
+from ofa_pose.latency.measuring.errors import MeasureError
+from ofa_pose.latency.measuring.kit import KIT, Kit
 from ofa_pose.latency.measuring.machine import this_machine
 from ofa_pose.latency.runtimes import Runtime, get_runtime
+from ofa_pose.skeleton import Skeleton
 from ofa_pose.space import Arch
 
 NETWORKS = 50
@@ -32,6 +45,7 @@ SEED = 2
 _ROUNDS = 4  # even, as the noise floor compares one half with the other
 _ROUNDS_ALONE = 1
 _DRIFT = "reference_drift"
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,7 +60,8 @@ class Validation:
         first: the median of the rounds 0, 2, 4, …
         second: the median of the rounds 1, 3, 5, …: the same networks measured again.
         reference_drift: by how much longer the reference network took than for the table, as a
-            fraction; it is divided out of all of these. None: the table does not know.
+            fraction; it is divided out of all of these. None: the table does not know, or
+            its reference network is not known here.
     """
 
     spaces: np.ndarray
@@ -102,9 +117,12 @@ def validate(
 ) -> Validation:
     """Measure random held-out networks, and their units alone, in interleaved rounds.
 
+    Times are relative to the reference network of the table, which goes by all spaces that it was
+    built for. Where one of these is not here as it was, times are this measurement's own.
+
     Args:
         table: of this machine.
-        all_costs: of the spaces.
+        all_costs: of the spaces; all that the table was built for, or some.
         work: folder of the measurement; what it holds of the same is not measured again.
         networks: how many of each space.
         seed: of their choice.
@@ -126,18 +144,22 @@ def validate(
             "there is nothing to validate on: every network was measured for the table"
         )
     plans = {name_of(*one): plan_of(*one) for one in chosen}
-    if not (work / KIT).is_file():
+    table_costs = _costs_of_table(table, all_costs)
+    reference = reference_entry(table_costs or all_costs)
+    if (work / KIT).is_file():
+        _check_reference(work, reference.task.key)
+    else:
         specs = dict.fromkeys(unit.spec for network in plans.values() for unit in network.units)
         entries = alone_entries(specs, rounds=_ROUNDS_ALONE)
         for costs, arch in chosen:
             entries += whole_entries(costs, [arch], role="check", rounds=_ROUNDS)
-        entries.append(reference_entry(all_costs))
+        entries.append(reference)
         make_kit(
             work, shuffled(entries, seed=seed), all_costs, runtime,
             effort=Effort(), progress=progress,
         )  # fmt: skip
     results = run_kit(work, runtime, threads=threads, progress=progress)
-    known = table.info.reference_ms
+    known = table.info.reference_ms if table_costs else None
     drift = None if known is None else results.own_reference_ms / known - 1
     results = replace(results, known_reference_ms=known)
     measured = results.networks("check")
@@ -158,6 +180,50 @@ def validate(
         times(range(1, _ROUNDS, 2)),
         drift,
     )
+
+
+def _costs_of_table(table: LatencyTable, given: Sequence[CostTable]) -> list[CostTable] | None:
+    """Return costs of the spaces that the table was built for, in its order.
+
+    None, with a warning, where one of them is neither given nor known by its name as it was.
+    """
+    known = {tuple(describe(costs).values()): costs for costs in given}
+    joints = [one for one in (costs.options.get("skeleton") for costs in given) if one is not None]
+    skeletons = [one for one in joints if isinstance(one, Skeleton)]
+    found = []
+    for about in table.info.spaces:
+        costs = known.get((about.name, about.hash, about.skeleton))
+        if costs is None:
+            try:
+                costs = costs_with(load_space(about.name), about.skeleton, skeletons)
+            except (UnknownNameError, SpaceError, LatencyError):
+                costs = None
+        if costs is None or costs.space.hash != about.hash:
+            _LOG.warning(
+                "the space %s that %s was built for is not here as it was, and with it the table's "
+                "reference network: how fast the machine is now is not told apart from the error",
+                about.name,
+                table.name,
+            )
+            return None
+        found.append(costs)
+    return found or None
+
+
+def _check_reference(work: Path, key: str) -> None:
+    """Refuse to go on with a measurement that is relative to another network.
+
+    Raises:
+        LatencyError: it is, or its kit is damaged.
+    """
+    try:
+        found = Kit.load(work).reference.key
+    except MeasureError as error:
+        raise LatencyError(str(error)) from None
+    if found != key:
+        raise LatencyError(
+            f"{work} holds a measurement relative to {found}, not to {key}; give another --work"
+        )
 
 
 def runtime_here(table: LatencyTable) -> tuple[Runtime, int]:

@@ -17,6 +17,7 @@ from ofa_pose.errors import OfaPoseError, RunFolderError
 from ofa_pose.files import atomic_write
 
 logger = logging.getLogger(__name__)
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows would write a line's end as two bytes
 
 
 def create(path: Path, record: Mapping[str, Any]) -> None:
@@ -36,7 +37,7 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
     """
     line = _line(record).encode()
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND)
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | _BINARY)
         try:
             before = os.fstat(handle).st_size
             try:

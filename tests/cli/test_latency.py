@@ -3,12 +3,17 @@
 import csv
 import json
 import math
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import ofa_pose as op
+from ofa_pose.cli._latency_tables import search_hint
+from ofa_pose.cli._searching import Target
 from ofa_pose.cost import LatencyTable
+from ofa_pose.errors import UsageError
 
 
 @pytest.fixture
@@ -233,3 +238,27 @@ def test_an_adapted_table_never_takes_a_measured_one_s_name(command, toy, tables
     outcome = command(*line, "--name", "lap", "--force")
     assert outcome.code == 2
     assert "'lap' is a table that was measured" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("predictors/latency", ["--budget", "5ms@lap"]),
+        ("plain", ["--budget", "5ms@plain/lap.yaml"]),
+        ("my tables", ["--budget", "5ms@my tables/lap.yaml"]),
+        ("a, b", ["--latency", "a, b/lap.yaml", "--budget", "5ms@lap"]),
+    ],
+)
+def test_a_suggested_search_can_be_given_as_it_is(
+    command, toy, latency_table, tmp_path, monkeypatch, folder, words
+):
+    monkeypatch.chdir(tmp_path)
+    latency_table(toy, lambda spec: 0.1, name="lap").save(folder)
+    hint = shlex.split(search_hint(Path(folder) / "lap.yaml", ["toy"], milliseconds=5.0))
+    assert hint == ["ofa-pose", "search", "--supernet", "FILE", *words]
+    table = dict(zip(words[::2], words[1::2], strict=True))
+    options = {"supernet": None, "skeleton": None, "interpolate": False, "resume": False}
+    latencies = [table["--latency"]] if "--latency" in table else []
+    # All of the budget is found; what is missing are weights.
+    with pytest.raises(UsageError, match="no weights for space 'toy' are in the box"):
+        Target.resolve([table["--budget"]], space="toy", latencies=latencies, out=None, **options)

@@ -39,6 +39,8 @@ REFUSED = [
     (["train", "--space", "toy", "--data", "absent", "--steps", 1], 1, "absent"),
     (["search", "--supernet", "absent.safetensors"], 1, "absent.safetensors"),
     (["search", "--space", "toy"], 2, "no weights for space 'toy'"),
+    (["search", "--budget", "300M", "--cache", "nan"], 2, "--cache"),
+    (["search", "--space", "toy", "--budget", "1,7M params"], 2, "a decimal point, 1.7M params?"),
     (["search", "--space", "toy", "--budget", "1 mile"], 2, "1 mile"),
     (["search", "--space", "toy", "--budget", "1G:papr"], 2, "did you mean 'paper'"),
     (["eval", "absent.yaml", "--synthetic", 2], 2, "absent.yaml"),

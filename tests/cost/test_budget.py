@@ -1,5 +1,7 @@
 """Budgets: what parses, what it bounds, and that it prints back."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +31,19 @@ def test_parse(text: str, kind: str, limit: int, convention: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "G", "1.2T", "-1G", "0", "nan", "inf", "1e999999G", "1.2G:papper", "1.2 bananas"]
-    + ["30ms", "30ms@", "0ms@x", "-1ms@x", "1e999ms@x", "3.0.0ms@x", "30Gms@x", "30@x"],
+    + [
+        "30ms",
+        "30ms@",
+        "30ms@ ",
+        "0ms@x",
+        "9ms@a b",
+        "9ms@a,b/lap.yaml",
+        "-1ms@x",
+        "1e999ms@x",
+        "3.0.0ms@x",
+        "30Gms@x",
+        "30@x",
+    ],
 )
 def test_rubbish_is_refused(text: str) -> None:
     with pytest.raises(BudgetError):
@@ -68,6 +82,9 @@ def test_value_is_the_cost_it_bounds() -> None:
         ("1e2ms@tables/mine.yaml", 100.0, "mine", "tables/mine.yaml"),
         ("30ms@mine.csv", 30.0, "mine", "mine.csv"),
         ("30ms@v1.5", 30.0, "v1.5", ""),
+        ("9ms@my tables/lap.yaml", 9.0, "lap", "my tables/lap.yaml"),
+        (" 9 ms @ /a  b/c d/lap.csv ", 9.0, "lap", "/a  b/c d/lap.csv"),
+        ("9ms@x", 9.0, "x", ""),
     ],
 )
 def test_latencies(text: str, limit: float, device: str, table: str) -> None:
@@ -99,6 +116,37 @@ def test_several_hold_together() -> None:
     for damaged in ("1G,", ",1G", "1G,,2M params", "1G;2M params"):
         with pytest.raises(BudgetError):
             parse_budgets(damaged)
+
+
+def test_a_path_with_spaces_holds_together_with_others() -> None:
+    budgets = parse_budgets("9ms@my tables/lap.yaml , 1.7M params")
+    assert [budget.table for budget in budgets] == ["my tables/lap.yaml", ""]
+    with pytest.raises(BudgetError, match="with commas between several"):
+        parse_budgets("9ms@lap 1.7M params")
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("1,7M params", "1.7M params"),
+        ("1,2G", "1.2G"),
+        ("9,5ms@x86-ncnn,1.7M params", "9.5ms@x86-ncnn"),
+        ("1.2G, 1,7M params", "1.7M params"),
+        ("1,25G:paper ", "1.25G:paper"),
+    ],
+)
+def test_a_decimal_comma_is_hinted_at(text: str, meant: str) -> None:
+    for read in (parse_budgets, op.Budget.parse):
+        with pytest.raises(BudgetError, match=rf"is it a decimal point, {re.escape(meant)}\?"):
+            read(text)
+
+
+def test_whole_numbers_hold_together() -> None:
+    (macs, params) = parse_budgets("650000,9000 params")
+    assert (macs.limit, params.limit) == (650_000, 9000)
+    assert len(parse_budgets("1.2G,64MB peak")) == 2
+    assert len(parse_budgets("9ms@x-1,64MB peak")) == 2
+    assert len(parse_budgets("9ms@a 1/lap.yaml,64MB peak")) == 2
 
 
 @given(value=st.floats(1e-3, 1e5))

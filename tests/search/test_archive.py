@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ofa_pose.errors import OfaPoseError, RunFolderError
-from ofa_pose.search import Archive, Evaluation, to_csv
+from ofa_pose.search import Archive, Evaluation, journal, to_csv
 from ofa_pose.search.archive import journal_path
 from ofa_pose.search.proposal import Proposal
 from ofa_pose.space import SearchSpace
@@ -137,6 +138,26 @@ def test_a_line_that_a_kill_left_unfinished_is_passed_over_and_cut_off(
         assert again.proposals(0) == (Proposal(0, 0, "S", 5), Proposal(1, 0, "S", 3))
         again.add(make_evaluation(space, 3, order=1))
         assert journal_path(path).read_bytes() == whole
+
+
+def test_lines_are_appended_as_the_bytes_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where a file is text unless it is opened as binary."""
+    path, windows = tmp_path / "archive.jsonl", 0x8000
+    opened: list[int] = []
+    journal.create(path, {"format": 1})
+    monkeypatch.setattr(journal, "_BINARY", windows)
+    opening = os.open
+
+    def watched(name: Path, flags: int) -> int:
+        opened.append(flags)
+        return opening(name, flags)
+
+    monkeypatch.setattr(os, "open", watched)
+    journal.append(path, {"a": 1})
+    assert opened[0] & windows
+    assert path.read_bytes() == b'{"format":1}\n{"a":1}\n'
 
 
 def test_a_full_disk_leaves_the_journal_as_it_was(
