@@ -42,8 +42,24 @@ def made(spec: UnitSpec, *, seed: int) -> nn.Module:
         The module; floating tensors that the constructor gives no values hold NaN.
     """
     with torch.random.fork_rng(devices=[]), torch.device("cpu"), _NoValues():
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # the CPU's alone
         return spec.build()
+
+
+@torch.no_grad()
+def made_at_random(spec: UnitSpec) -> nn.Module:
+    """Make a unit on the CPU whose weights and statistics are such that an output tells of each."""
+    unit = made(spec, seed=0)
+    generator = torch.Generator().manual_seed(0)
+    for layer in unit.modules():
+        norm = isinstance(layer, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001
+        for parameter in layer.parameters(recurse=False):
+            noise = torch.rand(parameter.shape, generator=generator, device="cpu")
+            parameter.copy_(noise + 0.5 if norm else parameter.nan_to_num() + 0.2 * (noise - 0.5))
+        if norm and layer.running_mean is not None and layer.running_var is not None:
+            layer.running_mean.uniform_(-1, 1, generator=generator)
+            layer.running_var.uniform_(0.5, 2, generator=generator)
+    return unit
 
 
 def constants_in(unit: nn.Module) -> Iterator[str]:
