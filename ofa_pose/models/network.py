@@ -61,12 +61,14 @@ def empty_network(plan: NetworkPlan, *, device: str | torch.device = "cpu") -> N
     Buffers that no state dict holds have the values that their unit's constructor gives them.
 
     Raises:
-        SpaceError: a unit holds a tensor that is neither a parameter nor a buffer.
+        SpaceError: a unit holds a tensor that is neither a parameter nor a buffer, or one that
+            two of its layers share.
     """
     with ShapesOnly():
         network = Network(plan)
     for unit in plan.units:
         _refuse_loose_tensors(unit, network.get_submodule(unit.name))
+        _refuse_shared_tensors(unit, network.get_submodule(unit.name))
     network.to_empty(device=device)
     for unit in plan.units:
         module = network.get_submodule(unit.name)
@@ -83,6 +85,19 @@ def _refuse_loose_tensors(unit: Unit, module: nn.Module) -> None:
                     f"unit {unit.spec.key}: {_joined(path, name)} is a tensor that is neither a "
                     f"parameter nor a buffer, so it is never given its values; keep it by "
                     f"register_buffer({name!r}, …, persistent=False)"
+                )
+
+
+def _refuse_shared_tensors(unit: Unit, module: nn.Module) -> None:
+    first: dict[int, str] = {}
+    for path, layer in module.named_modules():
+        for name, tensor in (*layer._parameters.items(), *layer._buffers.items()):  # noqa: SLF001
+            here = _joined(path, name)
+            if tensor is not None and first.setdefault(id(tensor), here) != here:
+                raise SpaceError(
+                    f"unit {unit.spec.key}: {here} is the tensor {first[id(tensor)]}, and a "
+                    "network keeps every layer's apart; call one layer twice instead, or read "
+                    "the weight of the other by a function"
                 )
 
 

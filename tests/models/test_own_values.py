@@ -135,6 +135,31 @@ def test_a_tensor_that_is_no_buffer_is_named() -> None:
         op.build(SPACE, SPACE.largest)
 
 
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Sequential(nn.Conv2d(3, 3, 1))
+        self.other = nn.Conv2d(3, 3, 1)
+        self.other.weight = self.one[0].weight  # pyright: ignore[reportAttributeAccessIssue]
+
+
+class CalledTwice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(self.conv(x))
+
+
+def test_a_tensor_that_two_layers_share_is_named() -> None:
+    register(Tied)
+    with pytest.raises(SpaceError, match=r"other\.weight is the tensor one\.0\.weight, .*twice"):
+        op.build(SPACE, SPACE.largest)
+    register(CalledTwice)
+    assert len(list(op.build(SPACE, SPACE.largest).parameters())) == 2 * 2
+
+
 def test_a_tier_is_read_with_the_buffers_that_no_file_holds(tmp_path) -> None:
     from ofa_pose.export import load_tier, make_tier, save_tier
 
