@@ -168,7 +168,7 @@ def make_elastic(unit: nn.Module) -> None:
 
 
 def copy_cut(unit: nn.Module, target: nn.Module, cut: UnitCut) -> None:
-    """Copy the cut part of a unit's tensors into the subnet's module of the same unit.
+    """Copy the cut part of a unit's tensors into the subnet's module, which takes their precision.
 
     Raises:
         SpaceError: their shapes differ, as the unit was registered again after `unit` was made.
@@ -188,4 +188,5 @@ def copy_cut(unit: nn.Module, target: nn.Module, cut: UnitCut) -> None:
                         f"supernet's {tuple(part.shape)}: the unit was registered again after "
                         "the supernet was made; make it again"
                     )
+                tensor.data = tensor.data.to(part.dtype)  # `copy_` alone would keep its own
                 tensor.copy_(part)

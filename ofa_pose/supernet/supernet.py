@@ -91,8 +91,8 @@ class Supernet(nn.Module):
         """Cut out a stand-alone copy of one arch's network.
 
         Returns:
-            A plain module with its own memory, on the supernet's device, in the supernet's mode
-            (train or eval).
+            A plain module with its own memory, on the supernet's device, in its precision and
+            its mode (train or eval).
         """
         device = next(self.parameters()).device
         subnet = empty_network(self.plan(arch), device=device)
