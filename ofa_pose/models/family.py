@@ -82,11 +82,27 @@ def plan(space: SearchSpace, arch: ArchLike, **options: Any) -> NetworkPlan:
     Raises:
         SpaceError: the space is none, but a name or the like.
         ArchError: the arch is none, or belongs to another space.
-        UsageError: the family has no such option.
+        UsageError: the family has no such option, or its value can change.
     """
     require_space(space)
     arch = space.arch(arch)
-    return _plan(get_family(space.family), space, arch, tuple(sorted(options.items())))
+    family = get_family(space.family)
+    try:
+        return _plan(family, space, arch, tuple(sorted(options.items())))
+    except TypeError:
+        _refuse_what_can_change(options)
+        raise
+
+
+def _refuse_what_can_change(options: dict[str, Any]) -> None:
+    for name, value in options.items():
+        try:
+            hash(value)
+        except TypeError:
+            raise UsageError(
+                f"option {name}={value!r} holds what can be changed, and plans are kept by their "
+                "options; give a number, a text, or a tuple of these instead of a list"
+            ) from None
 
 
 @lru_cache(maxsize=8192)

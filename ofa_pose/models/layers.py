@@ -35,6 +35,8 @@ def conv_bn(
 class Stem(nn.Module):
     """3×3 stride-2 convolution to `hidden` channels, 3×3 depthwise, 1×1 linear (paper, Fig. 4)."""
 
+    runs_sequences_whole = True  # so `fold_batch_norms` need not try
+
     def __init__(self, spec: UnitSpec) -> None:
         super().__init__()
         (in_channels,) = spec.in_channels
@@ -50,6 +52,8 @@ class Stem(nn.Module):
 @register_unit("inverted_residual")
 class InvertedResidual(nn.Module):
     """MobileNetV2's block: 1×1 expand, k×k depthwise, 1×1 linear (Sandler et al. 2018, Fig. 4)."""
+
+    runs_sequences_whole = True  # so `fold_batch_norms` need not try
 
     def __init__(self, spec: UnitSpec) -> None:
         super().__init__()
@@ -122,6 +126,8 @@ class SeparableHead(nn.Sequential):
 @register_unit("fusion_head")
 class FusionHead(nn.Module):
     """The sum of two separable heads, on the refined and on the raw features."""
+
+    runs_sequences_whole = True  # so `fold_batch_norms` need not try
 
     def __init__(self, spec: UnitSpec) -> None:
         super().__init__()

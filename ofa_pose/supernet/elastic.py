@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ofa_pose.errors import SpaceError
-from ofa_pose.models.unit import UnitSpec, meta_module, unit_cache
 
 Region = tuple[slice, ...]
 
@@ -55,62 +54,6 @@ def active(cut: UnitCut) -> Iterator[None]:
         yield
     finally:
         _ACTIVE.reset(token)
-
-
-@unit_cache(maxsize=16384)
-def unit_cut(full: UnitSpec, part: UnitSpec) -> UnitCut:
-    """Derive how `part` is cut from `full` by comparing the tensors of their modules.
-
-    Args:
-        full: the spec of the supernet's unit, without picture sizes.
-        part: the spec of the subnet's unit at the same name, without picture sizes.
-
-    Raises:
-        SpaceError: the two differ in their layers, or in a layer that is not elastic, or the
-            part is larger than the whole.
-    """
-    layers = dict(meta_module(full).named_modules())
-    cuts: dict[str, LayerCut] = {}
-    for path, layer in meta_module(part).named_modules():
-        own = {**dict(layer.named_parameters(recurse=False)), **_buffers(layer)}
-        if path not in layers or type(layers[path]) is not type(layer):
-            raise SpaceError(
-                f"unit {part.key} has a layer {path!r} that {full.key} has not: units may differ "
-                "in sizes between archs, not in their layers"
-            )
-        whole = {
-            **dict(layers[path].named_parameters(recurse=False)),
-            **_buffers(layers[path]),
-        }
-        if whole.keys() != own.keys():
-            raise SpaceError(f"unit {part.key}: layer {path!r} has other tensors than {full.key}")
-        regions = {name: _region(whole[name], own[name], f"{part.key} {path}") for name in own}
-        if any(regions.values()) and type(layer) not in ELASTIC:
-            raise SpaceError(
-                f"unit {part.key}: layer {path!r} is a {type(layer).__name__}, which cannot be "
-                f"sliced; elastic are: {', '.join(sorted(t.__name__ for t in ELASTIC))}"
-            )
-        cuts[path] = LayerCut(regions, layer)
-    return cuts
-
-
-def _buffers(layer: nn.Module) -> dict[str, Tensor]:
-    return dict(layer.named_buffers(recurse=False))
-
-
-def _region(full: Tensor, part: Tensor, where: str) -> Region | None:
-    if full.shape == part.shape:
-        return None
-    if full.dim() != part.dim() or any(p > f for f, p in zip(full.shape, part.shape, strict=True)):
-        raise SpaceError(
-            f"unit {where}: a tensor of {tuple(part.shape)} cannot be cut from "
-            f"{tuple(full.shape)}; the largest arch must be the largest everywhere"
-        )
-    region = []
-    for dim, (whole, size) in enumerate(zip(full.shape, part.shape, strict=True)):
-        start = (whole - size) // 2 if dim >= 2 else 0  # dims 0 and 1 are channels, then space
-        region.append(slice(start, start + size) if size < whole else slice(None))
-    return tuple(region)
 
 
 class _Elastic(nn.Module):
@@ -225,7 +168,7 @@ def make_elastic(unit: nn.Module) -> None:
 
 
 def copy_cut(unit: nn.Module, target: nn.Module, cut: UnitCut) -> None:
-    """Copy the cut part of a unit's tensors into the subnet's module of the same unit.
+    """Copy the cut part of a unit's tensors into the subnet's module, which takes their precision.
 
     Raises:
         SpaceError: their shapes differ, as the unit was registered again after `unit` was made.
@@ -245,4 +188,5 @@ def copy_cut(unit: nn.Module, target: nn.Module, cut: UnitCut) -> None:
                         f"supernet's {tuple(part.shape)}: the unit was registered again after "
                         "the supernet was made; make it again"
                     )
+                tensor.data = tensor.data.to(part.dtype)  # `copy_` alone would keep its own
                 tensor.copy_(part)

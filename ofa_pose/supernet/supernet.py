@@ -20,7 +20,8 @@ from ofa_pose.models import (
     run_plan,
 )
 from ofa_pose.space import ArchLike, SearchSpace, require_space
-from ofa_pose.supernet.elastic import UnitCut, active, copy_cut, make_elastic, unit_cut
+from ofa_pose.supernet.cuts import depends_on_sizes, unit_cut
+from ofa_pose.supernet.elastic import UnitCut, active, copy_cut, make_elastic
 
 _without_sizes = lru_cache(maxsize=65536)(UnitSpec.without_sizes)  # asked for by every step
 
@@ -46,7 +47,8 @@ class Supernet(nn.Module):
         self.space = space
         self.options = options
         self.network = build(space, space.largest, seed=seed, **options)
-        self._full = {unit.name: unit.spec.without_sizes() for unit in self.network.plan.units}
+        self._full = {unit.name: unit.spec for unit in self.network.plan.units}
+        self._sized = {name for name, spec in self._full.items() if depends_on_sizes(spec)}
         self._modules_by_name = {
             unit.name: self.network.get_submodule(unit.name) for unit in self.network.plan.units
         }
@@ -81,15 +83,16 @@ class Supernet(nn.Module):
     def _cut(self, unit: Unit) -> UnitCut:
         if unit.name not in self._full:
             raise ArchError(f"the largest network of {self.space.name!r} has no unit {unit.name!r}")
-        return unit_cut(self._full[unit.name], _without_sizes(unit.spec))
+        part = unit.spec if unit.name in self._sized else _without_sizes(unit.spec)
+        return unit_cut(self._full[unit.name], part)
 
     @torch.no_grad()
     def extract(self, arch: ArchLike) -> Network:
         """Cut out a stand-alone copy of one arch's network.
 
         Returns:
-            A plain module with its own memory, on the supernet's device, in the supernet's mode
-            (train or eval).
+            A plain module with its own memory, on the supernet's device, in its precision and
+            its mode (train or eval).
         """
         device = next(self.parameters()).device
         subnet = empty_network(self.plan(arch), device=device)

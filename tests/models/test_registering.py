@@ -101,6 +101,28 @@ def test_a_supernet_of_the_unit_that_was_is_not_cut() -> None:
         supernet.extract(SPACE.largest)
 
 
+def test_an_option_that_can_be_changed() -> None:
+    register(kernel=1)
+
+    @op.register_family("test_again_sizes")
+    def family(space: op.SearchSpace, arch: op.Arch, *, sizes: tuple[int, ...]) -> NetworkPlan:
+        if sizes == (0,):
+            raise TypeError("the family's own")
+        spec = UnitSpec("test_again", ((3, 8, 8),), sizes[0])
+        return NetworkPlan((Unit("only", spec, ("input",)),), ("only",))
+
+    choices = (op.Choice("resolution", (8,)),)
+    space = op.SearchSpace(name="sizes", family="test_again_sizes", choices=choices)
+    assert (
+        op.build(space, space.largest, sizes=(5,)).get_parameter("only.conv.weight").shape[0] == 5
+    )
+    for value in ([5], (5, [6])):
+        with pytest.raises(UsageError, match=r"^option sizes=.* holds what can be changed.*tuple"):
+            op.build(space, space.largest, sizes=value)
+    with pytest.raises(TypeError, match="^the family's own$"):
+        op.build(space, space.largest, sizes=(0,))
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -155,6 +155,20 @@ def test_extraction_is_a_copy() -> None:
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
 
 
+def test_extraction_keeps_the_precision() -> None:
+    net = op.Supernet(op.load_space("toy"), seed=1).double().eval()
+    # A number that float32 has not.
+    net.network.get_parameter("stem.conv.0.weight").data[:] = 1 + 2**-40
+    arch = net.space.smallest
+    subnet = net.extract(arch)
+    floating = [tensor for tensor in subnet.state_dict().values() if tensor.is_floating_point()]
+    assert {tensor.dtype for tensor in floating} == {torch.float64}
+    assert (subnet.get_parameter("stem.conv.0.weight") == 1 + 2**-40).all()
+    x = images(0).double()
+    for shared, own in zip(net(x, arch), subnet(x), strict=True):
+        torch.testing.assert_close(shared, own, rtol=0, atol=1e-12)
+
+
 def test_the_largest_arch_is_the_whole_supernet() -> None:
     net = supernet("toy").eval()
     plain = op.build(net.space, net.space.largest).eval()
