@@ -17,6 +17,7 @@ from ofa_pose.errors import OfaPoseError, RunFolderError, TrainingDivergedError,
 from ofa_pose.files import atomic_path
 from ofa_pose.supernet.metadata import SKELETON
 from ofa_pose.train.digest import digest
+from ofa_pose.train.plain import check_plain, plain
 
 FORMAT = 2
 
@@ -116,7 +117,8 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     Raises:
         TrainingDivergedError: a tensor holds a NaN or an infinity; the files are left as they
             were.
-        OfaPoseError: the folder cannot be written or the disk is full; likewise.
+        OfaPoseError: something else than tensors and plain values is among it, which could not be
+            read again, or the folder cannot be written or the disk is full; likewise.
     """
     path = Path(path)
     check_finite(checkpoint.model, last_good=path)
@@ -124,11 +126,13 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     content = {
         "format": FORMAT,
         "version": ofa_pose.__version__,
-        "identity": dict(checkpoint.identity),
-        "state": dataclasses.asdict(checkpoint.state),
+        "identity": plain(checkpoint.identity),
+        "state": plain(dataclasses.asdict(checkpoint.state)),
         "model": dict(checkpoint.model),
-        "learner": dict(checkpoint.learner),
+        "learner": plain(checkpoint.learner),
     }
+    for part in ("identity", "state", "model", "learner"):
+        check_plain(content[part], name=part)
     content["sha256"] = digest(content)
     try:
         with atomic_path(path, previous=previous_of(path)) as temporary:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -202,3 +203,18 @@ def test_another_skeleton_of_the_same_name():
 def test_another_run_of_the_same_model():
     with pytest.raises(RunFolderError, match="seed was 1 and is now 2; give the same values"):
         check_identity("c", found={"seed": 1, "arch": "a"}, now={"seed": 2, "arch": "a"})
+
+
+def test_what_could_not_be_read_again_is_not_written(path: Path):
+    save(path, 1)
+    state = TrainState(step=2)
+    with pytest.raises(OfaPoseError, match=r"learner\.path is a pathlib\..*which a checkpoint can"):
+        save_checkpoint(path, Checkpoint({}, state, {}, {"path": Path("x")}))
+    assert load_checkpoint(path).state.step == 1
+
+
+def test_numbers_of_numpy_are_saved_as_plain_ones(path: Path):
+    state = TrainState(step=2, best=np.float64(0.5))
+    save_checkpoint(path, Checkpoint({"seed": np.int64(3)}, state, {}, {}))
+    found = load_checkpoint(path)
+    assert (found.identity, found.state.best) == ({"seed": 3}, 0.5)
