@@ -194,8 +194,8 @@ class Trainer:
             losses = self._learner.step(batch, step=state.step, rate=rate)
         except TrainingDivergedError as error:
             raise TrainingDivergedError(
-                f"{error}; {describe(self._path)}; a lower lr, a longer warm-up or a grad_clip "
-                "may help"
+                f"{error}; {describe(self._path, diverged_after=state.step)}; a lower lr, a longer "
+                "warm-up or a grad_clip may help"
             ) from None
         state.count(losses)
         return {"loss": losses["loss"], "lr": rate}
