@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 INIT_HELP = (
     "Start from: imagenet (litepose-lite0; needs the extra 'pretrained'), an earlier training's "
-    "weights file, checkpoint.pt or folder, weights in the box by name, a tier's YAML, or a checkpoint published "
-    "with LitePose (.pth); of weights for other joints all but the heads is taken; default: random."
+    "weights file, checkpoint.pt or folder, weights in the box by name, a tier's YAML, or a "
+    "checkpoint published with LitePose (.pth); of weights for other joints all but the heads is "
+    "taken; default: random."
 )
 IMAGENET = "imagenet"
 _LOG = logging.getLogger(__name__)
@@ -135,10 +136,10 @@ def origin_of(path: Path) -> dict[str, Any]:
 
 
 def space_of(path: Path) -> SearchSpace:
-    """Return the space of a supernet's weights, which the file holds if it is not known here.
+    """Return the space of a supernet's weights, which the file holds unless it is an old one.
 
     Raises:
-        UnknownNameError: neither is the case.
+        UnknownNameError: an old file's is not known here.
         WeightsError: missing, damaged, not a supernet's, or of another version of the space.
     """
     from ofa_pose.supernet.metadata import read_space_of
@@ -323,7 +324,7 @@ def _same_widths(one: Arch, other: Arch) -> bool:
 
 
 def _kind(init: str) -> str:
-    """Return what a safetensors file or a checkpoint says it holds; "" for other files and words."""
+    """Return what a weights file or a checkpoint says it holds; "" for other files and words."""
     path = Path(init)
     if _is_checkpoint(path):
         return _read_training(path)[1].get("kind", "")

@@ -155,8 +155,8 @@ def load_supernet(
 
     Args:
         path: a file written by `save_supernet`.
-        space: the space it must be of; by default the one its metadata names or, where that is
-            not known here, holds.
+        space: the space it must be of; by default the one its metadata holds or, in an older
+            file, names.
         options: family options it must have been trained with, such as `skeleton="crowdpose"`;
             by default those its metadata holds.
 
