@@ -107,7 +107,8 @@ def _is_option(value: Any) -> bool:
 def read_options(metadata: Mapping[str, str], *, source: str) -> dict[str, Any]:
     """Return the family's options in a file's metadata, ready to be given to the family.
 
-    Tuples, which JSON has as lists, come back as such. A skeleton that is not a shipped one comes back whole, a shipped one by its name.
+    Tuples, which JSON has as lists, come back as such; a skeleton that is not a shipped one comes
+    back whole, a shipped one by its name.
 
     Raises:
         WeightsError: they are damaged.
