@@ -19,7 +19,7 @@ from ofa_pose.supernet import save_weights
 from ofa_pose.supernet.metadata import SKELETON, SPACE
 from ofa_pose.train.plain import plain
 from ofa_pose.train.recipe import Recipe
-from ofa_pose.train.sampler import ArchSampler
+from ofa_pose.train.sampler import ArchSampler, check_seed
 from ofa_pose.train.schedule import TrainBudget
 
 Validate = Callable[[int], Mapping[str, float]]
@@ -88,6 +88,9 @@ class Job:
         origin: what else a checkpoint must agree with, as plain values.
         skips_layers: whether some steps leave layers out (a supernet of elastic depth).
         compiled: run the model through `torch.compile`; the results differ by rounding.
+
+    Raises:
+        RecipeError: a negative seed.
     """
 
     model: nn.Module
@@ -106,6 +109,9 @@ class Job:
     origin: Mapping[str, Any] = field(default_factory=dict)
     skips_layers: bool = False
     compiled: bool = False
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
 
     @property
     def learns_from_first(self) -> bool:

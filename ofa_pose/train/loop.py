@@ -77,6 +77,7 @@ class Trainer:
         self._progress = progress
         self._path = job.run.file(CHECKPOINT)
         self._check_share()
+        self._check_warmup()
         check_plain(job.identity(), name="the run's identity")
         if self._world.size > 1:
             self._world.agree_on_scenes(len(job.source), job.source.fingerprint())
@@ -107,6 +108,16 @@ class Trainer:
                 "batch norm sees %d picture(s) at a time, each process its own; a larger "
                 "--batch-size, with an lr to match, gives steadier statistics",
                 pictures,
+            )
+
+    def _check_warmup(self) -> None:
+        """Warn of a rate that rises to the end of the run."""
+        warmup = self.job.recipe.warmup_steps
+        if self._world.leads and self.total is not None and warmup > self.total:
+            _LOG.warning(
+                "the warm-up of %d steps is longer than the run of %d: the rate never reaches lr; "
+                "warmup_steps shortens it",
+                *(warmup, self.total),
             )
 
     @property

@@ -17,7 +17,7 @@ from ofa_pose.errors import (
 from ofa_pose.models import NetworkPlan, Unit, UnitSpec, register_unit
 from ofa_pose.runs import RunFolder
 from ofa_pose.supernet import load_supernet, load_weights
-from ofa_pose.train import Cadence, TrainBudget, validate_subnets
+from ofa_pose.train import Cadence, Recipe, TrainBudget, validate_subnets
 from ofa_pose.train.supernet import _has_elastic_depth
 
 OpenRun = Callable[..., RunFolder]
@@ -197,3 +197,24 @@ def test_a_layer_that_only_a_combination_leaves_out(more: int):
 @pytest.mark.parametrize("name", ["toy", "litepose-lite0"])
 def test_litepose_leaves_no_layer_out(name: str):
     assert not _has_elastic_depth(op.Supernet(op.load_space(name), skeleton="crowdpose"))
+
+
+@pytest.mark.parametrize(("warmup", "told"), [(12, False), (13, True)])
+def test_a_warm_up_longer_than_the_run_is_told(
+    short: Any,
+    scenes: Any,
+    open_run: OpenRun,
+    caplog: pytest.LogCaptureFixture,
+    warmup: int,
+    told: bool,
+):
+    recipe = Recipe(batch_size=1, warmup_steps=warmup)
+    short.train(short.fresh(), scenes, open_run(), recipe=recipe, validate=None)
+    found = [message for message in caplog.messages if "warm-up" in message]
+    assert len(found) == told
+    assert not told or found[0].startswith("the warm-up of 13 steps is longer than the run of 12:")
+
+
+def test_a_negative_seed_is_refused_before_it_trains(short: Any, scenes: Any, open_run: OpenRun):
+    with pytest.raises(RecipeError, match="a seed is a whole number of at least 0, not -1"):
+        short.train(short.fresh(), scenes, open_run(), seed=-1)
