@@ -36,7 +36,7 @@ class TrainBudget:
             raise RecipeError(f"give one of --steps, --epochs and --minutes; {found}")
         for key, value in given.items():
             is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-            if not (is_number and math.isfinite(value) and value > 0):
+            if not (is_number and math.isfinite(value) and float(value) > 0):
                 found = f"{value:g}" if is_number else repr(value)
                 raise RecipeError(f"--{key} must be a finite number above 0, got {found}")
         if self.steps is not None and not isinstance(self.steps, numbers.Integral):
