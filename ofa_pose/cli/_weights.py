@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 INIT_HELP = (
     "Start from: imagenet (litepose-lite0; needs the extra 'pretrained'), an earlier training's "
-    "weights file or folder, weights in the box by name, a tier's YAML, or a checkpoint published "
-    "with LitePose (.pth); of weights for other joints all but the heads is taken; default: random."
+    "weights file, checkpoint.pt or folder, weights in the box by name, a tier's YAML, or a "
+    "checkpoint published with LitePose (.pth); of weights for other joints all but the heads is "
+    "taken; default: random."
 )
 IMAGENET = "imagenet"
 _LOG = logging.getLogger(__name__)
@@ -66,15 +67,30 @@ def starter_path(space: str) -> Path:
 def init_path(init: str | None) -> Path | None:
     """Return the file that `--init` names, as `supernet_path` does.
 
+    Of the folder of a run that has left no weights yet, that is its checkpoint.
+
     Raises:
         WeightsError: it is not there.
     """
     if init is None or init == IMAGENET:
         return None
-    path = supernet_path(Path(init))
+    try:
+        path = supernet_path(Path(init))
+    except WeightsError:
+        kept = [path for path in _checkpoints_of(Path(init)) if path.is_file()]
+        if not kept:
+            raise
+        path = kept[0]
     if not path.is_file():
         raise _missing(path)
     return path
+
+
+def _checkpoints_of(folder: Path) -> tuple[Path, ...]:
+    from ofa_pose.train.checkpoint import previous_of
+    from ofa_pose.train.loop import CHECKPOINT
+
+    return folder / CHECKPOINT, previous_of(folder / CHECKPOINT)
 
 
 def supernet_path(path: Path) -> Path:
@@ -120,10 +136,10 @@ def origin_of(path: Path) -> dict[str, Any]:
 
 
 def space_of(path: Path) -> SearchSpace:
-    """Return the space of a supernet's weights, which the file holds if it is not known here.
+    """Return the space of a supernet's weights, which the file holds unless it is an old one.
 
     Raises:
-        UnknownNameError: neither is the case.
+        UnknownNameError: an old file's is not known here.
         WeightsError: missing, damaged, not a supernet's, or of another version of the space.
     """
     from ofa_pose.supernet.metadata import read_space_of
@@ -209,7 +225,7 @@ def _fill(
 
     if init == IMAGENET:
         load_efficientnet_lite0(network)
-    elif init.endswith((".pth", ".pth.tar", ".pt")):
+    elif init.endswith((".pth", ".pth.tar", ".pt")) and not _is_checkpoint(Path(init)):
         anew = load_published(network, init, other_joints=True)
         if anew:
             _LOG.info("%s predicts other joints: %s start anew", init, " and ".join(anew))
@@ -226,10 +242,9 @@ def _fill(
 def _fill_from_training(
     network: Network, path: Path, *, space: SearchSpace, arch: Arch, skeleton: Skeleton
 ) -> None:
-    from ofa_pose.supernet import load_weights
     from ofa_pose.supernet.metadata import read_json, read_options
 
-    state, metadata = load_weights(path)
+    state, metadata = _read_training(path)
     if metadata.get("space_hash") != space.hash:
         raise WeightsError(
             f"{path} is of space {metadata.get('space', 'unknown')!r} "
@@ -249,12 +264,15 @@ def _start_from_supernet(
     space: SearchSpace, path: str, *, skeleton: Skeleton, seed: int
 ) -> Supernet:
     """Return a supernet's weights as one of `skeleton`, its heads new if its joints are others."""
-    from ofa_pose.supernet import Supernet, load_supernet
+    from ofa_pose.supernet import Supernet
+    from ofa_pose.supernet.metadata import read_options
+    from ofa_pose.supernet.weights import restore_supernet
 
-    trained = origin_of(Path(path)).get("skeleton")
+    state, metadata = _read_training(Path(path))
+    trained = read_options(metadata, source=path).get("skeleton")
     if _same_joints(trained, skeleton) is None:
-        return load_supernet(path, space=space, skeleton=skeleton)
-    found = load_supernet(path, space=space)
+        return restore_supernet(state, metadata, source=path, space=space, skeleton=skeleton)
+    found = restore_supernet(state, metadata, source=path, space=space)
     supernet = Supernet(space, seed=seed, **{**found.options, "skeleton": skeleton})
     state = found.network.state_dict()
     _load_joints(supernet.network, state, trained=trained, skeleton=skeleton, source=path)
@@ -306,9 +324,30 @@ def _same_widths(one: Arch, other: Arch) -> bool:
 
 
 def _kind(init: str) -> str:
-    """Return what a safetensors file says it holds; "" for other files and words."""
+    """Return what a weights file or a checkpoint says it holds; "" for other files and words."""
     path = Path(init)
+    if _is_checkpoint(path):
+        return _read_training(path)[1].get("kind", "")
     return _metadata(path).get("kind", "") if path.suffix == ".safetensors" else ""
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Whether a file is one of our own checkpoints, not weights that LitePose's code has saved."""
+    from ofa_pose.train.checkpoint import is_checkpoint
+
+    return path.suffix == ".pt" and is_checkpoint(path)
+
+
+def _read_training(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the weights that a training left, and their metadata.
+
+    Raises:
+        WeightsError: missing, damaged, or with a NaN or an infinity.
+    """
+    from ofa_pose.supernet import load_weights
+    from ofa_pose.train.checkpoint import load_model
+
+    return load_model(path) if _is_checkpoint(path) else load_weights(path)
 
 
 def _metadata(path: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 import ofa_pose
-from ofa_pose.catalog import load_space, space_names
+from ofa_pose.catalog import load_space
 from ofa_pose.errors import ArchError, SkeletonError, SpaceError, WeightsError
 from ofa_pose.skeleton import Skeleton, load_skeleton, skeleton_names
 from ofa_pose.space import SearchSpace, declare_space, restore_space
@@ -46,17 +46,15 @@ def weights_metadata(
 
 
 def read_space_of(metadata: Mapping[str, str], *, source: str) -> SearchSpace:
-    """Return the space of weights: the one that can be loaded by its name, else the file's own.
+    """Return the space that weights carry; of older files, which lack it, the one of its name.
 
     Raises:
-        UnknownNameError: neither is there.
+        UnknownNameError: an older file's is not known here.
         WeightsError: it is not the one that the weights were trained on, or is damaged.
     """
+    carried = metadata.get(SPACE)
     name = metadata["space"]
-    if name in space_names() or not metadata.get(SPACE):
-        space = load_space(name)
-    else:
-        space = _own_space(metadata[SPACE], source=source)
+    space = _own_space(carried, source=source) if carried else load_space(name)
     check_space(metadata, space, source=source)
     return space
 
@@ -88,20 +86,38 @@ def check_space(metadata: Mapping[str, str], space: SearchSpace, *, source: str)
 
 def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """A family's options as JSON values: an object that carries a `name` is written as it."""
-    return {key: getattr(value, "name", value) for key, value in options.items()}
+    return {key: _in_json(getattr(value, "name", value)) for key, value in options.items()}
+
+
+def _in_json(value: Any) -> Any:
+    return [_in_json(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _from_json(value: Any) -> Any:
+    """A value of an option: JSON's lists were tuples, as a list is no option of a family."""
+    return tuple(_from_json(item) for item in value) if isinstance(value, list) else value
+
+
+def _is_option(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(_is_option(item) for item in value)
+    return isinstance(value, bool | int | float | str | None)
 
 
 def read_options(metadata: Mapping[str, str], *, source: str) -> dict[str, Any]:
     """Return the family's options in a file's metadata, ready to be given to the family.
 
-    A skeleton that is not a shipped one comes back whole, a shipped one by its name.
+    Tuples, which JSON has as lists, come back as such; a skeleton that is not a shipped one comes
+    back whole, a shipped one by its name.
 
     Raises:
         WeightsError: they are damaged.
     """
     options = read_json(metadata, "options", source=source)
-    if not all(isinstance(value, bool | int | float | str | None) for value in options.values()):
+    skeleton = options.get("skeleton")
+    if not (isinstance(skeleton, str | None) and all(map(_is_option, options.values()))):
         raise WeightsError(f"{source}: the options in its metadata are damaged")
+    options = {key: _from_json(value) for key, value in options.items()}
     if metadata.get(SKELETON):
         try:
             skeleton = Skeleton.from_dict(read_json(metadata, SKELETON, source=source))
@@ -142,7 +158,7 @@ def check_options(stored: Mapping[str, Any], wanted: Mapping[str, Any], *, sourc
         own, other = stored[key], wanted[key]
         if key == "skeleton":
             _check_skeleton(own, load_skeleton(other), source=source)
-        elif own != plain_options({key: other})[key]:
+        elif own != _from_json(plain_options({key: other})[key]):
             raise WeightsError(f"{source} was trained with {key} {own!r}, not {other!r}")
 
 

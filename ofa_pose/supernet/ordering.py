@@ -3,7 +3,8 @@
 Which tensor dimensions must be permuted together is derived from the network itself: a NaN put
 into some channels of a layer's output shows at which other layers the same channels arrive. No
 family lists anything by hand. A layer of another kind than convolutions without groups, depthwise
-ones, linear layers and batch norms keeps the channels it meets as they are.
+ones, linear layers and batch norms keeps the channels it meets as they are, and so does one that
+returns something else than one tensor.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ofa_pose.errors import SpaceError
 from ofa_pose.models import Network
 from ofa_pose.supernet.supernet import Supernet
 
-_SIDE = 32
+_SIDE = 32  # of the tiny picture that most networks can be probed with
 
 Port = tuple[str, str]
 """A layer's path and `in` or `out`."""
@@ -89,10 +90,10 @@ def permute_channels(supernet: Supernet, order_of: Callable[[ChannelGroup], Tens
 def channel_groups(network: Network) -> list[ChannelGroup]:
     """Derive which dimensions of a plain network share one order of channels.
 
-    Runs the network once for every layer on a tiny picture, in eval mode.
+    Runs the network once for every layer, in eval mode, on a tiny picture where it takes one, else
+    on one of the side that its plan has.
     """
-    weight = next(network.parameters())
-    image = torch.zeros(1, 3, _SIDE, _SIDE, device=weight.device)
+    image = _picture(network)
     layers = {
         path: layer for path, layer in network.named_modules() if any(True for _ in _tensors(layer))
     }
@@ -107,7 +108,28 @@ def channel_groups(network: Network) -> list[ChannelGroup]:
     with torch.no_grad():
         for path in layers:
             _probe(network, layers, path, image, union)
+    for path in layers:
+        if (path, "in") not in union.reached:  # nothing tells where its channels come from
+            union.fix((path, "in"))
     return union.groups(layers)
+
+
+def _picture(network: Network) -> Tensor:
+    """Return an empty picture, (1, 3, H, W), that the network can run on."""
+    (channels, height, width) = next(
+        shape
+        for unit in network.plan.units
+        for name, shape in zip(unit.inputs, unit.spec.in_shapes, strict=True)
+        if name == "input"
+    )
+    image = torch.zeros(1, channels, height, width, device=next(network.parameters()).device)
+    tiny = image[:, :, :_SIDE, :_SIDE]
+    try:
+        with torch.no_grad():
+            network(tiny)
+    except Exception:  # noqa: BLE001 - whatever a layer of a fixed size raises
+        return image
+    return tiny
 
 
 class _Union:
@@ -116,6 +138,7 @@ class _Union:
     def __init__(self) -> None:
         self._parent: dict[Port, Port] = {}
         self._fixed: set[Port] = set()
+        self.reached: set[Port] = set()  # by some mark
 
     def root(self, port: Port) -> Port:
         parent = self._parent.setdefault(port, port)
@@ -151,8 +174,12 @@ def _probe(
     if _channel_wise(layers[marked]):
         union.join((marked, "in"), source)
 
-    def mark(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    def mark(layer: nn.Module, inputs: Any, output: Any) -> Any:
         nonlocal channels, width
+        if not isinstance(output, Tensor) or output.dim() < 2 or not output.is_floating_point():
+            union.fix((marked, "in"))
+            union.fix(source)
+            return _for_each_tensor(_spoilt, output)
         width = output.shape[1]
         channels = _marks(width)
         if isinstance(layer, nn.Linear) and output.dim() > 2:  # its channels are the last axis
@@ -166,6 +193,8 @@ def _probe(
         if seen is image:
             union.fix((path, "in"))  # the picture's channels are red, green and blue
         hit = _marked_channels(seen)
+        if hit:
+            union.reached.add((path, "in"))
         if hit == channels and seen.shape[1] == width:
             union.join(source, (path, "in"))
         elif hit:
@@ -173,11 +202,12 @@ def _probe(
             union.fix((path, "in"))
         # Behind a layer that mixes channels the mark would be everywhere and hide what a sum
         # joins, so it ends here.
-        return seen if _channel_wise(layers[path]) else seen.nan_to_num()
+        mixes = seen.is_floating_point() and not _channel_wise(layers[path])
+        return seen.nan_to_num() if mixes else seen
 
     hooks = [layers[marked].register_forward_hook(mark)]
     for path, layer in layers.items():
-        hooks.append(layer.register_forward_pre_hook(_first_input(look, path)))
+        hooks.append(layer.register_forward_pre_hook(_inputs(look, path), with_kwargs=True))
     try:
         outputs = network(image)
     finally:
@@ -193,12 +223,35 @@ def _marks(width: int) -> list[int]:
     return chosen.nonzero().flatten().tolist() or list(range(width))
 
 
-def _first_input(look: Callable[[str, Tensor], Tensor], path: str) -> Callable[..., Any]:
-    return lambda layer, inputs: (look(path, inputs[0]), *inputs[1:])
+def _inputs(look: Callable[[str, Tensor], Tensor], path: str) -> Callable[..., Any]:
+    """Return a hook that lets `look` see, and change, all tensors that a layer is given."""
+
+    def hook(layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        return _for_each_tensor(lambda seen: look(path, seen), (inputs, named))
+
+    return hook
+
+
+def _for_each_tensor(change: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """Return nested mappings, lists and tuples with every tensor changed."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: _for_each_tensor(change, item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_for_each_tensor(change, item) for item in value)
+    return value
+
+
+def _spoilt(output: Tensor) -> Tensor:
+    """A tensor with a NaN in every number, so that all layers that read it are found."""
+    return torch.full_like(output, torch.nan) if output.is_floating_point() else output
 
 
 def _marked_channels(seen: Tensor) -> list[int]:
     """Channels of the first picture that hold a NaN."""
+    if seen.dim() < 2:
+        return [0] if bool(seen.isnan().any()) else []
     return seen[0].reshape(seen.shape[1], -1).isnan().any(dim=1).nonzero().flatten().tolist()
 
 

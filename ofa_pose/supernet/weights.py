@@ -155,8 +155,8 @@ def load_supernet(
 
     Args:
         path: a file written by `save_supernet`.
-        space: the space it must be of; by default the one its metadata names or, where that is
-            not known here, holds.
+        space: the space it must be of; by default the one its metadata holds or, in an older
+            file, names.
         options: family options it must have been trained with, such as `skeleton="crowdpose"`;
             by default those its metadata holds.
 
@@ -164,15 +164,38 @@ def load_supernet(
         WeightsError: damaged, not a supernet's, of another space, or with other options.
     """
     state, metadata = load_weights(path)
-    _check_metadata(str(path), metadata)
+    return restore_supernet(state, metadata, source=str(path), space=space, **options)
+
+
+def restore_supernet(
+    state: Mapping[str, Tensor],
+    metadata: Mapping[str, str],
+    *,
+    source: str,
+    space: SearchSpace | None = None,
+    **options: Any,
+) -> Supernet:
+    """Rebuild a supernet from what its file holds; see `load_supernet`.
+
+    Args:
+        state: its state dict.
+        metadata: of `supernet_metadata`.
+        source: the file, for the messages.
+        space: as for `load_supernet`.
+        options: as for `load_supernet`.
+
+    Raises:
+        WeightsError: damaged, not a supernet's, of another space, or with other options.
+    """
+    _check_metadata(source, metadata)
     if space is None:
-        space = read_space_of(metadata, source=str(path))
+        space = read_space_of(metadata, source=source)
     else:
-        check_space(metadata, space, source=str(path))
-    stored = read_options(metadata, source=str(path))
-    check_options(stored, options, source=str(path))
+        check_space(metadata, space, source=source)
+    stored = read_options(metadata, source=source)
+    check_options(stored, options, source=source)
     supernet = Supernet(space, **{**stored, **options})
-    load_state(supernet, state, source=str(path))
+    load_state(supernet, state, source=source)
     return supernet.eval()
 
 

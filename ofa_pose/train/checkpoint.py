@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +15,12 @@ import torch
 from torch import Tensor
 
 import ofa_pose
+from ofa_pose.catalog import load_space, space_names
 from ofa_pose.errors import OfaPoseError, RunFolderError, TrainingDivergedError, WeightsError
 from ofa_pose.files import atomic_path
-from ofa_pose.supernet.metadata import SKELETON
+from ofa_pose.supernet.metadata import SKELETON, WEIGHTS_FORMAT
 from ofa_pose.train.digest import digest
+from ofa_pose.train.plain import check_plain, plain
 
 FORMAT = 2
 
@@ -116,7 +120,8 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     Raises:
         TrainingDivergedError: a tensor holds a NaN or an infinity; the files are left as they
             were.
-        OfaPoseError: the folder cannot be written or the disk is full; likewise.
+        OfaPoseError: something else than tensors and plain values is among it, which could not be
+            read again, or the folder cannot be written or the disk is full; likewise.
     """
     path = Path(path)
     check_finite(checkpoint.model, last_good=path)
@@ -124,11 +129,13 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     content = {
         "format": FORMAT,
         "version": ofa_pose.__version__,
-        "identity": dict(checkpoint.identity),
-        "state": dataclasses.asdict(checkpoint.state),
+        "identity": plain(checkpoint.identity),
+        "state": plain(dataclasses.asdict(checkpoint.state)),
         "model": dict(checkpoint.model),
-        "learner": dict(checkpoint.learner),
+        "learner": plain(checkpoint.learner),
     }
+    for part in ("identity", "state", "model", "learner"):
+        check_plain(content[part], name=part)
     content["sha256"] = digest(content)
     try:
         with atomic_path(path, previous=previous_of(path)) as temporary:
@@ -262,15 +269,75 @@ def check_finite(tensors: Mapping[str, Tensor], *, last_good: Path) -> None:
             )
 
 
-def describe(path: Path) -> str:
-    """Say where training can go on from: the checkpoint at `path`, if there is one."""
+def describe(path: Path, *, diverged_after: int | None = None) -> str:
+    """Say where training can go on from: the checkpoint at `path`, if there is one, and how.
+
+    Args:
+        path: where the newest one is.
+        diverged_after: finished steps whose weights gave a NaN; a checkpoint of just these is not
+            a good one, so the one before it is named.
+    """
     if not has_checkpoint(path):
         return "no checkpoint had been written yet"
     try:
         checkpoint, file = load_newest(path)
     except WeightsError as error:
         return str(error)
-    return f"the last good checkpoint is {file} (step {checkpoint.state.step})"
+    if checkpoint.state.step == diverged_after and file == path:
+        try:
+            checkpoint, file = load_checkpoint(previous_of(path)), previous_of(path)
+        except WeightsError:
+            return (
+                f"the only checkpoint, {path} (step {diverged_after}), holds the weights that gave "
+                "it, so begin again"
+            )
+    found = f"the last good checkpoint is {file} (step {checkpoint.state.step})"
+    command = _command(checkpoint.identity, file)
+    return f"{found}, from which this starts anew: {command}" if command else found
+
+
+def _command(identity: Mapping[str, Any], file: Path) -> str:
+    """Return what trains from a checkpoint's weights; empty where it does not say whose they are.
+
+    The scenes and the recipe are left to the user.
+    """
+    if "space" not in identity:
+        return ""
+    name, arch = identity["space"], identity.get("arch")
+    known = name in space_names() and load_space(name).hash == identity["space_hash"]
+    words = ["ofa-pose", "train", "--space", name if known else "FILE"]
+    if arch is not None:
+        words += ["--arch", "-".join(map(str, arch.values()))]
+    return shlex.join([*words, "--init", str(file), "--out", "ANOTHER"])
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is a training's checkpoint, whole or not; its weights stay on the disk."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception:  # noqa: BLE001 - junk that looks like a pickle can raise anything
+        return False
+    return isinstance(content, Mapping) and {"format", "identity", "model"} <= content.keys()
+
+
+def load_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a checkpoint's weights as `load_weights` reads a weights file's.
+
+    Returns:
+        The model's state dict (as trained: an average of the weights is left out), and the
+        metadata that the weights file would have, without the space's declaration.
+
+    Raises:
+        DamagedCheckpointError: it is not what was written.
+        WeightsError: the file is absent, or of another format.
+    """
+    checkpoint = load_checkpoint(path)
+    metadata = {
+        key: value if isinstance(value, str) else json.dumps(value, sort_keys=key == "options")
+        for key, value in checkpoint.identity.items()
+        if key in _MEANING
+    }
+    return dict(checkpoint.model), {"format": WEIGHTS_FORMAT, **metadata}
 
 
 def _tensors(value: object, prefix: str = "learner") -> Iterator[tuple[str, Tensor]]:

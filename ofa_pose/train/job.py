@@ -17,13 +17,14 @@ from ofa_pose.runs import RunFolder
 from ofa_pose.space import Arch, SearchSpace
 from ofa_pose.supernet import save_weights
 from ofa_pose.supernet.metadata import SKELETON, SPACE
+from ofa_pose.train.plain import plain
 from ofa_pose.train.recipe import Recipe
-from ofa_pose.train.sampler import ArchSampler
+from ofa_pose.train.sampler import ArchSampler, check_seed
 from ofa_pose.train.schedule import TrainBudget
 
 Validate = Callable[[int], Mapping[str, float]]
-"""Called with the finished steps; returns scores, of which `AP` decides what is best. It must
-leave weights and batch-norm statistics alone."""
+"""Called with the finished steps; returns scores, numbers of any kind, of which `AP` decides what
+is best. It must leave weights and batch-norm statistics alone."""
 
 Teach = Callable[[Tensor], Sequence[Tensor]]
 """A teacher: the student's normalised images → outputs, without gradients."""
@@ -87,6 +88,9 @@ class Job:
         origin: what else a checkpoint must agree with, as plain values.
         skips_layers: whether some steps leave layers out (a supernet of elastic depth).
         compiled: run the model through `torch.compile`; the results differ by rounding.
+
+    Raises:
+        RecipeError: a negative seed.
     """
 
     model: nn.Module
@@ -105,6 +109,9 @@ class Job:
     origin: Mapping[str, Any] = field(default_factory=dict)
     skips_layers: bool = False
     compiled: bool = False
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
 
     @property
     def learns_from_first(self) -> bool:
@@ -129,7 +136,7 @@ class Job:
         for key in ("options", "arch", SKELETON):
             if key in meta:
                 meta[key] = json.loads(meta[key])
-        return {
+        identity = {
             **meta,
             **self.origin,
             "seed": self.seed,
@@ -139,6 +146,7 @@ class Job:
             "scenes": self.source.fingerprint(),
             "log_every": self.cadence.log_every,
         }
+        return plain(identity)
 
     def save(self, path: Path, facts: Mapping[str, Any]) -> None:
         """Write the model's weights with the metadata and `facts` (step, AP) as text."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from ofa_pose.data import Batch
 from ofa_pose.data.batches import telling_lost_workers
-from ofa_pose.errors import DataError, TrainingDivergedError, WeightsError
+from ofa_pose.errors import DataError, OfaPoseError, TrainingDivergedError, WeightsError
 from ofa_pose.interrupt import deferred_interrupt, heeded_interrupt, noted_interrupt
 from ofa_pose.models import depthwise
 from ofa_pose.supernet import load_state
@@ -28,6 +28,7 @@ from ofa_pose.train.distributed import World
 from ofa_pose.train.footprint import check_memory, rehearse
 from ofa_pose.train.job import Job, Progress, TrainResult
 from ofa_pose.train.metrics import MetricsFile
+from ofa_pose.train.plain import check_plain
 from ofa_pose.train.schedule import learning_rate
 from ofa_pose.train.step import Learner, batches_of
 
@@ -56,6 +57,7 @@ class Trainer:
         RecipeError: the batch does not divide among the processes; `float16` on a CPU.
         WeightsError: the checkpoint is damaged or of another space, skeleton or arch.
         RunFolderError: the checkpoint is of a run with another seed, recipe or length.
+        OfaPoseError: the job holds what no checkpoint can.
     """
 
     def __init__(
@@ -75,6 +77,8 @@ class Trainer:
         self._progress = progress
         self._path = job.run.file(CHECKPOINT)
         self._check_share()
+        self._check_warmup()
+        check_plain(job.identity(), name="the run's identity")
         if self._world.size > 1:
             self._world.agree_on_scenes(len(job.source), job.source.fingerprint())
         job.recipe.check_device(job.device.type)
@@ -104,6 +108,16 @@ class Trainer:
                 "batch norm sees %d picture(s) at a time, each process its own; a larger "
                 "--batch-size, with an lr to match, gives steadier statistics",
                 pictures,
+            )
+
+    def _check_warmup(self) -> None:
+        """Warn of a rate that rises to the end of the run."""
+        warmup = self.job.recipe.warmup_steps
+        if self._world.leads and self.total is not None and warmup > self.total:
+            _LOG.warning(
+                "the warm-up of %d steps is longer than the run of %d: the rate never reaches lr; "
+                "warmup_steps shortens it",
+                *(warmup, self.total),
             )
 
     @property
@@ -191,8 +205,8 @@ class Trainer:
             losses = self._learner.step(batch, step=state.step, rate=rate)
         except TrainingDivergedError as error:
             raise TrainingDivergedError(
-                f"{error}; {describe(self._path)}; a lower lr, a longer warm-up or a grad_clip "
-                "may help"
+                f"{error}; {describe(self._path, diverged_after=state.step)}; a lower lr, a longer "
+                "warm-up or a grad_clip may help"
             ) from None
         state.count(losses)
         return {"loss": losses["loss"], "lr": rate}
@@ -232,7 +246,8 @@ class Trainer:
             return {}
         try:
             with self._learner.best_weights(), heeded_interrupt():
-                return dict(self.job.validate(self.state.step))
+                scores = self.job.validate(self.state.step)
+                return {name: _number(name, value) for name, value in scores.items()}
         except WeightsError as error:
             raise TrainingDivergedError(f"{error}; {describe(self._path)}") from error
 
@@ -326,3 +341,11 @@ class Trainer:
         if file != self._path:
             file.replace(self._path)  # or the next save would keep a damaged one for this one
         return checkpoint, file
+
+
+def _number(name: str, value: Any) -> float:
+    """Return a validation's score, which may be numpy's or a tensor, as a plain number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise OfaPoseError(f"the validation gave {name} = {value!r}, not a number") from None

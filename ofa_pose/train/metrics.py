@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ofa_pose.errors import OfaPoseError, RunFolderError
 from ofa_pose.files import atomic_write
+from ofa_pose.train.plain import plain
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,12 +39,12 @@ class MetricsFile:
         self._write_all()
 
     def append(self, row: Mapping[str, float]) -> None:
-        """Add one row; floats are written so that they read back exactly.
+        """Add one row; floats, numpy's too, are written so that they read back exactly.
 
         Raises:
             OfaPoseError: the folder cannot be written or the disk is full.
         """
-        text = {key: repr(value) for key, value in row.items()}
+        text = {key: repr(plain(value)) for key, value in row.items()}
         self._rows.append(text)
         if set(text) <= set(self._columns):
             try:

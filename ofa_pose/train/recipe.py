@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from ofa_pose.errors import RecipeError, suggest
 from ofa_pose.space import SearchSpace
@@ -17,9 +17,20 @@ from ofa_pose.train.schedule import TrainBudget
 STAGES = ("pretrain", "supernet", "finetune")
 _BUDGET_KEYS = ("steps", "epochs", "minutes")
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+def _no_truth(value: Any) -> Any:
+    """Refuse true and false, which Python and pydantic take for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError(f"a number is expected, not {value}")
+    return value
+
+
+_Number = BeforeValidator(_no_truth)
+Fraction = Annotated[float, _Number, Field(ge=0, le=1)]
+Positive = Annotated[float, _Number, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, _Number, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, _Number, Field(gt=0)]
+CountFromZero = Annotated[int, _Number, Field(ge=0)]
 
 
 class _Record(pydantic.BaseModel):
@@ -93,22 +104,22 @@ class Recipe(_Record):
     optimizer: Literal["adam", "adamw"] = "adam"
     lr: Positive = 1e-3
     weight_decay: NonNegative = 0.0
-    batch_size: Annotated[int, Field(gt=0)] = 32
-    accumulate: Annotated[int, Field(gt=0)] = 1
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    batch_size: Count = 32
+    accumulate: Count = 1
+    warmup_steps: CountFromZero = 0
     schedule: Literal["constant", "cosine", "step"] = "constant"
     milestones: tuple[tuple[NonNegative, Positive], ...] = ()
     augmentation: AugmentationRecipe = AugmentationRecipe()
     grad_clip: Positive | None = None
-    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    ema: Annotated[float, _Number, Field(gt=0, lt=1)] | None = None
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     sampler: SamplerName = "uniform"
-    sandwich_random: Annotated[int, Field(ge=0)] = 2
-    resolutions: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
+    sandwich_random: CountFromZero = 2
+    resolutions: Annotated[tuple[Annotated[int, _Number], ...], Field(min_length=1)] | None = None
     distillation: NonNegative = 1.0
-    reference_resolution: Annotated[int, Field(gt=0)] | None = None
+    reference_resolution: Count | None = None
     tags: bool = True
-    steps: Annotated[int, Field(gt=0)] | None = None
+    steps: Count | None = None
     epochs: Positive | None = None
     minutes: Positive | None = None
 

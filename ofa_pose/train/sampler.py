@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -171,13 +172,24 @@ def make_sampler(
     """Return the sampler of that name over a space.
 
     Raises:
-        RecipeError: the space has no arch of one of the resolutions.
+        RecipeError: the space has no arch of one of the resolutions; a negative seed.
     """
+    check_seed(seed)
     check_resolutions(space, resolutions)
     if name == "sandwich":
         return SandwichSampler(space, seed, sandwich_random, resolutions=resolutions)
     kind = FairSampler if name == "fair" else UniformSampler
     return kind(space, seed, resolutions=resolutions)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse what no generator can be seeded with.
+
+    Raises:
+        RecipeError: it is no whole number of at least 0.
+    """
+    if not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or seed < 0:
+        raise RecipeError(f"a seed is a whole number of at least 0, not {seed!r}")
 
 
 def check_resolutions(space: SearchSpace, resolutions: tuple[int, ...] | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,8 @@ class TrainBudget:
     another number of steps each time, so only steps and epochs reproduce to the bit.
 
     Raises:
-        RecipeError: none or several lengths are given, or one is not above 0.
+        RecipeError: none or several lengths are given, or one is no number above 0; steps that are
+            no whole number.
     """
 
     steps: int | None = None
@@ -33,8 +35,12 @@ class TrainBudget:
             found = f"got {', '.join(given)}" if given else "got none"
             raise RecipeError(f"give one of --steps, --epochs and --minutes; {found}")
         for key, value in given.items():
-            if not (math.isfinite(value) and value > 0):
-                raise RecipeError(f"--{key} must be a finite number above 0, got {value:g}")
+            is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+            if not (is_number and math.isfinite(value) and float(value) > 0):
+                found = f"{value:g}" if is_number else repr(value)
+                raise RecipeError(f"--{key} must be a finite number above 0, got {found}")
+        if self.steps is not None and not isinstance(self.steps, numbers.Integral):
+            raise RecipeError(f"--steps must be a whole number, got {self.steps:g}")
 
     def total_steps(self, *, images: int, batch_size: int) -> int | None:
         """Return the number of steps, or None for a length in minutes."""

@@ -174,7 +174,8 @@ class Learner:
         images = images.contiguous(memory_format=torch.channels_last)
         weight = recipe.heatmap_weight(archs[0].resolution)
         with self._autocast(), self._convolutions():
-            teacher = None if job.teacher is None else job.teacher(images)
+            asked = job.teacher if recipe.distillation else None
+            teacher = None if asked is None else asked(images)
         sums: dict[str, Tensor] = {}
         for number, arch in enumerate(archs):
             with self._synchronised(is_last and number == len(archs) - 1):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
+import numpy as np
 import torch
 
 from ofa_pose.data import SceneSource
@@ -15,6 +16,8 @@ from ofa_pose.train.loop import Trainer
 from ofa_pose.train.recipe import Recipe, make_recipe
 from ofa_pose.train.sampler import make_sampler
 from ofa_pose.train.schedule import TrainBudget
+
+_FEW_ARCHS = 300
 
 
 def train_supernet(
@@ -125,12 +128,26 @@ def corner_archs(space: SearchSpace) -> dict[str, Arch]:
 
 
 def _has_elastic_depth(supernet: Supernet) -> bool:
-    """Whether some arch lacks units of the largest; looks at one changed choice at a time."""
-    space = supernet.space
-    most = {unit.name for unit in supernet.plan(space.largest).units}
+    """Whether some arch lacks units of the largest.
+
+    Looks at every arch of a small space; of others at each single change of the largest and of the
+    smallest arch, and at some hundred archs drawn by a seed, the same in every process.
+    """
+    most = {unit.name for unit in supernet.plan(supernet.space.largest).units}
     return any(
-        {unit.name for unit in supernet.plan(space.arch({**space.largest, choice.name: v})).units}
-        != most
-        for choice in space.choices
-        for v in choice.values[1:]
+        {unit.name for unit in supernet.plan(arch).units} != most
+        for arch in _telling_archs(supernet.space)
     )
+
+
+def _telling_archs(space: SearchSpace) -> Iterator[Arch]:
+    if len(space) <= _FEW_ARCHS:
+        yield from space
+        return
+    for corner in (space.largest, space.smallest):
+        for choice in space.choices:
+            for value in choice.values:
+                yield space.arch({**corner, choice.name: value})
+    rng = np.random.default_rng(0)
+    for _ in range(_FEW_ARCHS):
+        yield space.sample(rng)

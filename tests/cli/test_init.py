@@ -1,6 +1,7 @@
 """What a training starts from: files and folders, kept while they are read, not needed later."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 
 from ofa_pose.cli._weights import supernet_path
 from ofa_pose.cli.main import run
+from ofa_pose.errors import TrainingDivergedError
 from ofa_pose.supernet import load_weights, save_weights
 
 TRAIN = ["train", "--space", "toy", "--synthetic", "4", "--batch-size", "2", "--workers", "0"]
@@ -234,3 +236,66 @@ def test_a_wrong_name_is_told_the_right_ones(command, verb, tmp_path):
     assert outcome.code in (1, 2)
     assert "litepose-lite0-stater" in outcome.err
     assert "litepose-lite0-starter" in outcome.err
+
+
+@pytest.mark.parametrize("kind", [[], ["--arch", "smallest"]], ids=["supernet", "network"])
+def test_a_training_starts_from_a_checkpoint(command, tmp_path, kind):
+    line = [*TRAIN, *kind, "--steps", 1]
+    assert command(*line, "--out", tmp_path / "a").code == 0
+    trained = load_weights(tmp_path / "a" / "last.safetensors")[0]
+    (tmp_path / "a" / "last.safetensors").unlink()
+    checkpoint = tmp_path / "a" / "checkpoint.pt"
+    for number, init in enumerate((checkpoint, tmp_path / "a")):
+        out = tmp_path / f"b{number}"
+        few = ["--set", "lr=1e-30", "--init", init, "--ordering", "none", "--out", out]
+        outcome = command(*line, "--seed", 7, *few)
+        assert outcome.code == 0, outcome.err
+        assert yaml.safe_load((out / "config.yaml").read_text())["init"] == str(init)
+        found = load_weights(out / "last.safetensors")[0]
+        assert found.keys() == trained.keys()
+        for name, tensor in found.items():
+            if "running" not in name and "num_batches" not in name:
+                assert bool(((tensor - trained[name]).abs() < 1e-20).all()), name
+    outcome = command(*line, "--init", tmp_path / "a", "--out", tmp_path / "a", "--force")
+    assert (outcome.code, "--force would delete" in outcome.err) == (2, True)
+    content = bytearray(checkpoint.read_bytes())
+    content[len(content) // 2] ^= 1
+    checkpoint.write_bytes(content)
+    outcome = command(*line, "--init", checkpoint, "--out", tmp_path / "c")
+    assert (outcome.code, outcome.err.count("\n")) == (1, 1), outcome.err
+
+
+def test_a_checkpoint_of_another_space_or_joints(command, tmp_path):
+    line = [*TRAIN, "--steps", 1]
+    assert command(*line, "--skeleton", "coco", "--out", tmp_path / "coco").code == 0
+    init = tmp_path / "coco" / "checkpoint.pt"
+    outcome = command(*line, "--skeleton", "crowdpose", "--init", init, "--out", tmp_path / "b")
+    assert outcome.code == 0, outcome.err
+    assert "with skeleton 'coco', not 'crowdpose': head1 and head2 start anew" in outcome.err
+    outcome = command(*line, "--space", "litepose-xs", "--init", init, "--out", tmp_path / "c")
+    assert (outcome.code, outcome.err.count("\n")) == (1, 1)
+    assert "checkpoint.pt was trained on space 'toy'" in outcome.err
+
+
+def test_after_a_divergence_the_command_that_is_told_goes_on(command, tmp_path, monkeypatch):
+    from ofa_pose.train.step import Learner
+
+    stepped = Learner.step
+
+    def diverging(self, batch, *, step: int, rate: float):
+        if step == 3:
+            raise TrainingDivergedError("the loss became nan in step 4")
+        return stepped(self, batch, step=step, rate=rate)
+
+    line = [*TRAIN, "--steps", 6, "--checkpoint-minutes", 0, "--val-scenes", 1]
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "step", diverging)
+        outcome = command(*line, "--out", tmp_path / "a")
+    assert outcome.code == 1
+    told = outcome.err.splitlines()[-1]
+    assert f"{tmp_path / 'a' / 'checkpoint.previous.pt'} (step 2)" in told
+    words = shlex.split(told.partition("starts anew: ofa-pose ")[2].partition(";")[0])
+    words[words.index("ANOTHER")] = str(tmp_path / "b")
+    scenes = ["--synthetic", 4, "--batch-size", 2, "--workers", 0, "--steps", 1]
+    outcome = command(*words, *scenes, "--set", "lr=1e-5")
+    assert outcome.code == 0, outcome.err

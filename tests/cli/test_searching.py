@@ -116,19 +116,21 @@ def test_worker_processes_share_the_gpus_that_were_asked_for(monkeypatch):
     assert gpus("cpu") == ()
 
 
+@pytest.mark.parametrize("name", ["mine", "toy"])  # one of its own, or a shipped one's
 def test_a_supernet_of_an_own_space_is_searched_without_its_file(
-    command, tmp_path, monkeypatch
+    command, tmp_path, monkeypatch, name
 ) -> None:
     monkeypatch.chdir(tmp_path)
     text = catalog_folder("search_spaces").joinpath("toy.yaml").read_text(encoding="utf-8")
     path = tmp_path / "mine.yaml"
-    path.write_text(text.replace("name: toy", "name: mine"), encoding="utf-8")
+    text = text.replace("[48, 32]", "[48]")
+    path.write_text(text.replace("name: toy", f"name: {name}"), encoding="utf-8")
     save_supernet(tmp_path / "s.safetensors", Supernet(load_space(path)))
     path.unlink()
     options = ("--evaluations", "2", "--scenes", "2", "--workers", "1", "--canvas", "64")
     searched = command("search", "--supernet", "s.safetensors", "--budget", "1M:thop", *options)
     assert searched.code == 0, searched.err
-    assert (tmp_path / "runs" / "search-mine" / "archive.csv").is_file()
+    assert (tmp_path / "runs" / f"search-{name}" / "archive.csv").is_file()
 
 
 def test_a_container_that_lends_fewer_processors_is_asked_for_fewer_workers(monkeypatch):

@@ -1,14 +1,17 @@
 """Registering a unit or a family again replaces it everywhere, as a notebook's user expects."""
 
+import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import ofa_pose as op
+from ofa_pose import models
 from ofa_pose.errors import SpaceError, UsageError
 from ofa_pose.models import NetworkPlan, Unit, UnitSpec, register_unit
 
@@ -152,3 +155,12 @@ def test_a_package_that_cannot_be_imported(
     assert str(caught.value) == (
         f"family 'users' cannot be loaded from users_family:family: {expected}"
     )
+
+
+def test_plans_of_a_long_search_do_not_fill_the_memory() -> None:
+    """Some hundred plans are kept, of 24 kB each, however many archs are seen."""
+    space = op.load_space("litepose")
+    rng = np.random.default_rng(0)
+    for _ in range(700):
+        models.plan(space, space.sample(rng))
+    assert importlib.import_module("ofa_pose.models.family")._plan.cache_info().currsize == 512

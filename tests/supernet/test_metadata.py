@@ -147,7 +147,7 @@ def test_shipped_spaces_survive_being_written_out(name: str) -> None:
     assert restore_space(yaml.safe_load(metadata["space_declaration"])) == space
 
 
-def test_a_known_space_must_be_the_one_of_the_weights(
+def test_the_weights_own_space_counts_and_not_its_namesake(
     own: op.SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, folder = tmp_path / "s.safetensors", tmp_path / "known"
@@ -157,9 +157,25 @@ def test_a_known_space_must_be_the_one_of_the_weights(
     (folder / "mine.yaml").write_text(text.replace("[48, 32]", "[48]"))
     monkeypatch.setenv("OFA_POSE_PATH", str(folder))
     assert op.load_space("mine").hash != own.hash
+    assert load_supernet(path).space == own
+    assert load_supernet(path, space=own).space == own
+    for file in (path, rewrite(path, space_declaration=None)):  # what is asked for is compared
+        with pytest.raises(WeightsError, match=r"trained on space 'mine' .*, not on 'mine'"):
+            load_supernet(file, space=op.load_space("mine"))
+    with pytest.raises(WeightsError, match=r"trained on space 'mine' .*, not on 'mine'"):
+        load_supernet(path)  # as was written before weights carried their space
+
+
+def test_a_space_that_was_edited_in_the_file_is_refused(
+    own: op.SearchSpace, tmp_path: Path
+) -> None:
+    path = tmp_path / "s.safetensors"
+    save_supernet(path, op.Supernet(own))
+    declaration = yaml.safe_load(load_weights(path)[1]["space_declaration"])
+    declaration["choices"]["resolution"]["values"] = [48]
+    rewrite(path, space_declaration=yaml.safe_dump(declaration, sort_keys=False))
     with pytest.raises(WeightsError, match=r"trained on space 'mine' .*, not on 'mine'"):
         load_supernet(path)
-    assert load_supernet(path, space=own).space == own
 
 
 def test_a_damaged_or_missing_space(own: op.SearchSpace, tmp_path: Path) -> None:

@@ -191,3 +191,118 @@ def test_layers_of_any_kind_keep_the_largest_network(name: str) -> None:
 def test_unknown_importance_is_refused() -> None:
     with pytest.raises(SpaceError, match="'magic'"):
         order_channels(op.Supernet(op.load_space("toy")), by="magic")
+
+
+class Flattened(nn.Module):
+    """A linear layer that reads the whole map, whose size it knows."""
+
+    def __init__(self, spec: UnitSpec) -> None:
+        super().__init__()
+        ((_, height, width),) = spec.in_shapes
+        self.first = nn.Conv2d(3, 8, 3, 2, 1)
+        self.norm = nn.BatchNorm2d(8)
+        self.last = nn.Linear(8 * (height // 2) * (width // 2), 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.norm(self.first(x)).flatten(1))
+
+
+class Coarse(nn.Module):
+    """A stride that leaves nothing of a tiny picture."""
+
+    def __init__(self, spec: UnitSpec) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 8, 8)
+        self.last = nn.Conv2d(8, 4, 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.first(x))
+
+
+class Named(nn.Module):
+    """Layers that are called by keyword, and one that several tensors go through."""
+
+    def __init__(self, spec: UnitSpec) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.other = nn.Conv2d(3, 8, 3, padding=1)
+        self.both = nn.Bilinear(8, 8, 8)
+        self.last = nn.Conv2d(8, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        one, other = self.first(input=x), self.other(x)
+        mean = self.both(one.mean((2, 3)), input2=other.mean((2, 3)))
+        return self.last(input=one + mean[:, :, None, None])
+
+
+class Attentive(nn.Module):
+    """An attention, which returns a tuple, beside a shortcut."""
+
+    def __init__(self, spec: UnitSpec) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 4, 4)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.last = nn.Conv2d(8, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x)
+        tokens = y.flatten(2).transpose(1, 2)
+        tokens = tokens + self.attention(tokens, tokens, tokens)[0]
+        return self.last(tokens.transpose(1, 2).reshape(y.shape))
+
+
+class Recurrent(nn.Module):
+    """Rows of a map through an LSTM, whose tuple holds another one."""
+
+    def __init__(self, spec: UnitSpec) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 4, 4)
+        self.rows = nn.LSTM(8, 8, batch_first=True)
+        self.last = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.first(x).mean(3).transpose(1, 2)
+        _, (hidden, _) = self.rows(tokens)
+        return self.last(hidden[0])
+
+
+class OfNothing(nn.Module):
+    """A layer that reads no other layer's channels."""
+
+    def __init__(self, spec: UnitSpec) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.of_nothing = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        fixed = self.of_nothing(torch.arange(8.0)[None])
+        return self.first(x).mean(1, keepdim=True) + fixed[:, :, None, None]
+
+
+WHOLE = (Flattened, Coarse, Named, Attentive, Recurrent, OfNothing)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")  # of the unit's shapes
+@pytest.mark.parametrize("unit", WHOLE, ids=lambda unit: unit.__name__)
+def test_units_that_are_called_in_other_ways(unit: type[nn.Module]) -> None:
+    register_unit("test_whole")(unit)
+
+    @op.register_family("test_whole")
+    def whole(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
+        side = arch.resolution
+        spec = UnitSpec("test_whole", ((3, side, side),), 4)
+        return NetworkPlan((Unit("all", spec, ("input",)),), ("all",))
+
+    choices = (op.Choice("resolution", (64,)),)
+    supernet = stirred(op.SearchSpace(name="whole", family="test_whole", choices=choices))
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for tensor in supernet.parameters():
+            tensor.copy_(torch.rand(tensor.shape, generator=torch.Generator().manual_seed(1)) - 0.5)
+        (before,) = supernet(images, supernet.space.largest)
+        first = supernet.network.get_submodule("all.first").get_parameter("weight").clone()
+        order_channels(supernet)
+        (after,) = supernet(images, supernet.space.largest)
+    torch.testing.assert_close(after, before, rtol=1e-5, atol=1e-5)
+    moved = supernet.network.get_submodule("all.first").get_parameter("weight")
+    assert torch.equal(moved, first) == (unit is not Coarse)  # the only one with a free order

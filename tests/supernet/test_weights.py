@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import ofa_pose as op
 from ofa_pose.errors import OfaPoseError, WeightsError
+from ofa_pose.models import NetworkPlan, Unit, UnitSpec
 from ofa_pose.supernet import load_supernet, load_weights, save_supernet, save_weights
 
 Limit = Callable[[], AbstractContextManager[None]]
@@ -26,6 +28,29 @@ def test_round_trip(supernet: op.Supernet, tmp_path: Path) -> None:
     assert loaded.options == {"skeleton": "coco"}
     expected = supernet.state_dict()
     assert all(torch.equal(v, expected[k]) for k, v in loaded.state_dict().items())
+
+
+@op.register_family("test_sized")
+def sized(
+    space: op.SearchSpace, arch: op.Arch, *, sizes: tuple[int, ...] = (1,), pairs: Any = ()
+) -> NetworkPlan:
+    """One convolution, whatever its options say."""
+    side = arch.resolution
+    spec = UnitSpec("stem", ((3, side, side),), 4, hidden=4)
+    return NetworkPlan((Unit("all", spec, ("input",)),), ("all",))
+
+
+def test_tuples_among_the_options_come_back(tmp_path: Path) -> None:
+    space = op.SearchSpace(
+        name="sized", family="test_sized", choices=(op.Choice("resolution", (32,)),)
+    )
+    path = tmp_path / "s.safetensors"
+    options = {"sizes": (3, 4), "pairs": ((1, "a"), (2, None))}
+    save_supernet(path, op.Supernet(space, **options))
+    assert load_supernet(path).options == options
+    assert load_supernet(path, sizes=(3, 4)).options == options
+    with pytest.raises(WeightsError, match=r"trained with sizes \(3, 4\), not \(3, 5\)"):
+        load_supernet(path, sizes=(3, 5))
 
 
 def test_half_weights_come_back_as_float32(supernet: op.Supernet, tmp_path: Path) -> None:

@@ -1,22 +1,28 @@
 """Checkpoints that cannot be written, or are none, and the one that is kept for that case."""
 
+import json
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import ofa_pose
 from ofa_pose.errors import OfaPoseError, RunFolderError, WeightsError
+from ofa_pose.supernet import load_weights
 from ofa_pose.train.checkpoint import (
     Checkpoint,
     DamagedCheckpointError,
     TrainState,
     check_identity,
     describe,
+    is_checkpoint,
     load_checkpoint,
+    load_model,
     load_newest,
     save_checkpoint,
 )
@@ -202,3 +208,57 @@ def test_another_skeleton_of_the_same_name():
 def test_another_run_of_the_same_model():
     with pytest.raises(RunFolderError, match="seed was 1 and is now 2; give the same values"):
         check_identity("c", found={"seed": 1, "arch": "a"}, now={"seed": 2, "arch": "a"})
+
+
+def test_what_could_not_be_read_again_is_not_written(path: Path):
+    save(path, 1)
+    state = TrainState(step=2)
+    with pytest.raises(OfaPoseError, match=r"learner\.path is a pathlib\..*which a checkpoint can"):
+        save_checkpoint(path, Checkpoint({}, state, {}, {"path": Path("x")}))
+    assert load_checkpoint(path).state.step == 1
+
+
+def test_numbers_of_numpy_are_saved_as_plain_ones(path: Path):
+    state = TrainState(step=2, best=np.float64(0.5))
+    save_checkpoint(path, Checkpoint({"seed": np.int64(3)}, state, {}, {}))
+    found = load_checkpoint(path)
+    assert (found.identity, found.state.best) == ({"seed": 3}, 0.5)
+
+
+def test_of_the_weights_that_gave_a_nan_the_checkpoint_before_is_good(path: Path, previous: Path):
+    save(path, 4)
+    assert describe(path, diverged_after=5) == f"the last good checkpoint is {path} (step 4)"
+    assert describe(path, diverged_after=4) == (
+        f"the only checkpoint, {path} (step 4), holds the weights that gave it, so begin again"
+    )
+    save(path, 5)
+    assert describe(path, diverged_after=5) == f"the last good checkpoint is {previous} (step 4)"
+    assert describe(path, diverged_after=6) == f"the last good checkpoint is {path} (step 5)"
+
+
+def test_how_to_train_on_from_it_is_told(path: Path):
+    toy = ofa_pose.load_space("toy")
+    identity = {"space": "toy", "space_hash": toy.hash}
+    save_checkpoint(path, Checkpoint(identity, TrainState(step=1), {}, {}))
+    start = f"{path} (step 1), from which this starts anew: ofa-pose train --space"
+    assert describe(path).endswith(f"{start} toy --init {path} --out ANOTHER")
+    identity = {"space": "toy", "space_hash": "of mine", "arch": {"resolution": 48, "stem": 4}}
+    save_checkpoint(path, Checkpoint(identity, TrainState(step=1), {}, {}))
+    assert describe(path).endswith(f"{start} FILE --arch 48-4 --init {path} --out ANOTHER")
+
+
+def test_a_model_by_itself(short: Any, finished: Path):
+    """It is told of the weights what their file would tell, but for the space's declaration."""
+    state, metadata = load_model(finished / "checkpoint.pt")
+    last, of_last = load_weights(finished / "last.safetensors")
+    short.assert_same(state, last)
+    left_out = {"version", "space_declaration", "step"}
+    assert of_last.keys() - metadata.keys() == left_out
+    for key in ("options", "skeleton_declaration"):
+        assert json.loads(metadata[key]) == json.loads(of_last[key])
+    assert metadata["space_hash"] == ofa_pose.load_space("toy").hash
+    assert is_checkpoint(finished / "checkpoint.pt")
+    torch.save({"w": torch.zeros(1)}, finished / "other.pt")
+    assert not is_checkpoint(finished / "other.pt")
+    assert not is_checkpoint(finished / "metrics.csv")
+    assert not is_checkpoint(finished / "absent.pt")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ofa_pose.errors import OfaPoseError, RunFolderError
@@ -19,6 +20,12 @@ def test_rows_and_new_columns(tmp_path: Path):
     metrics.append({"step": 6, "loss": 1e-9})
     metrics.sync()
     assert path.read_text() == "step,loss,AP\n2,0.1,\n4,0.5,0.25\n6,1e-09,\n"
+
+
+def test_numbers_of_numpy_are_written_as_numbers(tmp_path: Path):
+    path = tmp_path / "metrics.csv"
+    MetricsFile(path, keep=0).append({"step": np.int64(2), "AP": np.float64(0.25)})  # pyright: ignore[reportArgumentType]
+    assert path.read_text() == "step,AP\n2,0.25\n"
 
 
 def test_a_full_disk_is_told_with_the_files_name(

@@ -124,6 +124,14 @@ def test_every_fault_is_listed():
         ({"minutes": float("inf")}, "'toy': minutes: a finite number is expected, not inf"),
         ({"optimizer": "sgd"}, "optimizer: it should be 'adam' or 'adamw', not 'sgd'"),
         ({"lr": "fast"}, "lr: .* not 'fast'"),
+        ({"lr": True}, "'toy': lr: a number is expected, not True$"),
+        ({"grad_clip": True}, "'toy': grad_clip: a number is expected, not True$"),
+        ({"warmup_steps": False}, "'toy': warmup_steps: a number is expected, not False$"),
+        ({"ema": True}, "'toy': ema: a number is expected, not True$"),
+        ({"steps": True}, "'toy': steps: a number is expected, not True$"),
+        ({"resolutions": [48, True]}, r"resolutions\[1\]: a number is expected, not True$"),
+        ({"augmentation": {"flip": True}}, "augmentation.flip: a number is expected, not True$"),
+        ({"tags": 3}, "tags: it should be a valid boolean"),
     ],
 )
 def test_bad_overrides(overrides: dict[str, object], message: str):

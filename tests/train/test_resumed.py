@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from ofa_pose import Supernet, load_space
 from ofa_pose.errors import (
+    OfaPoseError,
     RunFolderError,
     WeightsError,
 )
@@ -259,3 +261,28 @@ def test_two_damaged_checkpoints(short: Any, scenes: Any, open_run: OpenRun, fin
     assert "\n" not in message
     assert "weights_only" not in message
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_scores_and_a_seed_of_numpy(short: Any, scenes: Any, open_run: OpenRun, tmp_path: Path):
+    """They are taken for the numbers that they are, and the run goes on."""
+
+    def validate(step: int) -> dict[str, Any]:
+        return {name: np.float64(value) for name, value in short.count_up(step).items()}
+
+    options: dict[str, Any] = {"seed": np.int64(1), "validate": validate}
+    with pytest.raises(KeyboardInterrupt):
+        short.train(
+            short.fresh(), scenes, open_run(), progress=short.interrupt_after(10), **options
+        )
+    supernet = short.fresh()
+    result = short.train(supernet, scenes, open_run(resume=True), resume=True, **options)
+    assert (result.best, type(result.best)) == (0.75, float)
+    short.assert_equals_whole(supernet, tmp_path / "run")
+
+
+def test_a_score_that_is_no_number(short: Any, scenes: Any, open_run: OpenRun):
+    def validate(step: int) -> dict[str, Any]:
+        return {"AP": 0.5, "note": "good"}
+
+    with pytest.raises(OfaPoseError, match="the validation gave note = 'good', not a number"):
+        short.train(short.fresh(), scenes, open_run(), validate=validate)

@@ -123,3 +123,10 @@ def test_fixed():
     sampler: ArchSampler = pickle.loads(pickle.dumps(FixedSampler(TOY.smallest)))
     assert {sampler.archs(step) for step in range(5)} == {(TOY.smallest,)}
     assert sampler.resolution(3) == TOY.smallest.resolution
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, True])
+@pytest.mark.parametrize("name", ["uniform", "sandwich", "fair"])
+def test_seeds_that_nothing_can_be_drawn_with(name, seed):
+    with pytest.raises(RecipeError, match=f"a seed is a whole number of at least 0, not {seed}"):
+        make_sampler(name, load_space("toy"), seed=seed)

@@ -67,6 +67,9 @@ def test_fraction():
         ({"steps": 1, "minutes": 2}, "got steps, minutes"),
         ({"steps": 0}, "--steps must be a finite number above 0, got 0"),
         ({"minutes": float("nan")}, "--minutes must be a finite number above 0, got nan"),
+        ({"steps": 2.5}, "--steps must be a whole number, got 2.5"),
+        ({"steps": True}, "--steps must be a finite number above 0, got True"),
+        ({"epochs": "3"}, "--epochs must be a finite number above 0, got '3'"),
     ],
 )
 def test_bad_lengths(given: dict[str, float], message: str):

@@ -227,3 +227,23 @@ def test_float16_stops_when_no_scale_helps(
 def test_parts_must_divide_the_batch():
     with pytest.raises(ValueError, match="a batch of 16 does not divide into 3 parts"):
         Recipe(batch_size=16, accumulate=3)
+
+
+def test_a_teacher_of_no_weight_is_not_asked(scenes: Any, open_run: OpenRun):
+    def teach(images: Tensor) -> list[Tensor]:
+        raise AssertionError
+
+    with open_run() as run:
+        finetune(
+            build(TOY, TOY.smallest, skeleton="crowdpose", seed=1),
+            type(scenes)(count=2),
+            space=TOY,
+            arch=TOY.smallest,
+            run=run,
+            recipe=Recipe(batch_size=2, distillation=0),
+            budget=TrainBudget(steps=1),
+            cadence=Cadence(log_every=1),
+            workers=0,
+            teacher=teach,
+        )
+        assert "distilled" not in rows(run.path)[0]

@@ -8,13 +8,17 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
+import ofa_pose as op
 from ofa_pose.errors import (
     RecipeError,
 )
+from ofa_pose.models import NetworkPlan, Unit, UnitSpec, register_unit
 from ofa_pose.runs import RunFolder
 from ofa_pose.supernet import load_supernet, load_weights
-from ofa_pose.train import Cadence, TrainBudget, validate_subnets
+from ofa_pose.train import Cadence, Recipe, TrainBudget, validate_subnets
+from ofa_pose.train.supernet import _has_elastic_depth
 
 OpenRun = Callable[..., RunFolder]
 
@@ -141,3 +145,76 @@ def test_validate_subnets(short: Any):
             "AP_middle": 0.2,
         }
     )
+
+
+class Add(nn.Module):
+    """The sum of two maps."""
+
+    def __init__(self, spec: UnitSpec) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return x + y
+
+
+def shortcut(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
+    """Two layers; a third one brings the first to the width of the second where they differ."""
+    side, one, other = arch.resolution, arch["one"], arch["other"]
+    wide = UnitSpec("stem", ((one, side, side),), other, hidden=4)
+    units = [
+        Unit("first", UnitSpec("stem", ((3, side, side),), one, hidden=4), ("input",)),
+        Unit("second", wide, ("first",)),
+    ]
+    if one != other:
+        units.append(Unit("short", wide, ("first",)))
+    both = UnitSpec("test_add", ((other, side, side),) * 2, other)
+    return NetworkPlan((*units, Unit("sum", both, ("second", units[-1].name))), ("sum",))
+
+
+@pytest.mark.parametrize("more", [0, 1000], ids=["every arch", "drawn archs"])
+def test_a_layer_that_only_a_combination_leaves_out(more: int):
+    """32-24, 16-24 and 32-16 have the shortcut; 16-16, two steps from the largest, has none."""
+    register_unit("test_add")(Add)
+    op.register_family("test_shortcut")(shortcut)
+    space = op.SearchSpace(
+        name="shortcut",
+        family="test_shortcut",
+        choices=(
+            op.Choice("resolution", tuple(range(32 + more, 31, -1))),
+            op.Choice("one", (32, 16)),
+            op.Choice("other", (24, 16)),
+            op.Choice("unused", (3, 2, 1)),
+        ),
+    )
+    assert (len(space) > 300) == bool(more)
+    supernet = op.Supernet(space)
+    assert len(supernet.plan(space.largest).units) == 4
+    assert _has_elastic_depth(supernet)
+    deep = {**space.largest, "one": 16, "other": 16}
+    assert len(supernet.plan(space.arch(deep)).units) == 3
+
+
+@pytest.mark.parametrize("name", ["toy", "litepose-lite0"])
+def test_litepose_leaves_no_layer_out(name: str):
+    assert not _has_elastic_depth(op.Supernet(op.load_space(name), skeleton="crowdpose"))
+
+
+@pytest.mark.parametrize(("warmup", "told"), [(12, False), (13, True)])
+def test_a_warm_up_longer_than_the_run_is_told(
+    short: Any,
+    scenes: Any,
+    open_run: OpenRun,
+    caplog: pytest.LogCaptureFixture,
+    warmup: int,
+    told: bool,
+):
+    recipe = Recipe(batch_size=1, warmup_steps=warmup)
+    short.train(short.fresh(), scenes, open_run(), recipe=recipe, validate=None)
+    found = [message for message in caplog.messages if "warm-up" in message]
+    assert len(found) == told
+    assert not told or found[0].startswith("the warm-up of 13 steps is longer than the run of 12:")
+
+
+def test_a_negative_seed_is_refused_before_it_trains(short: Any, scenes: Any, open_run: OpenRun):
+    with pytest.raises(RecipeError, match="a seed is a whole number of at least 0, not -1"):
+        short.train(short.fresh(), scenes, open_run(), seed=-1)
