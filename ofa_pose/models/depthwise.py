@@ -7,7 +7,7 @@ torch's work, and so does every case that the compiled loop does not cover.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from types import ModuleType
@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.overrides import TorchFunctionMode
 
 from ofa_pose.errors import UsageError
+from ofa_pose.models.conv2d_calls import Conv2dCalls
 
 Pair = int | Sequence[int]
 """One number for both directions, or those along height and width."""
@@ -43,7 +43,7 @@ def fast_depthwise(enabled: bool = True) -> AbstractContextManager[Any]:
     Args:
         enabled: if False, or where `available()` is False, the block runs as without it.
     """
-    return _FastDepthwise() if enabled and available() else nullcontext()
+    return Conv2dCalls(_conv2d) if enabled and available() else nullcontext()
 
 
 def depthwise_conv2d(
@@ -122,19 +122,6 @@ def depthwise_weight_gradient(
         return compiler.weight_gradient(input, grad_output, kernel_size=kernel, geometry=geometry)
     weight = input.new_empty(input.shape[1], 1, *kernel)
     return _torch_gradients(grad_output, input, weight, geometry, (False, True, False))[1]
-
-
-class _FastDepthwise(TorchFunctionMode):
-    """Is told of every call of a torch function, and answers those of `conv2d`."""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        return (_conv2d if func is torch.conv2d else func)(*args, **(kwargs or {}))
 
 
 def _conv2d(

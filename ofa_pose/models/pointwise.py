@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
+
+from ofa_pose.models.conv2d_calls import Conv2dCalls
 
 _TORCH_DECIDES = 16
 """Pictures from which on torch asks oneDNN by itself, whatever the number of threads."""
@@ -32,20 +32,7 @@ def fast_pointwise(enabled: bool = True) -> AbstractContextManager[Any]:
     Args:
         enabled: if False, the block runs as without it.
     """
-    return _FastPointwise() if enabled and _available() else nullcontext()
-
-
-class _FastPointwise(TorchFunctionMode):
-    """Is told of every call of a torch function, and answers those of `conv2d`."""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        return (_conv2d if func is torch.conv2d else func)(*args, **(kwargs or {}))
+    return Conv2dCalls(_conv2d) if enabled and _available() else nullcontext()
 
 
 def _conv2d(
