@@ -53,7 +53,8 @@ def save_weights(
             tensor = tensor.half()
         if not torch.isfinite(tensor).all():
             raise WeightsError(f"{path}: {name} holds NaN or infinity; not written")
-        out[name] = tensor.contiguous()
+        # A copy, as a layer may stand under two names and safetensors refuses one memory for both.
+        out[name] = tensor.clone(memory_format=torch.contiguous_format)
     atomic_write(path, _in_order(save(out, metadata=dict(metadata))))
 
 

@@ -122,6 +122,18 @@ def test_a_full_disk_is_one_clear_line(tmp_path: Path, full_disk: Limit) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_layer_under_two_names_is_written_under_both(tmp_path: Path) -> None:
+    layer = torch.nn.Linear(2, 3)
+    both = torch.nn.ModuleDict({"one": layer, "other": layer})
+
+    save_weights(tmp_path / "both.safetensors", both.state_dict(), metadata={})
+
+    state, _ = load_weights(tmp_path / "both.safetensors")
+    assert sorted(state) == ["one.bias", "one.weight", "other.bias", "other.weight"]
+    assert state["one.weight"].equal(layer.weight)
+    assert state["other.weight"].equal(layer.weight)
+
+
 def test_nan_is_not_read(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
