@@ -17,6 +17,7 @@ from ofa_pose.data import SceneSource, normalize
 from ofa_pose.data.inputs import as_images
 from ofa_pose.errors import DataError, UsageError
 from ofa_pose.evaluate.detections import Detections, detect_together, results_of
+from ofa_pose.evaluate.in_blocks import in_blocks
 from ofa_pose.evaluate.pictures import PictureBatch, PictureCache, picture_batches
 from ofa_pose.evaluate.predict import Progress, labelled, predict_batches
 from ofa_pose.evaluate.shard import Shard
@@ -141,8 +142,10 @@ class SubnetEvaluator:
         state = dict(self.__dict__)
         state["progress"] = None
         state["_cache"] = PictureCache(self._cache.max_bytes)
-        if next(self.supernet.parameters()).is_cuda:  # another process may have another GPU
-            state["supernet"] = copy.deepcopy(self.supernet).cpu()
+        supernet = self.supernet
+        if next(supernet.parameters()).is_cuda:  # another process may have another GPU
+            supernet = copy.deepcopy(supernet).cpu()
+        state["supernet"] = in_blocks(supernet)
         return state
 
     def to(self, device: str) -> SubnetEvaluator:
