@@ -7,6 +7,8 @@
 # Expected cost: 24 GPU hours for litepose-xs, 504 for litepose, at 1 TMAC/s a GPU. That is an
 # estimate by arithmetic, printed by cost_at_full_scale.py; nobody has run this to its end.
 #
+# Memory: L takes nearly as much as crowdpose_on_eight_gpus.sh says of the largest network, XS 3 GB.
+#
 # COCO has 17 joints and CrowdPose 14, so all but the heads is taken over. Batch and rate are those
 # of crowdpose_on_eight_gpus.sh, where it says why. The one validation, on val2017, is at the end:
 # it chooses nothing.

@@ -7,6 +7,11 @@
 # Expected cost: 125 GPU hours for litepose-xs, 132 for litepose, at 1 TMAC/s a GPU. That is an
 # estimate by arithmetic, printed by cost_at_full_scale.py; nobody has run this to its end.
 #
+# Memory: at 512 px the largest network keeps 0.9 GiB of feature maps a picture, so the 16 pictures of
+# a GPU take some 20 GB. Where there are 16 GB, add --set precision=float16 to stages 1 and 2, or
+# --set accumulate=2, with which batch norm sees 8 pictures at a time. Eight processes of four loaders
+# hold some 9 GB of batches in /dev/shm.
+#
 # Where it departs from the paper, and why:
 # - Batch 128 with lr 4e-3 and a warm-up everywhere, as the paper has it for XS only: of a batch of
 #   32, each of eight GPUs would measure batch norm over 4 pictures.

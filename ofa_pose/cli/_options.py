@@ -57,7 +57,7 @@ ScalesOption = Annotated[
     ),
 ]
 WorkersOption = Annotated[
-    int, typer.Option("--workers", min=0, help="Processes that prepare batches; 0: none extra.")
+    int, typer.Option("--workers", min=0, help="Processes that prepare batches, beside each that trains; 0: none.")
 ]
 
 # Where a run's results go, shown under one heading.

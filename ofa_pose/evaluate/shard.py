@@ -67,7 +67,7 @@ class Shard:
             return [work()]
         try:
             part = work()
-        except Exception as error:
+        except BaseException as error:  # a Ctrl-C, too: who waits in an exchange cannot see it
             with contextlib.suppress(OfaPoseError):  # the first error tells more
                 self._exchange(Failure.of(error))
             raise
@@ -101,7 +101,7 @@ class Failure:
         """Return what can be told of an error; one that is no `OfaPoseError` by its name."""
         kind = type(error)
         if not issubclass(kind, OfaPoseError):
-            return cls(OfaPoseError, f"{kind.__name__}: {error}")
+            return cls(OfaPoseError, f"{kind.__name__}: {error}".removesuffix(": "))
         # A kind that is made of more than a message cannot be made again from one.
         plain = kind.__init__ is OfaPoseError.__init__
         return cls(kind if plain else OfaPoseError, str(error))

@@ -226,11 +226,11 @@ class Pool(Generic[Task, Result]):
 
     def close(self) -> None:
         """End all workers."""
-        busy = [worker for worker, _ in self._busy.values()]
+        workers = list(self._places)  # also one that failed to start on a task
         self._busy.clear()
-        while self._idle:
-            busy.append(self._idle.pop())
-        for worker in busy:
+        self._idle.clear()
+        self._places.clear()
+        for worker in workers:
             worker.stop()
 
     def _next(self, waiting: deque[Any], worker: Worker) -> Any:

@@ -101,6 +101,18 @@ def test_an_error_on_one_rank_is_one_on_all() -> None:
             Played(rank, 3, parts).gather(lambda: "done")
 
 
+def test_a_ctrl_c_on_one_rank_keeps_no_other_waiting() -> None:
+    parts: dict[int, Any] = {}
+
+    def interrupted() -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Played(1, 2, parts).gather(interrupted)
+    with pytest.raises(OfaPoseError, match="^rank 1: KeyboardInterrupt$"):
+        Played(0, 2, parts).gather(lambda: "done")
+
+
 # Of nine pictures and two ranks: none; the last, for which the first stands in on the same rank,
 # and on the other of three; neighbours; all but one of a rank's; a long row.
 @pytest.mark.parametrize("damaged", [(), (8,), (3, 4), (0, 1), (2, 4, 6, 8), (1, 2, 3, 4)])

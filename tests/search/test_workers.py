@@ -108,6 +108,19 @@ def test_a_pool_yields_every_task_with_its_outcome():
     assert all(worker.stopped for worker in made)
 
 
+def test_a_worker_that_cannot_be_given_a_task_is_stopped_like_the_others():
+    class Unreachable(Scripted):
+        def submit(self, task: int) -> Future[Any]:
+            raise OfaPoseError("what archs are scored with cannot go to a worker process")
+
+    made = [Unreachable({}), Scripted({})]
+    pool: Pool[int, int] = Pool(made.__getitem__, 2)
+    with pytest.raises(OfaPoseError, match="cannot go"):
+        list(pool.evaluate([1, 2, 3]))
+    pool.close()
+    assert all(worker.stopped for worker in made)
+
+
 def test_a_task_goes_to_the_worker_that_did_one_like_it():
     class Noting(Scripted):
         done: list[tuple[int, int]]
