@@ -57,7 +57,10 @@ ScalesOption = Annotated[
     ),
 ]
 WorkersOption = Annotated[
-    int, typer.Option("--workers", min=0, help="Processes that prepare batches, beside each that trains; 0: none.")
+    int,
+    typer.Option(
+        "--workers", min=0, help="Processes that prepare batches, beside each that trains; 0: none."
+    ),
 ]
 
 # Where a run's results go, shown under one heading.

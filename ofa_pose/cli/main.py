@@ -175,8 +175,8 @@ def _last_message(error: Exception) -> str:
     """Tell of a full memory, else of a bug."""
     if _out_of_memory(error):
         return (
-            "out of memory; try a smaller --batch-size or fewer --workers; a training takes its batch "
-            "in parts by --set accumulate=2, also one that goes on by --resume"
+            "out of memory; try a smaller --batch-size or fewer --workers; a training takes its "
+            "batch in parts by --set accumulate=2, also one that goes on by --resume"
         )
     return (
         f"this is a bug in {PROGRAM}: {type(error).__name__}: {error}; --debug shows the traceback"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 _ALIGNED = 64
-"""Bytes that a tensor's place in a block is a multiple of, as of tensors with memory of their own."""
+"""Bytes that a tensor's place in a block is a multiple of, as torch places single tensors."""
 
 _MOVING = threading.Lock()
 """A pool's processes are each sent what they need by a thread of its own."""
@@ -58,7 +58,9 @@ def _made(block: Tensor, place: tuple[Any, ...], learns: bool | None) -> Tensor:
 def _tensors(module: nn.Module) -> list[Tensor]:
     """Return the parameters and buffers, but for those that a block could not give back."""
     tensors = [*module.parameters(), *module.buffers()]
-    return [tensor for tensor in tensors if type(tensor) in (nn.Parameter, Tensor) and _dense(tensor)]
+    return [
+        tensor for tensor in tensors if type(tensor) in (nn.Parameter, Tensor) and _dense(tensor)
+    ]
 
 
 def _dense(tensor: Tensor) -> bool:

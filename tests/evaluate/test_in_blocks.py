@@ -1,3 +1,5 @@
+"""A module sent in a few blocks of memory comes back as it was."""
+
 import copy
 import os
 import pickle
@@ -25,7 +27,7 @@ def by_copy(module: nn.Module) -> nn.Module:
 
 
 class Parts(nn.Module):
-    """Tensors of every sort: two types, another layout, unlearnt, empty, unsaved, under two names."""
+    """Tensors of every sort: two types, other layouts, unlearnt, empty, unsaved, of two names."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -119,7 +121,7 @@ def test_a_supernet_for_eight_processes_needs_few_open_files() -> None:
 @pytest.mark.usefixtures("sharing")
 def test_processes_share_the_memory() -> None:
     module = Parts()
-    first, second = (ForkingPickler.loads(ForkingPickler.dumps(in_blocks(module))) for _ in "ab")
+    first, second = (pickle.loads(ForkingPickler.dumps(in_blocks(module))) for _ in "ab")
     with torch.no_grad():
         module.fixed.fill_(9)
     assert (first.fixed == 9).all()
