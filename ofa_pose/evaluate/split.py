@@ -85,11 +85,12 @@ class SubsetScenes:
     def ground_truth(self) -> dict[str, Any]:
         """Return the source's COCO JSON, cut down to the subset's pictures.
 
-        Scenes that were never read are read now.
+        Where the source cannot tell a picture's id, the scene is read for it, once.
         """
         for position, index in enumerate(self.indices):
             if index not in self._image_ids:
-                self.read_one(position)
+                image_id = self.image_id(position)
+                self._image_ids[index] = self[position].image_id if image_id is None else image_id
         kept = set(self._image_ids.values())
         document = self.source.ground_truth()
         return {

@@ -196,6 +196,28 @@ def test_painted_people_do_not_hide_damage(dots: Callable[..., Any]) -> None:
     assert [source.image_id(place) for place in range(6)] == [100, 101, 102, 103, 104, 105]
 
 
+@pytest.mark.parametrize(
+    "seen_as", [lambda source: source, mapped, halved], ids="plain mapped cut".split()
+)
+def test_a_truth_needs_no_picture(
+    dots: Callable[..., Any], seen_as, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    whole = CocoScenes.read_one
+
+    def read_one(self: CocoScenes, index: int) -> Scene | None:
+        read.append(index)
+        return whole(self, index)
+
+    monkeypatch.setattr(CocoScenes, "read_one", read_one)
+    part = SubsetScenes(seen_as(dots(9, {4}).open()), [1, 4, 7, 8])
+    assert ids_of_truth(part) == [101, 104, 107, 108]
+    assert read == []
+    assert part[1].image_id == 107  # now the source knows that the picture of 4 is damaged
+    assert ids_of_truth(part) == [101, 107, 108]
+    assert read == [4, 7]
+
+
 def test_a_source_that_cannot_tell_ids_is_read_once() -> None:
     read: list[int] = []
 
