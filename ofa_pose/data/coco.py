@@ -34,8 +34,9 @@ class CocoScenes:
 
     Damaged pictures are skipped: those that a look at the file's ends betrays are left out from
     the start; one that turns out undecodable when it is read is replaced by the next readable
-    picture of the set, in a part of the set by one of that part. Either way it is named in the log and stands in `bad`, once in each process
-    that reads it: those that prepare batches find what cannot be decoded for themselves.
+    picture of the set, in a part of the set by one of that part. Either way it is named in the log
+    and stands in `bad`, once in each process that reads it: those that prepare batches find what
+    cannot be decoded for themselves.
 
     Args:
         annotations: COCO-keypoint JSON.

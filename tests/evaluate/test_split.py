@@ -154,7 +154,7 @@ def halved(source: SceneSource) -> SceneSource:
 
 
 @pytest.mark.parametrize(
-    "seen_as", [lambda source: source, mapped, halved], ids="plain mapped cut".split()
+    "seen_as", [lambda source: source, mapped, halved], ids=["plain", "mapped", "cut"]
 )
 @pytest.mark.parametrize("seed", range(6))
 def test_a_stand_in_is_of_the_same_part(dots: Callable[..., Any], seen_as, seed: int) -> None:
@@ -197,7 +197,7 @@ def test_painted_people_do_not_hide_damage(dots: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "seen_as", [lambda source: source, mapped, halved], ids="plain mapped cut".split()
+    "seen_as", [lambda source: source, mapped, halved], ids=["plain", "mapped", "cut"]
 )
 def test_a_truth_needs_no_picture(
     dots: Callable[..., Any], seen_as, monkeypatch: pytest.MonkeyPatch
