@@ -122,6 +122,42 @@ def test_saved_and_loaded_it_is_the_same(
         AccuracyPredictor.load(tmp_path / "missing.json", Features(land.space))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"columns": None}, "'columns'"),
+        ({"format": None}, "'format'"),
+        ({"indices": [9999, *range(59)]}, "arch 9999 is none of the space's 1280"),
+        ({"indices": [-1, *range(59)]}, "arch -1 is none of the space's 1280"),
+        ({"indices": [10**30, *range(59)]}, "too large"),
+        ({"indices": [[0, 1]] * 60}, "indices and scores"),
+        ({"scores": [0.5] * 60}, "scores are all alike"),
+        ({"scores": [math.nan] * 60}, "scores are not all finite"),
+        ({"scores": [math.inf, *range(59)]}, "scores are not all finite"),
+        ({"scores": [[0.1, 0.2]] * 60}, "indices and scores"),
+        ({"variance": -5.0}, "variance is -5.0, not above 0"),
+        ({"variance": math.nan}, "variance is nan, not above 0"),
+        ({"length": 0.0}, "length is 0.0, not above 0"),
+        ({"length": math.inf}, "length is inf, not above 0"),
+        ({"noise": -1e-3}, "noise is -0.001, not above 0"),
+        ({"noise": "much"}, "much"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_a_damaged_file_is_refused_when_it_is_loaded(
+    learnt: tuple[Any, AccuracyPredictor], tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    land, found = learnt
+    path = tmp_path / "predictor.json"
+    found.save(path)
+    document = {**json.loads(path.read_text()), **change}
+    path.write_text(json.dumps({k: v for k, v in document.items() if v is not None}))
+    with pytest.raises(RunFolderError) as caught:
+        AccuracyPredictor.load(path, Features(land.space))
+    assert str(caught.value).startswith(f"{path} is no predictor: ")
+    assert message in str(caught.value)
+
+
 @pytest.mark.parametrize("kind", ["few", "alike", "failed"])
 def test_nothing_is_learnt_from_too_little(
     make_space: Callable[..., SearchSpace], make_evaluation: Callable[..., Evaluation], kind: str
