@@ -24,6 +24,7 @@ from threadpoolctl import ThreadpoolController
 
 from ofa_pose.errors import RunFolderError
 from ofa_pose.files import atomic_write
+from ofa_pose.search.agreement import Agreement
 from ofa_pose.search.evaluation import Evaluation
 from ofa_pose.search.features import Features
 
@@ -94,8 +95,13 @@ class AccuracyPredictor:
 
     @property
     def trusted(self) -> bool:
-        """Whether its predictions are of use: better than the mean, and in the right order."""
-        return self.tau >= TRUSTED_TAU and self.rmse < float(self.scores.std())
+        """Whether its predictions are of use: better than the mean, and in the right order.
+
+        Of the order it is also asked that chance alone would seldom give it, which rules out more
+        than `TRUSTED_TAU` does below 17 evaluations.
+        """
+        shown = Agreement.of(self.left_out.tolist(), self.scores.tolist()).shown
+        return shown and self.tau >= TRUSTED_TAU and self.rmse < float(self.scores.std())
 
     @property
     def summary(self) -> str:
