@@ -123,6 +123,7 @@ def test_it_tells_what_was_found(text: str, report: Report) -> None:
     told = "Tied: of the 3 next best by the search images, 1 cannot be told from the winner"
     assert told in shown
     assert "1 of the 3 next best by the search images is better than the winner on" in shown
+    assert "Each 95 % is of one comparison by itself" in shown
     assert result.predictor.summary.split()[3].rstrip(",") in shown
     body = text[text.index("<tbody>") : text.index("</tbody>")]
     assert body.count("<tr") == len(result.archive) + len(report.baseline)
