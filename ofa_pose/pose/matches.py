@@ -162,7 +162,7 @@ def ap_gain_interval(one: Matches, other: Matches) -> tuple[float, float]:
 
 def _enough(matches: Matches) -> bool:
     """Say whether enough pictures have somebody who counts for an interval."""
-    return np.count_nonzero(matches.people) >= bootstrap.FEWEST
+    return int(np.count_nonzero(matches.people)) >= bootstrap.FEWEST
 
 
 def _resamples(pictures: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from ofa_pose.errors import UnknownNameError
 from ofa_pose.report.figures import draw_predictor
@@ -86,7 +87,8 @@ def test_a_dollar_in_a_name_is_a_dollar(make_landscape: Callable[..., Any], name
     assert result.predictor is not None
     draw_predictor(result.predictor, objective=name).canvas.draw()
     for panel in figure.axes:
-        texts = [*panel.texts, panel.xaxis.label, panel.yaxis.label, panel._left_title]
+        titles = [text for text in panel.get_children() if isinstance(text, Text)]
+        texts = [*titles, panel.xaxis.label, panel.yaxis.label]
         assert not any(text.get_parse_math() for text in texts if name in text.get_text())
 
 
