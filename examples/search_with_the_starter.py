@@ -65,8 +65,11 @@ def main() -> None:
         saved = save_tier(given.out, tier, evaluate.subnet(winner.arch))
         print(f"{name}: {winner.arch.resolution} px, {saved.path}")
         print(f"  AP {scores['search']['AP']:.3f} on the scenes that chose it,", end=" ")
-        print(f"{scores['report']['AP']:.3f} on others (95 %:", end=" ")
-        print(f"{scores['report']['AP_low']:.3f} to {scores['report']['AP_high']:.3f})")
+        print(f"{scores['report']['AP']:.3f} on others", end="")
+        if "AP_low" in scores["report"]:  # not of a few scenes
+            ends = scores["report"]["AP_low"], scores["report"]["AP_high"]
+            print(f" (95 %: {ends[0]:.3f} to {ends[1]:.3f})", end="")
+        print()
 
 
 if __name__ == "__main__":

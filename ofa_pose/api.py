@@ -45,9 +45,10 @@ def search(
         budgets: texts such as `["1.2G", "30ms@x86-onnxruntime,0.9M params"]`, where commas join
             what holds together; or tier name → a text, `Budget` or `Limit`, or several that hold
             together, each on another cost; by default the space's tiers.
-        costs: cost name → (archs,) the cost of every arch; or a table of them, which a skeleton
-            other than the space's own needs; by default every cost that is known is counted, and
-            the latencies that budgets bound are predicted.
+        costs: cost name → (archs,) the cost of every arch; or a table of them; by default every
+            cost that is known is counted, and the latencies that budgets bound are predicted, with
+            the options of `evaluate.supernet` where there is one (as of a `SubnetEvaluator`), else
+            with the family's defaults: networks of other options need a table made with these.
         **options: seed, strategy, evaluations, archive_path, … of `ofa_pose.search.run.search`.
 
     Raises:
@@ -68,7 +69,7 @@ def search(
     limits = {name: tuple(map(_limit, given)) for name, given in bounds.items()}
     if costs is not None and not isinstance(costs, CostTable):
         return search_numbers(space, evaluate, budgets=limits, costs=costs, **options)
-    table = costs or CostTable(space)
+    table = costs or CostTable(space, **_options_of(evaluate))
     use_tables(table, bounds)
     options = {"format_cost": format_cost, "unit_costs": table.unit_macs, **options}
     result = search_numbers(
@@ -188,6 +189,11 @@ def check_tier_names(names: Iterable[str]) -> None:
                 "give one another name"
             )
         files[key] = name
+
+
+def _options_of(evaluate: Callable[[Arch], Mapping[str, float]]) -> Mapping[str, Any]:
+    """Return the family's options of the supernet whose archs are evaluated, where it is known."""
+    return getattr(getattr(evaluate, "supernet", None), "options", {})
 
 
 def _bounds(tier: str, bounds: Bound | Sequence[Bound]) -> tuple[Budget | Limit, ...]:

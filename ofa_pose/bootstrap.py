@@ -5,8 +5,12 @@ Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), percent
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+FEWEST = 10
+"""From fewer images with somebody to find an interval would be a guess: far too narrow."""
 NOBODY = -1.0
 """A score where there is nobody to find, as pycocotools has it."""
 
@@ -26,12 +30,12 @@ def interval(scores: np.ndarray, *, share: float) -> tuple[float, float]:
 
     Args:
         scores: (draws,), of resamples or differences of two; NaN where a resample holds nobody,
-            which says nothing and is left out. If all are, both ends are `NOBODY`.
+            which says nothing and is left out. If all are, both ends are NaN: not known.
         share: between 0 and 1.
     """
     scores = scores[~np.isnan(scores)]
     if not len(scores):
-        return NOBODY, NOBODY
+        return math.nan, math.nan
     tail = (1 - share) / 2
     low, high = np.quantile(scores, [tail, 1 - tail])
     return float(low), float(high)

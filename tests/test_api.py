@@ -61,6 +61,26 @@ def test_a_table_counts_for_another_skeleton(toy):
     assert row.costs["params"] == op.count(toy, row.arch, skeleton="coco").params
 
 
+def test_costs_are_those_of_the_supernet_that_is_evaluated(toy):
+    class Evaluator:
+        supernet = op.Supernet(toy, skeleton="coco")  # three joints more: costlier outputs
+
+        def __call__(self, arch):
+            return wide(arch)
+
+    macs = {arch: op.count(toy, arch, skeleton="coco").macs["exact"] for arch in toy}
+    for bound in sorted(macs.values())[10:50:10]:
+        result = op.search(toy, Evaluator(), budgets={"S": f"{bound}"}, evaluations=64)
+        winner = result.tiers["S"]
+        assert winner.costs["macs_exact"] == macs[winner.arch] <= bound
+        within = [wide(arch)["AP"] for arch, cost in macs.items() if cost <= bound]
+        assert winner.scores["AP"] == max(within)
+    table = op.CostTable(toy)  # whoever gives costs is believed
+    given = op.search(toy, Evaluator(), budgets=["1M"], costs=table, evaluations=4)
+    row = next(iter(given.archive))
+    assert row.costs["params"] == op.count(toy, row.arch).params
+
+
 def test_a_latency_is_a_bound_like_any_other(toy, latency_table, tmp_path):
     path = latency_table(toy, lambda spec: spec.in_shapes[0][1] / 100, name="phone").save(tmp_path)
     budgets = [f"3.5ms@{path},9k params"]

@@ -26,7 +26,7 @@ class ReportScores:
     """What archs reach on the scenes that winners are reported on.
 
     Attributes:
-        scores: of each arch; `AP_low` and `AP_high` are the ends of the AP's interval.
+        scores: of each arch; `AP_low` and `AP_high` are the ends of the AP's interval, if known.
         matches: of each arch, by which two of them are compared.
     """
 

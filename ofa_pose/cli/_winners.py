@@ -159,7 +159,8 @@ def tell_search(
         if any(arch.tied for arch in found):
             _console.line(
                 f"{name}: of the {len(found)} next best, {sum(arch.tied for arch in found)} cannot "
-                "be told from the winner on the report scenes (95 %)"
+                "be told from the winner on the report scenes "
+                + ("(95 %)" if all(arch.known for arch in found) else "as too few show people")
             )
         better = [arch.arch.key for arch in found if arch.better]
         if better:
@@ -184,6 +185,8 @@ def tell_search(
 
 
 def _with_interval(scores: Mapping[str, float]) -> str:
+    if "AP_low" not in scores:
+        return f"{scores['AP']:.3f} (not known)"
     return f"{scores['AP']:.3f} ({scores['AP_low']:.3f}-{scores['AP_high']:.3f})"
 
 

@@ -34,8 +34,9 @@ class CocoScenes:
 
     Damaged pictures are skipped: those that a look at the file's ends betrays are left out from
     the start; one that turns out undecodable when it is read is replaced by the next readable
-    picture of the set. Either way it is named in the log and stands in `bad`, once in each process
-    that reads it: those that prepare batches find what cannot be decoded for themselves.
+    picture of the set, in a part of the set by one of that part. Either way it is named in the log
+    and stands in `bad`, once in each process that reads it: those that prepare batches find what
+    cannot be decoded for themselves.
 
     Args:
         annotations: COCO-keypoint JSON.
@@ -96,10 +97,44 @@ class CocoScenes:
         """
         index = range(len(self))[index]
         for step in range(len(self)):
-            scene = self._read((index + step) % len(self))
+            scene = self.read_one((index + step) % len(self))
             if scene is not None:
                 return scene
         raise DataError(f"{self.folder}: no picture can be decoded")
+
+    def read_one(self, index: int) -> Scene | None:
+        """Read this very scene; None where its picture cannot be decoded.
+
+        Raises:
+            DataError: more than `max_bad` of the pictures turned out damaged.
+        """
+        record, people = self._images[index], self._people[index]
+        path = self.folder / record["file_name"]
+        if path in self.bad:
+            return None
+        try:
+            image = read_image(path, stated_size(record))
+        except UnreadableImageError as error:
+            self.bad[path] = str(error)
+            self._refuse_too_many_bad()
+            self._tell_skipped(path, str(error), len(self.bad))
+            return None
+        labelled = [annotation for annotation in people if has_joints(annotation)]
+        keypoints = np.array([annotation["keypoints"] for annotation in labelled], np.float32)
+        keypoints = keypoints.reshape(len(labelled), self.skeleton.num_joints, 3)
+        boxes = np.array([annotation["bbox"] for annotation in labelled], np.float32)
+        return Scene(
+            image=image,
+            keypoints=keypoints,
+            valid=_valid_mask(people, image.shape[:2]),
+            image_id=record["id"],
+            boxes=boxes.reshape(len(labelled), 4),
+            areas=np.array([self._area(annotation) for annotation in labelled], np.float32),
+        )
+
+    def image_id(self, index: int) -> int:
+        """Return the id of a scene's own picture, which is not read."""
+        return self._images[index]["id"]
 
     def file(self, index: int) -> Path:
         """Return the absolute path of a scene's picture."""
@@ -136,31 +171,6 @@ class CocoScenes:
             )
             self._fingerprint = fingerprint_of("coco", (self.skeleton.to_dict(), *scenes))
         return self._fingerprint
-
-    def _read(self, index: int) -> Scene | None:
-        record, people = self._images[index], self._people[index]
-        path = self.folder / record["file_name"]
-        if path in self.bad:
-            return None
-        try:
-            image = read_image(path, stated_size(record))
-        except UnreadableImageError as error:
-            self.bad[path] = str(error)
-            self._refuse_too_many_bad()
-            self._tell_skipped(path, str(error), len(self.bad))
-            return None
-        labelled = [annotation for annotation in people if has_joints(annotation)]
-        keypoints = np.array([annotation["keypoints"] for annotation in labelled], np.float32)
-        keypoints = keypoints.reshape(len(labelled), self.skeleton.num_joints, 3)
-        boxes = np.array([annotation["bbox"] for annotation in labelled], np.float32)
-        return Scene(
-            image=image,
-            keypoints=keypoints,
-            valid=_valid_mask(people, image.shape[:2]),
-            image_id=record["id"],
-            boxes=boxes.reshape(len(labelled), 4),
-            areas=np.array([self._area(annotation) for annotation in labelled], np.float32),
-        )
 
     def _truth(self, annotation: Mapping[str, Any]) -> dict[str, Any]:
         """Return what is scored: with an area; with no joint counted where nobody is to score."""

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from ofa_pose.data.fingerprint import fingerprint_of
-from ofa_pose.data.scene import Scene, SceneSource, category, clear_boxes
+from ofa_pose.data.scene import (
+    Scene,
+    SceneSource,
+    category,
+    clear_boxes,
+    image_id_of,
+    read_one,
+)
 from ofa_pose.skeleton import JointMap, Skeleton, map_joints
 
 
@@ -39,7 +46,33 @@ class MappedScenes:
         return len(self.source)
 
     def __getitem__(self, index: int) -> Scene:
-        scene = self.source[index]
+        return self._mapped(self.source[index])
+
+    def read_one(self, index: int) -> Scene | None:
+        """Return this very scene; None where its picture cannot be decoded."""
+        scene = read_one(self.source, index)
+        return None if scene is None else self._mapped(scene)
+
+    def image_id(self, index: int) -> int | None:
+        """Return the id of a scene's own picture, which is not read; None: it is not known."""
+        return image_id_of(self.source, index)
+
+    def ground_truth(self) -> dict[str, Any]:
+        """Return the source's COCO JSON with the wanted joints; unknown ones are unlabelled."""
+        document = self.source.ground_truth()
+        return {
+            **document,
+            "annotations": [
+                map_annotation(annotation, self.joints) for annotation in document["annotations"]
+            ],
+            "categories": [category(self.skeleton)],
+        }
+
+    def fingerprint(self) -> str:
+        """Hash the source's fingerprint with the skeleton."""
+        return fingerprint_of("mapped", (self.source.fingerprint(), self.skeleton.to_dict()))
+
+    def _mapped(self, scene: Scene) -> Scene:
         keypoints = map_keypoints(scene.keypoints, self.joints)
         left = (keypoints[:, :, 2] > 0).any(axis=1)
         known = self._known
@@ -56,21 +89,6 @@ class MappedScenes:
             areas=scene.areas[left],
             known=known,
         )
-
-    def ground_truth(self) -> dict[str, Any]:
-        """Return the source's COCO JSON with the wanted joints; unknown ones are unlabelled."""
-        document = self.source.ground_truth()
-        return {
-            **document,
-            "annotations": [
-                map_annotation(annotation, self.joints) for annotation in document["annotations"]
-            ],
-            "categories": [category(self.skeleton)],
-        }
-
-    def fingerprint(self) -> str:
-        """Hash the source's fingerprint with the skeleton."""
-        return fingerprint_of("mapped", (self.source.fingerprint(), self.skeleton.to_dict()))
 
 
 def map_scenes(source: SceneSource, skeleton: Skeleton) -> SceneSource:

@@ -9,7 +9,14 @@ import cv2
 import numpy as np
 
 from ofa_pose.data.fingerprint import fingerprint_of
-from ofa_pose.data.scene import Scene, SceneSource, clear_boxes, ground_truth_of
+from ofa_pose.data.scene import (
+    Scene,
+    SceneSource,
+    clear_boxes,
+    ground_truth_of,
+    image_id_of,
+    read_one,
+)
 from ofa_pose.data.synth.camera import random_camera
 from ofa_pose.data.synth.crowd import (
     PAINTING,
@@ -71,7 +78,27 @@ class PastedScenes:
 
     def __getitem__(self, index: int) -> Scene:
         index = range(len(self))[index]
-        scene = self.source[index]
+        return self._painted(self.source[index], index)
+
+    def read_one(self, index: int) -> Scene | None:
+        """Return this very scene; None where its picture cannot be decoded."""
+        scene = read_one(self.source, index)
+        return None if scene is None else self._painted(scene, index)
+
+    def image_id(self, index: int) -> int | None:
+        """Return the id of a scene's own picture, which is not read; None: it is not known."""
+        return image_id_of(self.source, index)
+
+    def ground_truth(self) -> dict[str, Any]:
+        """Paint every scene and return the COCO JSON of its people."""
+        return ground_truth_of((self[index] for index in range(len(self))), self.skeleton)
+
+    def fingerprint(self) -> str:
+        """Hash the source's fingerprint with seed, share, people and the painting's version."""
+        made = [_VERSION, PAINTING, self.seed, float(self.share), self.people]
+        return fingerprint_of("pasted", (self.source.fingerprint(), made))
+
+    def _painted(self, scene: Scene, index: int) -> Scene:
         rng = np.random.default_rng([_SEED, self.seed, index])
         if rng.random() >= self.share:
             return scene
@@ -86,15 +113,6 @@ class PastedScenes:
             canvas.labels > 0,
             painted,
         )
-
-    def ground_truth(self) -> dict[str, Any]:
-        """Paint every scene and return the COCO JSON of its people."""
-        return ground_truth_of((self[index] for index in range(len(self))), self.skeleton)
-
-    def fingerprint(self) -> str:
-        """Hash the source's fingerprint with seed, share, people and the painting's version."""
-        made = [_VERSION, PAINTING, self.seed, float(self.share), self.people]
-        return fingerprint_of("pasted", (self.source.fingerprint(), made))
 
 
 def add_painted(scene: Scene, covered: np.ndarray, painted: Labels) -> Scene:

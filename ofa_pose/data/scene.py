@@ -67,6 +67,40 @@ class SceneSource(Protocol):
         ...
 
 
+@runtime_checkable
+class PictureSource(Protocol):
+    """A source whose scenes show a picture each, any of which may turn out damaged.
+
+    `source[index]` then gives another scene in place of it; a part of the source chooses one of
+    its own, by what a source tells here.
+    """
+
+    def read_one(self, index: int) -> Scene | None:
+        """Return this very scene, or None where its picture cannot be decoded.
+
+        Raises:
+            DataError: too many pictures turned out damaged.
+        """
+        ...
+
+    def image_id(self, index: int) -> int | None:
+        """Return the id of this very scene's picture, which is not read; None: it is not known."""
+        ...
+
+
+def read_one(source: SceneSource, index: int) -> Scene | None:
+    """Return a scene without another in its place; None where its picture is damaged.
+
+    Of a source that is no `PictureSource` it is whatever the source gives.
+    """
+    return source.read_one(index) if isinstance(source, PictureSource) else source[index]
+
+
+def image_id_of(source: SceneSource, index: int) -> int | None:
+    """Return the id of a scene's picture, which is not read; None where the source cannot tell."""
+    return source.image_id(index) if isinstance(source, PictureSource) else None
+
+
 def joint_boxes(keypoints: np.ndarray) -> np.ndarray:
     """Return the (P, 4) float32 xywh bounds of each person's labelled joints; none labelled: 0.
 

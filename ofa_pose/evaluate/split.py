@@ -18,6 +18,7 @@ from ofa_pose.data import (
     SceneSource,
 )
 from ofa_pose.data.fingerprint import fingerprint_of
+from ofa_pose.data.scene import image_id_of, read_one
 from ofa_pose.data.shares import cut
 from ofa_pose.errors import DataError, UsageError
 from ofa_pose.skeleton import Skeleton
@@ -26,8 +27,11 @@ from ofa_pose.skeleton import Skeleton
 class SubsetScenes:
     """Some scenes of another source, in the order of `indices`.
 
+    For a picture that turns out damaged the next of the subset stands in, never one beside it.
+
     Args:
-        source: where the scenes come from.
+        source: where the scenes come from. (If it lets others stand in and is no
+            `ofa_pose.data.scene.PictureSource`, they may be any of its own.)
         indices: distinct positions in it.
 
     Raises:
@@ -55,18 +59,38 @@ class SubsetScenes:
         return len(self.indices)
 
     def __getitem__(self, index: int) -> Scene:
-        scene = self.source[self.indices[index]]
-        self._image_ids[self.indices[index]] = scene.image_id
+        """Return a scene; for one whose picture is damaged, the next of the subset.
+
+        Raises:
+            DataError: no picture of the subset can be decoded, or too many of the source cannot.
+        """
+        index = range(len(self))[index]
+        for step in range(len(self)):
+            scene = self.read_one((index + step) % len(self))
+            if scene is not None:
+                return scene
+        raise DataError(f"none of the {len(self)} pictures of a subset can be decoded")
+
+    def read_one(self, index: int) -> Scene | None:
+        """Return this very scene; None where its picture cannot be decoded."""
+        scene = read_one(self.source, self.indices[index])
+        if scene is not None:
+            self._image_ids[self.indices[index]] = scene.image_id
         return scene
+
+    def image_id(self, index: int) -> int | None:
+        """Return the id of a scene's own picture, which is not read; None: it is not known."""
+        return image_id_of(self.source, self.indices[index])
 
     def ground_truth(self) -> dict[str, Any]:
         """Return the source's COCO JSON, cut down to the subset's pictures.
 
-        Only a scene knows its picture's id, so scenes that were never read are read now.
+        Where the source cannot tell a picture's id, the scene is read for it, once.
         """
         for position, index in enumerate(self.indices):
             if index not in self._image_ids:
-                self[position]
+                image_id = self.image_id(position)
+                self._image_ids[index] = self[position].image_id if image_id is None else image_id
         kept = set(self._image_ids.values())
         document = self.source.ground_truth()
         return {
@@ -116,8 +140,8 @@ def split_source(
     """Cut a source into disjoint random parts; a pure function of its length and the seed.
 
     Split pictures before composing scenes of them: two mosaics share pictures, two pictures do
-    not. Within a part the scenes keep the source's order. (A `CocoScenes` lets the next picture
-    stand in for one that turns out damaged, whichever part that is in.)
+    not. Within a part the scenes keep the source's order, and for a picture that turns out damaged
+    the part's next one stands in.
 
     Args:
         source: what to cut.

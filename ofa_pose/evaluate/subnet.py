@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -114,7 +115,8 @@ class SubnetEvaluator:
     def __call__(self, arch: Arch) -> dict[str, float]:
         """Return AP, AP50, AP75, … of one arch, as fractions; see `pose.evaluate_predictions`.
 
-        `AP_low` and `AP_high` are the ends of the AP's 95 % interval; see `pose.ap_interval`.
+        `AP_low` and `AP_high` are the ends of the AP's 95 % interval, left out where they are not
+        known; see `pose.ap_interval`.
 
         Raises:
             ArchError: the arch is of another space.
@@ -135,8 +137,9 @@ class SubnetEvaluator:
         skeleton = self.scenes.skeleton
         scores = evaluate_predictions(self._ground_truth, results, skeleton)
         matches = match_people(self._ground_truth, results, skeleton)
-        low, high = ap_interval(matches)
-        return {**scores, "AP_low": low, "AP_high": high}, matches
+        ends = zip(("AP_low", "AP_high"), ap_interval(matches), strict=True)
+        known = {name: value for name, value in ends if not math.isnan(value)}
+        return {**scores, **known}, matches
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)

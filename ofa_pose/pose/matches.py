@@ -120,14 +120,20 @@ def ap_interval(matches: Matches) -> tuple[float, float]:
     """Return the ends of the AP's 95 % bootstrap interval: pictures are drawn with replacement.
 
     It says how far the AP may be off because other pictures of the kind could have been taken,
-    not because of other weights. The 200 resamples are the same for all sets of N pictures.
+    not because of other weights. The 200 resamples are the same for all sets of N pictures. Of few
+    pictures the interval is too narrow: of 10 it misses in some 11 % of cases, of 32 in 7 %.
 
     Args:
         matches: of N pictures.
 
     Returns:
-        (low, high), over the resamples in which somebody counts; (-1, -1) where nobody ever does.
+        (low, high), over the resamples in which somebody counts; (-1, -1), as the AP is, where
+        nobody does at all; NaN, which is not known, where somebody counts on fewer than 10.
     """
+    if not matches.people.any():
+        return NOBODY, NOBODY
+    if not _enough(matches):
+        return math.nan, math.nan
     return bootstrap.interval(matches.scores_of(_resamples(len(matches))), share=_SHARE)
 
 
@@ -140,13 +146,23 @@ def ap_gain_interval(one: Matches, other: Matches) -> tuple[float, float]:
         one: of N pictures.
         other: of the same N pictures, in the same order.
 
+    Returns:
+        (low, high); NaN, which is not known, where somebody counts on fewer than 10 pictures.
+
     Raises:
         UsageError: they are not of the same number of pictures.
     """
     if len(one) != len(other):
         raise UsageError(f"{len(one)} and {len(other)} pictures cannot be compared")
+    if not (_enough(one) and _enough(other)):
+        return math.nan, math.nan
     drawn = _resamples(len(one))
     return bootstrap.interval(one.scores_of(drawn) - other.scores_of(drawn), share=_SHARE)
+
+
+def _enough(matches: Matches) -> bool:
+    """Say whether enough pictures have somebody who counts for an interval."""
+    return int(np.count_nonzero(matches.people)) >= bootstrap.FEWEST
 
 
 def _resamples(pictures: int) -> np.ndarray:

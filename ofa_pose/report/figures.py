@@ -48,8 +48,8 @@ def draw_predictor(predictor: AccuracyPredictor, *, objective: str) -> Figure:
     axes.plot(ends, ends, color=_LINE, linewidth=1, linestyle=(0, (4, 3)))
     axes.scatter(measured, predicted, s=18, color=_POINT, alpha=0.7, linewidths=0)
     axes.set(xlim=ends, ylim=ends, aspect="equal")
-    axes.set_xlabel(f"{objective}, measured")
-    axes.set_ylabel(f"{objective}, predicted from the others")
+    axes.set_xlabel(f"{objective}, measured", parse_math=False)
+    axes.set_ylabel(f"{objective}, predicted from the others", parse_math=False)
     axes.grid(visible=True, color="#e6e6e6", linewidth=0.7)
     axes.set_axisbelow(True)
     for side in ("top", "right"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ class Finalist:
     Attributes:
         arch: which network.
         score: its objective.
-        low: lower end of the 95 % interval of the winner's objective minus its.
+        low: lower end of the 95 % interval of the winner's objective minus its; NaN: not known.
         high: upper end.
     """
 
@@ -39,9 +40,14 @@ class Finalist:
     high: float
 
     @property
+    def known(self) -> bool:
+        """Whether the images sufficed for an interval."""
+        return _is_known((self.low, self.high))
+
+    @property
     def tied(self) -> bool:
-        """Whether neither it nor the winner is shown to be better."""
-        return self.low <= 0 <= self.high
+        """Whether neither it nor the winner is shown to be better, as where nothing is known."""
+        return not (self.low > 0 or self.high < 0)
 
     @property
     def better(self) -> bool:
@@ -60,7 +66,7 @@ class Report:
         origin: how to do it again.
         reported: arch → its scores on images that chose nothing.
         gains: tier → the ends of the interval of the objective's difference, on those images,
-            between the winner and the best uniformly scaled network.
+            between the winner and the best uniformly scaled network; NaN: not known.
         baseline: the uniformly scaled networks.
         finals: tier → the next best, compared with the winner on the same images.
         options: the family's, for drawing networks, such as the skeleton.
@@ -114,6 +120,7 @@ def write_report(path: str | Path, report: Report) -> None:
         rows=list(_rows(report)),
         raced=_parts(report.result) > 1,
         predictor=_predictor(report.result),
+        span=_span,
         notes=_notes(report.result),
         message=report.result.message[:1].upper() + report.result.message[1:],
     )
@@ -168,9 +175,19 @@ def _scored(objective: str, scores: Mapping[str, float]) -> str:
     """Return `0.321 (0.29–0.35)`, the interval where it is known; empty without a score."""
     if objective not in scores:
         return ""
-    low, high = scores.get(f"{objective}_low"), scores.get(f"{objective}_high")
+    ends = [scores.get(f"{objective}_{end}", math.nan) for end in ("low", "high")]
     text = f"{scores[objective]:.3f}"
-    return text if low is None or high is None else f"{text} ({low:.3f}–{high:.3f})"
+    return f"{text} ({ends[0]:.3f}–{ends[1]:.3f})" if _is_known(ends) else text
+
+
+def _is_known(ends: Iterable[float]) -> bool:
+    """Say whether an interval has ends: NaN stands for one that is not known."""
+    return not any(map(math.isnan, ends))
+
+
+def _span(low: float, high: float) -> str:
+    """Return the interval of a difference, `+0.010 to +0.030`."""
+    return f"{low:+.3f} to {high:+.3f}" if _is_known((low, high)) else "not known"
 
 
 def _both(search: Mapping[str, float], reported: Mapping[str, float]) -> list[tuple[str, str, str]]:

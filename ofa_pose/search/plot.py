@@ -154,7 +154,7 @@ def _draw_panel(
         space = result.archive.space
         evaluated = f"{len(result.archive):,} of {len(space):,} archs evaluated"
         title = f"{space.name}: {evaluated}"
-        axes.set_title(title, loc="left", fontsize=11, pad=8 + 10 * label_rows)
+        axes.set_title(title, loc="left", fontsize=11, pad=8 + 10 * label_rows, parse_math=False)
 
 
 def _set_range(
@@ -297,6 +297,7 @@ def _draw_budgets(axes: Axes, result: SearchResult, axis: CostAxis, *, named: bo
             fontsize=8,
             color=_BUDGET,
             in_layout=False,
+            parse_math=False,
         )
     return most
 
@@ -342,6 +343,7 @@ def _draw_winners(axes: Axes, result: SearchResult, axis: CostAxis, *, named: bo
             path_effects=[withStroke(linewidth=3, foreground="white")],
             zorder=7,
             in_layout=False,
+            parse_math=False,
         )
     axes.plot(
         [], [], marker="*", markersize=11, color=_WINNER, linestyle="none", label="best in budget"
@@ -365,8 +367,9 @@ def _points(
 
 
 def _style_axes(axes: Axes, *, xlabel: str, ylabel: str, large: bool) -> None:
-    axes.set_xlabel(f"{xlabel}, logarithmic" if large else xlabel)
-    axes.set_ylabel(ylabel)
+    # A name is shown as it is: between two dollars matplotlib would read mathematics.
+    axes.set_xlabel(f"{xlabel}, logarithmic" if large else xlabel, parse_math=False)
+    axes.set_ylabel(ylabel, parse_math=False)
     subs = (1, 2, 5) if large else (1, 3)
     axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=20))
     axes.xaxis.set_minor_locator(LogLocator(subs=tuple(map(float, range(1, 10))), numticks=100))

@@ -24,6 +24,7 @@ from threadpoolctl import ThreadpoolController
 
 from ofa_pose.errors import RunFolderError
 from ofa_pose.files import atomic_write
+from ofa_pose.search.agreement import Agreement
 from ofa_pose.search.evaluation import Evaluation
 from ofa_pose.search.features import Features
 
@@ -68,7 +69,7 @@ class AccuracyPredictor:
         rows = [row for row in evaluations if not row.failed]
         indices = np.array([row.index for row in rows], dtype=np.int64)
         scores = np.array([row.score(objective) for row in rows], dtype=np.float64)
-        if len(rows) < FEWEST or scores.std() <= 1e-12 * max(1.0, abs(scores).max()):
+        if len(rows) < FEWEST or _alike(scores):
             return None
         with _one_thread():
             numbers = _kernel_numbers(features(indices), _standard(scores))
@@ -94,8 +95,13 @@ class AccuracyPredictor:
 
     @property
     def trusted(self) -> bool:
-        """Whether its predictions are of use: better than the mean, and in the right order."""
-        return self.tau >= TRUSTED_TAU and self.rmse < float(self.scores.std())
+        """Whether its predictions are of use: better than the mean, and in the right order.
+
+        Of the order it is also asked that chance alone would seldom give it, which rules out more
+        than `TRUSTED_TAU` does below 17 evaluations.
+        """
+        shown = Agreement.of(self.left_out.tolist(), self.scores.tolist()).shown
+        return shown and self.tau >= TRUSTED_TAU and self.rmse < float(self.scores.std())
 
     @property
     def summary(self) -> str:
@@ -165,18 +171,36 @@ class AccuracyPredictor:
                 float(document["length"]),
                 float(document["noise"]),
             )
-            if len(found.indices) != len(found.scores) or len(found.scores) < FEWEST:
-                raise ValueError("indices and scores do not match")
+            found._refuse_damage()
+            columns = int(document["columns"])
         except OSError as error:
             raise RunFolderError(f"cannot read {path}: {error.strerror or error}") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise RunFolderError(f"{path} is no predictor: {error}") from error
-        if found._inputs.shape[1] != document["columns"]:
+        if found._inputs.shape[1] != columns:
             raise RunFolderError(
-                f"{path} was learnt from {document['columns']} features, "
+                f"{path} was learnt from {columns} features, "
                 f"not {found._inputs.shape[1]}; with or without the units' costs?"
             )
         return found
+
+    def _refuse_damage(self) -> None:
+        """Raise a ValueError where nothing could be predicted from the numbers."""
+        shape, total = self.scores.shape, len(self.features.space)
+        if self.indices.shape != shape or self.scores.ndim != 1 or len(self.scores) < FEWEST:
+            raise ValueError(
+                f"indices and scores are {self.indices.shape} and {shape}, not (n,) from {FEWEST}"
+            )
+        for index in self.indices[(self.indices < 0) | (self.indices >= total)].tolist():
+            raise ValueError(f"arch {index} is none of the space's {total}")
+        if not np.isfinite(self.scores).all():
+            raise ValueError("the scores are not all finite")
+        if _alike(self.scores):
+            raise ValueError("the scores are all alike")
+        for name in ("variance", "length", "noise"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} is {value}, not above 0 and finite")
 
     @cached_property
     def _inputs(self) -> np.ndarray:
@@ -271,6 +295,10 @@ def _one_thread() -> AbstractContextManager[object]:
 @cache
 def _controller() -> ThreadpoolController:
     return ThreadpoolController()  # looking for the libraries takes a while
+
+
+def _alike(scores: np.ndarray) -> bool:
+    return bool(scores.std() <= 1e-12 * max(1.0, abs(scores).max()))
 
 
 def _standard(scores: np.ndarray) -> np.ndarray:

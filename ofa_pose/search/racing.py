@@ -327,7 +327,8 @@ class Race:
         return self._scores(score, low, high, runner), score
 
     def _scores(self, score: float, low: float, high: float, runner: _Runner) -> dict[str, float]:
-        own = {"": score, "_low": low, "_high": high}
+        ends = {} if math.isnan(low) else {"_low": low, "_high": high}
+        own = {"": score, **ends}
         named = {f"{self.objective}{end}": value for end, value in own.items()}
         return {**named, PARTS: float(runner.parts)}
 
@@ -347,4 +348,5 @@ class Race:
 
 def _low(leads: np.ndarray, share: float) -> float:
     """Return the lower end of a lead's interval; below 0 where nothing could be compared."""
-    return bootstrap.interval(leads, share=share)[0]
+    low, _ = bootstrap.interval(leads, share=share)
+    return -math.inf if math.isnan(low) else low

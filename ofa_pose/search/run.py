@@ -345,7 +345,7 @@ def _alike(archive: Archive, objective: str) -> tuple[str, ...]:
         return ()
     worst, best = rows[0].score(objective), rows[-1].score(objective)
     low = rows[-1].scores.get(f"{objective}_low", best)
-    if low > worst:
+    if not low <= worst:  # also where the end is NaN: not known
         return ()
     return (
         f"all archs score alike ({objective} {worst:.3f} to {best:.3f}, within what these scenes "

@@ -48,6 +48,32 @@ def test_what_was_reported_is_not_scored_again(searched, command, tmp_path, monk
     assert json.loads(again.out) == first
 
 
+def test_of_few_scenes_no_interval_is_told(searched, command, tmp_path):
+    """Two scenes are reported on: too few for an interval, or to tell archs apart."""
+    run = shutil.copytree(searched, tmp_path / "run")
+    line = ["search", "--resume", "--out", run]
+    first = command(*line)
+    assert first.code == 0, first.err
+    assert "(not known)" in first.out
+    assert "cannot be told from the winner on the report scenes as too few show people" in first.out
+    assert "did better than" not in first.out
+    assert "nan" not in first.out.lower()
+    told = json.loads(command(*line, "--json").out, parse_constant=fail)
+    assert all(
+        "AP_low" not in scores for tier in told["tiers"] for scores in tier["scores"].values()
+    )
+    assert all(told["ties"].values())
+    rows = (run / "archive.csv").read_text(encoding="utf-8")
+    assert "nan" not in rows.lower()
+    json.loads(
+        "[" + ",".join((run / "archive.jsonl").read_text().splitlines()) + "]", parse_constant=fail
+    )
+
+
+def fail(constant: str) -> None:
+    raise AssertionError(f"{constant} is no JSON")
+
+
 @pytest.mark.parametrize("fails", ["others", "winners"])
 def test_only_a_winner_must_be_scored(searched, command, tmp_path, monkeypatch, fails):
     run = shutil.copytree(searched, tmp_path / "run")

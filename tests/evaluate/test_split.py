@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ofa_pose.data import Scene, SceneSource
+from ofa_pose.data import CocoScenes, MappedScenes, PastedScenes, Scene, SceneSource
+from ofa_pose.data.scene import PictureSource
 from ofa_pose.errors import DataError, UsageError
 from ofa_pose.evaluate import SubsetScenes, split_source
-from ofa_pose.skeleton import load_skeleton
+from ofa_pose.skeleton import Skeleton, load_skeleton
+
+TWO = Skeleton(
+    name="two", joints=("tail", "dot"), flip=(0, 1), limbs=(), sigmas=(0.1, 0.1),
+    matching_order=(0, 1),
+)  # fmt: skip
 
 
 class Numbers:
@@ -125,3 +132,102 @@ def test_fingerprint():
 
     assert fingerprint(5, 1, 2) == fingerprint(5, 1, 2)
     assert len({fingerprint(5, 1, 2), fingerprint(5, 2, 1), fingerprint(6, 1, 2)}) == 3
+
+
+def ids_read(source: SceneSource) -> list[int]:
+    return [source[place].image_id for place in range(len(source))]
+
+
+def ids_of_truth(source: SceneSource) -> list[int]:
+    document = source.ground_truth()
+    ids = [image["id"] for image in document["images"]]
+    assert [person["image_id"] for person in document["annotations"]] == ids  # one on each
+    return ids
+
+
+def mapped(source: SceneSource) -> SceneSource:
+    return MappedScenes(source, TWO)
+
+
+def halved(source: SceneSource) -> SceneSource:
+    return SubsetScenes(source, range(len(source)))
+
+
+@pytest.mark.parametrize(
+    "seen_as", [lambda source: source, mapped, halved], ids=["plain", "mapped", "cut"]
+)
+@pytest.mark.parametrize("seed", range(6))
+def test_a_stand_in_is_of_the_same_part(dots: Callable[..., Any], seen_as, seed: int) -> None:
+    damaged = {3, 8, 9, 19}  # in the middle, neighbours, the last
+    source = seen_as(dots(20, damaged).open())
+    parts = split_source(source, [0.5, 0.5], seed=seed)
+    for part in parts:
+        own = [100 + index for index in part.indices]
+        sound = [number for number in own if number - 100 not in damaged]
+        # Where a picture is damaged, the next sound one of its part is read, the first at the end.
+        expected = [next(n for n in own[place:] + own if n in sound) for place in range(len(own))]
+        assert ids_read(part) == expected
+        assert ids_of_truth(part) == sound
+        assert not {100 + index for index in damaged} & set(ids_read(SubsetScenes(part, [0, 1, 2])))
+
+
+def test_a_part_whose_pictures_are_all_damaged_is_refused(dots: Callable[..., Any]) -> None:
+    part = SubsetScenes(dots(9, {2, 4}).open(), [2, 4])
+    with pytest.raises(DataError, match="none of the 2 pictures of a subset can be decoded"):
+        part[0]
+
+
+def test_too_much_damage_stays_an_error(dots: Callable[..., Any]) -> None:
+    part = SubsetScenes(dots(9, {2, 4}, max_bad=0.2).open(), [2, 4, 5])
+    with pytest.raises(DataError, match="2 of 9 images are damaged, more than the 20 %"):
+        part[0]
+
+
+def test_painted_people_do_not_hide_damage(dots: Callable[..., Any]) -> None:
+    class Plain(PastedScenes):
+        """Without figures, of which a skeleton of one dot knows nothing."""
+
+        def __init__(self, source: SceneSource) -> None:
+            self.source, self.skeleton, self.seed, self.share = source, source.skeleton, 0, 0
+
+    source = Plain(dots(6, {2}).open())
+    assert isinstance(source, PictureSource)
+    assert ids_read(SubsetScenes(source, [0, 2, 5])) == [100, 105, 105]
+    assert [source.image_id(place) for place in range(6)] == [100, 101, 102, 103, 104, 105]
+
+
+@pytest.mark.parametrize(
+    "seen_as", [lambda source: source, mapped, halved], ids=["plain", "mapped", "cut"]
+)
+def test_a_truth_needs_no_picture(
+    dots: Callable[..., Any], seen_as, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    whole = CocoScenes.read_one
+
+    def read_one(self: CocoScenes, index: int) -> Scene | None:
+        read.append(index)
+        return whole(self, index)
+
+    monkeypatch.setattr(CocoScenes, "read_one", read_one)
+    part = SubsetScenes(seen_as(dots(9, {4}).open()), [1, 4, 7, 8])
+    assert ids_of_truth(part) == [101, 104, 107, 108]
+    assert read == []
+    assert part[1].image_id == 107  # now the source knows that the picture of 4 is damaged
+    assert ids_of_truth(part) == [101, 107, 108]
+    assert read == [4, 7]
+
+
+def test_a_source_that_cannot_tell_ids_is_read_once() -> None:
+    read: list[int] = []
+
+    class Silent(Numbers):
+        def __getitem__(self, index: int) -> Scene:
+            read.append(index)
+            return super().__getitem__(index)
+
+    subset = SubsetScenes(Silent(6), [4, 1, 3])
+    subset[1]
+    for _ in range(2):
+        assert [image["id"] for image in subset.ground_truth()["images"]] == [11, 13, 14]
+    assert sorted(read) == [1, 3, 4]

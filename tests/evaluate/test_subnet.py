@@ -105,6 +105,13 @@ def test_scores_follow_the_weights(space, supernet):
     assert seen == [3]
 
 
+def test_of_few_pictures_no_interval_is_told(space, supernet):
+    ends = {"AP_low", "AP_high"}
+    for count, told in ((9, set()), (10, ends)):
+        evaluate = SubnetEvaluator(supernet, calibration=Crowd(6), scenes=Crowd(count))
+        assert ends & evaluate(space.smallest).keys() == told
+
+
 def test_pictures_are_read_once_for_each_resolution(space, supernet):
     calibration, scenes = Crowd(10), Crowd(4)
     evaluate = SubnetEvaluator(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -158,18 +159,54 @@ def test_the_gain_of_one_network_over_another_is_resampled_on_the_same_pictures(
         ap_gain_interval(good, good.take([0, 1]))
 
 
-def test_resamples_without_people_say_nothing() -> None:
-    """One of four pictures has people, all found: whatever resample holds it has AP 1."""
-    person = {
-        "id": 1, "image_id": 1, "category_id": 1, "keypoints": [5.0, 6.0, 2.0] * K,
-        "num_keypoints": K, "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 0,
-    }  # fmt: skip
-    truth = {"images": [{"id": number} for number in (1, 2, 3, 4)], "annotations": [person]}
-    found = {"image_id": 1, "keypoints": [5.0, 6.0, 1.0] * K, "score": 0.5}
-    perfect = match_people(truth, [found], SKELETON)
-    poor = match_people(truth, [], SKELETON)
-    assert perfect.ap() == pytest.approx(1)
-    assert ap_interval(perfect) == pytest.approx((1, 1))
-    assert ap_gain_interval(perfect, poor) == pytest.approx((1, 1))
-    nobody = match_people({"images": truth["images"], "annotations": []}, [found], SKELETON)
+def certain(*people: int, right: bool) -> Matches:
+    """One detection on each picture, of so many people; all are right, or all wrong."""
+    found = np.full((len(THRESHOLDS), len(people)), right)
+    count = len(people)
+    return Matches(np.arange(count), np.ones(count), found, ~found, np.array(people))
+
+
+def known(ends: tuple[float, float]) -> bool:
+    return not any(map(math.isnan, ends))
+
+
+@pytest.mark.parametrize("empty", [0, 40])
+@pytest.mark.parametrize("count", [1, 2, 9, 10, 11])
+def test_few_pictures_with_people_have_no_interval(count: int, empty: int) -> None:
+    """Of fewer than ten pictures, whatever else was looked at, nothing is claimed."""
+    people = [1] * count + [0] * empty
+    perfect, poor = certain(*people, right=True), certain(*people, right=False)
+    assert poor.ap() == 0
+    assert known(ap_interval(perfect)) == known(ap_gain_interval(perfect, poor)) == (count >= 10)
+    if count >= 10 and not empty:
+        assert ap_interval(perfect) == pytest.approx((1, 1))
+        assert ap_gain_interval(perfect, poor) == pytest.approx((1, 1))
+
+
+def test_where_nobody_counts_no_network_is_better() -> None:
+    nobody = certain(*[0] * 20, right=False)
+    assert nobody.ap() == -1
     assert ap_interval(nobody) == (-1, -1)
+    assert not known(ap_gain_interval(nobody, nobody))
+
+
+@pytest.mark.slow
+def test_equal_networks_are_seldom_called_different() -> None:
+    """Two networks whose finds are drawn alike: an interval of 95 % misses 0 in some 5 %."""
+    rng = np.random.default_rng(0)
+
+    def network(pictures: int) -> Matches:
+        reached = np.floor(10 * rng.random(pictures))
+        right = np.arange(10)[:, None] < reached
+        ones = np.ones(pictures, np.int64)
+        return Matches(np.arange(pictures), rng.random(pictures), right, ~right, ones)
+
+    for pictures, trials, most in (
+        (1, 50, 0),
+        (4, 50, 0),
+        (9, 50, 0),
+        (10, 300, 0.16),
+        (64, 200, 0.1),
+    ):
+        told = [ap_gain_interval(network(pictures), network(pictures)) for _ in range(trials)]
+        assert np.mean([low > 0 or high < 0 for low, high in told]) <= most

@@ -1,5 +1,7 @@
 """The page of a search: whole, self-contained, escaped, and a drawing for any family."""
 
+import dataclasses
+import math
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -121,11 +123,37 @@ def test_it_tells_what_was_found(text: str, report: Report) -> None:
     told = "Tied: of the 3 next best by the search images, 1 cannot be told from the winner"
     assert told in shown
     assert "1 of the 3 next best by the search images is better than the winner on" in shown
+    assert "Each 95 % is of one comparison by itself" in shown
     assert result.predictor.summary.split()[3].rstrip(",") in shown
     body = text[text.index("<tbody>") : text.index("</tbody>")]
     assert body.count("<tr") == len(result.archive) + len(report.baseline)
     assert body.count('class="winner"') == len({t.arch for t in result.tiers.values()})
     assert f"{result.tiers['L'].scores['AP']:.4f}" in body
+
+
+def test_what_is_not_known_is_not_claimed(report: Report, tmp_path: Path) -> None:
+    winner = report.result.tiers["S"].arch
+    unknown = Finalist(winner, 0.48, math.nan, math.nan)
+    assert (unknown.known, unknown.tied, unknown.better) == (False, True, False)
+    assert Finalist(winner, 0.48, -0.1, 0.1).known
+    page = dataclasses.replace(
+        report,
+        reported={row.arch: {"AP": 0.5, "AP_low": math.nan, "AP_high": math.nan}
+                  for row in report.result.archive},
+        gains={"S": (math.nan, math.nan), "L": (math.nan, math.nan)},
+        finals={"S": [unknown, unknown]},
+    )  # fmt: skip
+    write_report(tmp_path / "page.html", page)
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    shown = " ".join("".join(Page(text).texts).split())
+    assert (
+        "Tied: of the 2 next best by the search images, 2 cannot be told from the winner" in shown
+    )
+    assert "on the report images as too few show people" in shown
+    assert "Winner minus that, same report images: not known" in shown
+    assert "the winner is better than each" not in shown
+    assert "better than the winner" not in shown
+    assert not re.search(r"\bnan\b", shown)
 
 
 def test_it_tells_who_was_dropped_from_a_race(tmp_path: Path) -> None:

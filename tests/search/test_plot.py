@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from ofa_pose.errors import UnknownNameError
+from ofa_pose.report.figures import draw_predictor
 from ofa_pose.search import Limit, search
 from ofa_pose.search.plot import CostAxis, _plain, draw_front, plot_front
 from ofa_pose.space import FrozenDict
@@ -61,6 +63,33 @@ def test_a_panel_a_cost_with_intervals_and_the_baseline(
     ends = {(round(low[1], 6), round(high[1], 6)) for low, high in bars}
     winners = {tier.scores["AP"] for tier in result.tiers.values()}
     assert ends == {(round(ap - 0.125, 6), round(ap + 0.25, 6)) for ap in winners}
+
+
+@pytest.mark.parametrize("name", ["$\\foo$", "a$b$c", "50 $"])
+def test_a_dollar_in_a_name_is_a_dollar(make_landscape: Callable[..., Any], name: str) -> None:
+    """Matplotlib takes what stands between two of them for mathematics."""
+    land = make_landscape(0, 4, 4, 4)
+    space = replace(land.space, name=name)
+    result = search(
+        space,
+        lambda arch: {name: float(arch.resolution)},
+        objective=name,
+        budgets={name: Limit(name, 1e12)},
+        costs={name: land.macs},
+        evaluations=20,
+    )
+    figure = draw_front(result, [CostAxis(name), CostAxis(name, f"M {name}")], score_label=name)
+    figure.canvas.draw()
+    large, small = figure.axes
+    assert large.get_xlabel() == f"{name}, logarithmic"
+    assert small.get_xlabel() == f"M {name}"
+    assert any(name in text.get_text() for text in large.texts)
+    assert result.predictor is not None
+    draw_predictor(result.predictor, objective=name).canvas.draw()
+    for panel in figure.axes:
+        titles = [text for text in panel.get_children() if isinstance(text, Text)]
+        texts = [*titles, panel.xaxis.label, panel.yaxis.label]
+        assert not any(text.get_parse_math() for text in texts if name in text.get_text())
 
 
 @pytest.mark.filterwarnings("error")

@@ -122,6 +122,42 @@ def test_saved_and_loaded_it_is_the_same(
         AccuracyPredictor.load(tmp_path / "missing.json", Features(land.space))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"columns": None}, "'columns'"),
+        ({"format": None}, "'format'"),
+        ({"indices": [9999, *range(59)]}, "arch 9999 is none of the space's 1280"),
+        ({"indices": [-1, *range(59)]}, "arch -1 is none of the space's 1280"),
+        ({"indices": [10**30, *range(59)]}, "too large"),
+        ({"indices": [[0, 1]] * 60}, "indices and scores"),
+        ({"scores": [0.5] * 60}, "scores are all alike"),
+        ({"scores": [math.nan] * 60}, "scores are not all finite"),
+        ({"scores": [math.inf, *range(59)]}, "scores are not all finite"),
+        ({"scores": [[0.1, 0.2]] * 60}, "indices and scores"),
+        ({"variance": -5.0}, "variance is -5.0, not above 0"),
+        ({"variance": math.nan}, "variance is nan, not above 0"),
+        ({"length": 0.0}, "length is 0.0, not above 0"),
+        ({"length": math.inf}, "length is inf, not above 0"),
+        ({"noise": -1e-3}, "noise is -0.001, not above 0"),
+        ({"noise": "much"}, "much"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_a_damaged_file_is_refused_when_it_is_loaded(
+    learnt: tuple[Any, AccuracyPredictor], tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    land, found = learnt
+    path = tmp_path / "predictor.json"
+    found.save(path)
+    document = {**json.loads(path.read_text()), **change}
+    path.write_text(json.dumps({k: v for k, v in document.items() if v is not None}))
+    with pytest.raises(RunFolderError) as caught:
+        AccuracyPredictor.load(path, Features(land.space))
+    assert str(caught.value).startswith(f"{path} is no predictor: ")
+    assert message in str(caught.value)
+
+
 @pytest.mark.parametrize("kind", ["few", "alike", "failed"])
 def test_nothing_is_learnt_from_too_little(
     make_space: Callable[..., SearchSpace], make_evaluation: Callable[..., Evaluation], kind: str
@@ -151,6 +187,28 @@ def test_it_does_not_trust_itself_on_noise(
         assert found is not None
         assert not found.trusted
         assert found.summary.endswith("too poor, so it is off")
+
+
+def test_an_order_that_chance_gives_is_not_trusted(
+    make_space: Callable[..., SearchSpace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 12 archs a tau of 24/66 is as high by chance in 6 %, one of 26/66 in 4 % of cases."""
+    space = make_space(4, 4, 4)
+    ranks = list(range(12))
+    for moves, concordant, trusted in ((21, 24, False), (20, 26, True)):
+        order = list(ranks)  # every move of two neighbours is a pair in the wrong order
+        for end in range(11, 0, -1):
+            for place in range(end):
+                if moves and order[place] < order[place + 1]:
+                    order[place], order[place + 1] = order[place + 1], order[place]
+                    moves -= 1
+        scores = np.array(ranks, np.float64)
+        found = AccuracyPredictor(Features(space), np.arange(12), scores, 1.0, 1.0, 0.1)
+        # Not farther from the scores than their mean is.
+        left_out = scores.mean() + 0.1 * (np.array(order) - np.mean(order))
+        monkeypatch.setitem(vars(found), "left_out", left_out)
+        assert found.tau == pytest.approx(concordant / 66)
+        assert found.trusted == trusted
 
 
 def test_features_by_hand(make_space: Callable[..., SearchSpace]) -> None:

@@ -126,6 +126,7 @@ def test_an_arch_whose_score_is_nan_never_wins():
         scores = run(race, range(3))
         expected = -1 if objective == "AP" else -math.inf  # AP: as where nobody is to be found
         assert scores[1][objective] == expected
+        assert not scores[1].keys() & {f"{objective}_low", f"{objective}_high"}  # not known
     race = Race(
         InProcess(measure(marks)),
         {"all": np.ones(3, dtype=bool)},

@@ -149,6 +149,7 @@ def test_archs_that_all_score_alike_are_said_to(make_landscape: Callable[..., An
 
     assert said(0.02)
     assert not said(0.001)
+    assert not said(float("nan"))  # not known
 
 
 def test_a_first_generation_that_is_cut_short_is_said(make_landscape: Callable[..., Any]) -> None:
