@@ -122,7 +122,8 @@ class Race:
     that others were dropped because of, these catch up and race on.
 
     What a batch gives depends on all of its members and on the scores of the batches before, and
-    on nothing else. So a search that was killed within a batch must race all of it again.
+    on nothing else. So a search that was killed within a batch must race all of it again, but for
+    what failed, which is left out as if it had failed on the first part.
 
     Args:
         workers: evaluate (index of an arch, part) to what it got there.

@@ -247,10 +247,11 @@ def _run(
         if evolution.generation > 0:
             _require_success(archive)
         again = []
-        if isinstance(workers, Race):  # an interrupted batch is raced again as a whole
+        if isinstance(workers, Race):  # an interrupted batch is raced again, but for failures
             before = [row for row in archive if row.generation < evolution.generation]
             workers.recall((row.index, row.scores) for row in before)
-            again = [row.index for row in archive if row.generation == evolution.generation]
+            batch = [row for row in archive if row.generation == evolution.generation]
+            again = [row.index for row in batch if not row.failed]
         for index, outcome in workers.evaluate([*again, *waiting]):
             if index in again:
                 continue

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from ofa_pose.errors import UsageError, WeightsError
+from ofa_pose.errors import UsageError, WeightsError, WorkerLostError
 from ofa_pose.search import (
     Archive,
     Limit,
@@ -387,6 +387,53 @@ def test_a_race_holds_what_is_recorded_even_if_a_later_one_of_the_batch_says_oth
     with pytest.raises(KeyboardInterrupt):
         searched("killed.csv", evaluations=size + 16, stop_at=size)
     searched("killed.csv", evaluations=size + 16)
+    assert (tmp_path / "killed.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+@pytest.mark.parametrize("more", [0, 16])
+def test_what_failed_in_a_race_that_goes_on_is_not_raced_again(make_landscape, tmp_path, more):
+    """Though its worker would live this time, and it would win."""
+    land = make_landscape(3, 4, 3, 3, 3)
+    marks = marks_of(land.scores, seed=2)
+    asked: list[int] = []
+
+    def searched(name: str, *, evaluations: int, dies: int = -1, stop_at: int = -1) -> list:
+        def whole(task: tuple[int, int]) -> Marks:
+            index, part = task
+            asked.append(index)
+            if index == dies:
+                raise WorkerLostError("its worker died 3 times")
+            return Marks(marks[index, (0, *PARTS)[part] : PARTS[part]])
+
+        def stop(state: Progress) -> None:
+            if state.done == stop_at:
+                raise KeyboardInterrupt
+
+        everybody = {"L": np.ones(len(land.space), dtype=bool)}
+        result = search(
+            land.space,
+            land,
+            budgets={"L": Limit("macs", 1e12)},
+            costs={"macs": land.macs},
+            evaluations=evaluations,
+            archive_path=tmp_path / name,
+            resume=True,
+            progress=stop,
+            workers=Race(InProcess(whole), everybody, RaceSettings(parts=len(PARTS))),
+        )
+        return list(result.archive)
+
+    size = sum(row.generation == 0 for row in searched("dry.csv", evaluations=50))
+    failing = searched("dry.csv", evaluations=50)[1].index
+    marks[failing] += 2 - marks[failing].mean()  # nobody is better
+    whole = searched("whole.csv", evaluations=size + more, dies=failing)
+    with pytest.raises(KeyboardInterrupt):
+        searched("killed.csv", evaluations=size + more, dies=failing, stop_at=size // 2)
+    asked.clear()
+    killed = searched("killed.csv", evaluations=size + more)
+    assert failing not in asked
+    assert [row.error for row in killed if row.index == failing] == ["its worker died 3 times"]
+    assert killed == whole
     assert (tmp_path / "killed.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
