@@ -346,7 +346,9 @@ def _alike(archive: Archive, objective: str) -> tuple[str, ...]:
         return ()
     worst, best = rows[0].score(objective), rows[-1].score(objective)
     low = rows[-1].scores.get(f"{objective}_low", best)
-    if low > worst:
+    parts = rows[-1].scores.get(PARTS, 0.0)
+    told_apart = any(row.scores.get(PARTS, parts) < parts for row in rows)  # by a race
+    if low > worst or told_apart:
         return ()
     return (
         f"all archs score alike ({objective} {worst:.3f} to {best:.3f}, within what these scenes "

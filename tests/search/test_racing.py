@@ -456,6 +456,17 @@ def raced(make_landscape, quality: float, own: float = 1.0) -> SearchResult:
     )
 
 
+def test_archs_of_which_a_race_has_dropped_some_do_not_score_alike(make_landscape):
+    """Though the best one's own interval, which other images widen, reaches down to the worst."""
+    result = raced(make_landscape, 0.15)
+    rows = [row for row in result.archive if not row.failed]
+    assert any(row.scores["parts"] < len(PARTS) for row in rows)
+    assert result.tiers["L"].scores["AP_low"] < min(row.score("AP") for row in rows)
+    assert not any("score alike" in note for note in result.notes)
+    result = raced(make_landscape, 0.15, own=0.0)
+    assert any("score alike" in note for note in result.notes)
+
+
 def test_what_reads_scores_leaves_the_interval_of_dropped_archs_empty(make_landscape, tmp_path):
     result = raced(make_landscape, 0.3)
     whole = [row for row in result.archive if row.scores.get("parts") == len(PARTS)]
