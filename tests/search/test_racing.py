@@ -442,7 +442,7 @@ def test_what_failed_in_a_race_that_goes_on_is_not_raced_again(make_landscape, t
 
 
 def raced(make_landscape, quality: float, own: float = 1.0) -> SearchResult:
-    """A search whose archs' qualities reach from 0 to `quality`, each with some noise of its own."""
+    """A search of archs of qualities up to `quality`, with noise of their own, or all the first."""
     land = make_landscape(3, 4, 3, 3, 3)
     marks = marks_of(land.scores * quality)
     marks = own * marks + (1 - own) * marks[0]
