@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ofa_pose.errors import ArchError, RunFolderError
+from ofa_pose.errors import ArchError, RunFolderError, UsageError
 from ofa_pose.files import atomic_write
 from ofa_pose.search import journal
 from ofa_pose.search.evaluation import Evaluation
@@ -54,12 +54,11 @@ class Archive:
         """Return a new, empty archive that is already on disk, so that a bad path shows at once.
 
         Raises:
+            UsageError: `path` does not end in `.csv`.
             RunFolderError: there is an archive already.
             OfaPoseError: the folder cannot be written.
         """
         archive = cls(space, settings=settings, path=path)
-        if Path(path) == journal_path(path):
-            raise RunFolderError(f"an archive is a CSV file, so {path} cannot be one; use .csv")
         for file in (Path(path), journal_path(path)):
             if file.exists():
                 raise RunFolderError(f"{file} exists; resume that search or choose another folder")
@@ -72,6 +71,7 @@ class Archive:
         """Return the archive whose CSV is `path`, read from its journal; nothing is written.
 
         Raises:
+            UsageError: `path` does not end in `.csv`.
             RunFolderError: the journal is missing or damaged, or belongs to another space.
         """
         return cls._load(path, space)[0]
@@ -97,6 +97,7 @@ class Archive:
             evaluations: how many the search may make in all.
 
         Raises:
+            UsageError: `path` does not end in `.csv`.
             RunFolderError: as `load`; or another setting, all of which the message names; or a
                 cost that has changed.
         """
@@ -273,7 +274,13 @@ class Archive:
 
 
 def journal_path(path: str | Path) -> Path:
-    """Return where the journal of an archive is kept."""
+    """Return where the journal of an archive is kept.
+
+    Raises:
+        UsageError: `path` does not end in `.csv`; two such could share a journal.
+    """
+    if Path(path).suffix != ".csv":
+        raise UsageError(f"an archive is a CSV file, so {str(path)!r} cannot be one; use .csv")
     return Path(path).with_suffix(".jsonl")
 
 

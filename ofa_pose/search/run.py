@@ -144,7 +144,7 @@ def search(
         population: archs in the first generation beside the uniformly scaled ones; by default
             what the strategy prefers.
         offspring: archs of every later generation, which workers evaluate side by side; likewise.
-        archive_path: CSV, written when the search stops; every evaluation is in the journal
+        archive_path: a `.csv`, written when the search stops; every evaluation is in the journal
             beside it (suffix `.jsonl`) as soon as it ends. None keeps nothing on disk.
         resume: go on from `archive_path` (from nothing if it is not there), to the same archive
             as without the interruption. A higher `evaluations` continues a search that ended.

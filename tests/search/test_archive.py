@@ -8,13 +8,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ofa_pose.errors import OfaPoseError, RunFolderError
-from ofa_pose.search import Archive, Evaluation, journal, to_csv
+from ofa_pose.errors import OfaPoseError, RunFolderError, UsageError
+from ofa_pose.search import Archive, Evaluation, Limit, journal, search, to_csv
 from ofa_pose.search.archive import journal_path
 from ofa_pose.search.proposal import Proposal
 from ofa_pose.space import SearchSpace
@@ -204,8 +205,26 @@ def test_an_archive_is_not_overwritten(space: SearchSpace, tmp_path: Path) -> No
     Archive.create(tmp_path / "archive.csv", space, settings={})
     with pytest.raises(RunFolderError, match=r"archive\.csv exists; resume"):
         Archive.create(tmp_path / "archive.csv", space, settings={})
-    with pytest.raises(RunFolderError, match=r"use \.csv"):
-        Archive.create(tmp_path / "archive.jsonl", space, settings={})
+
+
+@pytest.mark.parametrize("name", ["archive.jsonl", "w-0.1", "archive", "archive.CSV", "", ".csv"])
+def test_an_archive_is_a_csv_file(
+    space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """`w-0.1` and `w-0.2` would share `w-0.jsonl`."""
+    monkeypatch.chdir(tmp_path)
+    costs = {"c": np.ones(len(space))}
+    message = f"an archive is a CSV file, so '{name}' cannot be one; use .csv"
+    for opening in (
+        lambda: Archive.create(name, space, settings={}),
+        lambda: Archive.load(name, space),
+        lambda: Archive.resume(name, space, settings={}),
+        lambda: search(space, dict, budgets={"S": Limit("c", 1)}, costs=costs, archive_path=name),
+    ):
+        with pytest.raises(UsageError) as caught:
+            opening()
+        assert str(caught.value) == message
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_written_shows_at_once(space: SearchSpace, tmp_path: Path) -> None:
