@@ -13,7 +13,7 @@ import numpy as np
 from deap import tools
 
 from ofa_pose.errors import OfaPoseError, UnknownNameError, UsageError
-from ofa_pose.search.archive import Archive, journal_path
+from ofa_pose.search.archive import Archive, journal_path, locked
 from ofa_pose.search.engine import Evolution
 from ofa_pose.search.evaluation import PARTS, Evaluation, told
 from ofa_pose.search.features import UnitCosts
@@ -162,7 +162,8 @@ def search(
 
     Raises:
         InfeasibleBudgetError: no arch is within a budget; nothing was evaluated.
-        RunFolderError: `archive_path` exists and `resume` is off, or it is of another search.
+        RunFolderError: `archive_path` exists and `resume` is off, or it is of another search, or
+            another process is searching with it.
         UsageError: a setting, a budget or a cost that cannot be.
         OfaPoseError: every evaluation of the first generation failed.
     """
@@ -192,21 +193,22 @@ def search(
     for note in notes:
         logger.warning(note)
     description = describe(chosen, sets, costs=costs)
-    archive = _open(
-        space, archive_path, resume=resume, settings=description, evaluations=evaluations
-    )
-    archive.add_costs(costs)
-    evolution = Evolution(
-        archive, sets, costs=costs, settings=chosen, evaluations=evaluations, units=unit_costs
-    )
-    if evolution.generation == 0 and evolution.cut:
-        cut = (
-            f"{evolution.evaluations:,} evaluations end within the first generation, of which "
-            f"{evolution.cut:,} archs are left out: winners may be worse than uniform scaling"
-        )
-        logger.warning(cut)
-        notes = (*notes, cut)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(locked(archive_path))
+        archive = _open(
+            space, archive_path, resume=resume, settings=description, evaluations=evaluations
+        )
+        archive.add_costs(costs)
+        evolution = Evolution(
+            archive, sets, costs=costs, settings=chosen, evaluations=evaluations, units=unit_costs
+        )
+        if evolution.generation == 0 and evolution.cut:
+            cut = (
+                f"{evolution.evaluations:,} evaluations end within the first generation, of which "
+                f"{evolution.cut:,} archs are left out: winners may be worse than uniform scaling"
+            )
+            logger.warning(cut)
+            notes = (*notes, cut)
         stack.callback(archive.save)
         if isinstance(workers, str):
             workers = open_workers(OfArch(space, evaluate), WorkersSpec.parse(workers))

@@ -4,9 +4,12 @@ import io
 import json
 import math
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -227,6 +230,51 @@ def test_an_archive_is_a_csv_file(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_two_processes_do_not_search_with_one_archive(space: SearchSpace, tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    path = tmp_path / "new" / "archive.csv"
+    program = (
+        "import sys\nfrom ofa_pose.search.archive import locked\n"
+        "with locked(sys.argv[1]):\n    print(flush=True)\n    sys.stdin.read()"
+    )
+    costs = {"c": np.ones(len(space))}
+
+    def searched(evaluations: int, check: Callable[[Any], None] | None = None) -> int:
+        result = search(
+            space,
+            lambda _arch: {"AP": 0.5},
+            budgets={"S": Limit("c", 1)},
+            costs=costs,
+            evaluations=evaluations,
+            archive_path=path,
+            resume=True,
+            progress=check,
+        )
+        return len(result.archive)
+
+    def other() -> subprocess.Popen[bytes]:
+        streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen([sys.executable, "-c", program, str(path)], **streams)
+
+    with other() as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"\n"
+        with pytest.raises(
+            RunFolderError, match=r"another process is searching with .*\.csv; wait"
+        ):
+            searched(1)
+        assert not path.exists()
+        process.kill()
+    assert searched(1) == 1  # a lock ends with its process
+
+    def refused(_state: Any) -> None:
+        Archive.load(path, space)  # whoever reads the journal closes it again
+        _, said = other().communicate()
+        assert b"another process is searching with" in said
+
+    assert searched(2, refused) == 2
+
+
 def test_a_folder_that_cannot_be_written_shows_at_once(space: SearchSpace, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OfaPoseError, match="cannot write"):
@@ -253,7 +301,10 @@ def test_another_space_and_other_settings_are_refused(
         (lambda text: text.replace('"24-32"', '"16-32"'), "line 3.*16-32 is not arch 0, 24-32"),
         (lambda text: text.replace('"index":0', '"index":99'), "line 3.*no arch 99 in 'made-up'"),
         (lambda text: text.replace('"macs":1', '"macs":"1"'), "line 3.*'1' is no number"),
-        (lambda text: text + text.splitlines(keepends=True)[-1], "line 5.*in the archive already"),
+        (
+            lambda text: text + text.splitlines(keepends=True)[-1],
+            "line 5.*in the archive already, as where two",
+        ),
         (lambda text: text.replace("}\n", "\n", 3), "line 1, is damaged: it is no JSON record"),
         (lambda text: text.replace("[[0", "[[", 1), "line 2, is damaged: it is no JSON record"),
         (lambda text: text.replace('"format":2', '"format":9'), "format 9; this version reads 2"),
