@@ -144,7 +144,10 @@ def test_a_tier_bounds_a_cost_once(toy, bounds):
         ({"worth": float("nan")}, "worth is 0 or more, not nan"),
         ({"objective": 3}, "objective is the name of a score, not 3"),
         ({"strategy": 3}, "strategy is a name, not 3; known: aging, elitist, "),
-        ({"workers": 4}, "workers is a text such as '4' or 'ray', or open workers, not 4"),
+        (
+            {"workers": 1.5},
+            "workers is a number, a text such as '4' or 'ray', or open workers, not",
+        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

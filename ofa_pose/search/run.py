@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,14 @@ from ofa_pose.search.archive import Archive, journal_path, locked
 from ofa_pose.search.engine import Evolution
 from ofa_pose.search.evaluation import PARTS, Evaluation, told
 from ofa_pose.search.features import UnitCosts
-from ofa_pose.search.limits import Budgets, FormatCost, Limit, plain_cost, resolve_budgets
+from ofa_pose.search.limits import (
+    Budgets,
+    FormatCost,
+    Limit,
+    cost_arrays,
+    plain_cost,
+    resolve_budgets,
+)
 from ofa_pose.search.predictor import AccuracyPredictor
 from ofa_pose.search.racing import Race
 from ofa_pose.search.ranking import log_generations, rank
@@ -116,7 +124,7 @@ def search(
     archive_path: str | Path | None = None,
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
-    workers: Workers[int, Mapping[str, float]] | str = "1",
+    workers: Workers[int, Mapping[str, float]] | str | int = "1",
     objective: str = "AP",
     format_cost: FormatCost = plain_cost,
     front_costs: Sequence[str] = (),
@@ -151,9 +159,9 @@ def search(
             Other budgets are read off the archive; a tier that is new gets a fair share of
             `evaluations` of its own, and ends when nothing is expected to be worth it.
         progress: called after every evaluation, and at first with the latest of a resumed archive.
-        workers: who calls `evaluate`, which has no influence on the result: `"4"` processes (then
-            it is pickled), `"ray"`, `"ray://host:port"`; or workers that are open and that
-            `evaluate` is known to already, which are not closed. `"1"` is this process.
+        workers: who calls `evaluate`, which has no influence on the result: 4 or `"4"` processes
+            (then it is pickled), `"ray"`, `"ray://host:port"`; or workers that are open and that
+            `evaluate` is known to already, which are not closed. 1 is this process.
         objective: the score to maximise.
         format_cost: prints a cost's name and value in messages.
         front_costs: axes of the front besides the costs that budgets limit.
@@ -181,11 +189,15 @@ def search(
         **settings,
     )
     evaluations = whole_number("evaluations", evaluations, least=1)
-    if not (isinstance(workers, str) or hasattr(workers, "evaluate")):
+    spelt = isinstance(workers, str | int | Integral) and not isinstance(workers, bool)
+    if not (spelt or hasattr(workers, "evaluate")):
         raise UsageError(
-            f"workers is a text such as '4' or 'ray', or open workers, not {workers!r:.60}"
+            "workers is a number, a text such as '4' or 'ray', or open workers, "
+            f"not {workers!r:.60}"
         )
-    costs = {name: np.asarray(values) for name, values in costs.items()}
+    if isinstance(workers, int | Integral):
+        workers = str(workers)
+    costs = cost_arrays(costs)
     for name in front_costs:
         if name not in costs:
             raise UnknownNameError("cost of the front", name, costs)

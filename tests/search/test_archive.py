@@ -253,8 +253,9 @@ def test_two_processes_do_not_search_with_one_archive(space: SearchSpace, tmp_pa
         return len(result.archive)
 
     def other() -> subprocess.Popen[bytes]:
-        streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen([sys.executable, "-c", program, str(path)], **streams)
+        pipe = subprocess.PIPE
+        arguments = [sys.executable, "-c", program, str(path)]
+        return subprocess.Popen(arguments, stdin=pipe, stdout=pipe, stderr=pipe)
 
     with other() as process:
         assert process.stdout is not None

@@ -123,22 +123,19 @@ def test_a_search_that_is_given_another_tier_numbers_its_proposals_one_by_one(
     space = make_space(4, 4, 4)
     rng = np.random.default_rng(seed)
     macs, scores = rng.permutation(64) + 1, rng.random(64)
-    texts = []
-    for shuffle in (None, rng):
-        path = tmp_path_factory.mktemp("search") / "archive.csv"
-        for wanted, limits in zip(evaluations, ({"L": 64}, {"L": 64, "S": within}), strict=True):
-            evolution = make_evolution(
-                space,
-                macs,
-                limits=limits,
-                evaluations=wanted,
-                path=path,
-                predictor=False,
-                **options,
-            )
-            texts.append(drive(evolution, scores, shuffle=shuffle))
-    assert texts[:2] == texts[2:]
-    rows = list(evolution.archive)
+    given: dict[str, Any] = {"predictor": False, **options}
+
+    def run(shuffle: np.random.Generator | None) -> tuple[Archive, str]:
+        given["path"] = tmp_path_factory.mktemp("search") / "archive.csv"
+        first = make_evolution(space, macs, limits={"L": 64}, evaluations=evaluations[0], **given)
+        drive(first, scores, shuffle=shuffle)
+        both = {"L": 64, "S": within}
+        second = make_evolution(space, macs, limits=both, evaluations=evaluations[1], **given)
+        return second.archive, drive(second, scores, shuffle=shuffle)
+
+    archive, text = run(None)
+    assert run(rng)[1] == text
+    rows = list(archive)
     assert [row.order for row in rows] == list(range(len(rows)))
     own = sum(row.tier == "S" for row in rows)
     assert evaluations[1] <= len(rows) <= max(evaluations[1], evaluations[0] + own)
