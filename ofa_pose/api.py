@@ -177,6 +177,8 @@ def check_tier_names(names: Iterable[str]) -> None:
     """
     files: dict[str, str] = {}
     for name in names:
+        if not isinstance(name, str):
+            raise UsageError(f"a tier's name is a text, not {name!r:.60}")
         if run_file(name) is not None:
             raise UsageError(
                 f"tier {name!r} has the name of a run's own file; rename it "

@@ -222,7 +222,8 @@ def _claim(
                 "--force to replace it, or another folder"
             )
         _spare_inputs(path, old, inputs)
-        lock = _lock(path)
+        busy = f"another process is running in {path}; wait for it or choose another folder"
+        lock = lock_file(path / LOCK, busy)
         for file in old:
             file.unlink()
         for name in _SUBFOLDERS if old else ():
@@ -310,16 +311,23 @@ def _spare_inputs(path: Path, old: Collection[Path], inputs: Collection[Path]) -
             )
 
 
-def _lock(path: Path) -> IO[bytes]:
-    """Lock the folder for this process; the lock ends with the process, however that ends."""
-    stream = (path / LOCK).open("ab")
+def lock_file(path: Path, busy: str) -> IO[bytes]:
+    """Return a file that is locked for this process until it is closed or the process ends.
+
+    Args:
+        path: made if it is absent; nobody else opens it, as closing it anywhere ends the lock.
+        busy: what to say where another process has it.
+
+    Raises:
+        RunFolderError: another process has locked it.
+        OSError: it cannot be written.
+    """
+    stream = path.open("ab")
     try:
         _try_lock(stream)
     except (BlockingIOError, PermissionError):
         stream.close()
-        raise RunFolderError(
-            f"another process is running in {path}; wait for it or choose another folder"
-        ) from None
+        raise RunFolderError(busy) from None
     return stream
 
 

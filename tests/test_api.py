@@ -164,7 +164,10 @@ def test_a_tier_bounds_a_cost_once(toy, bounds):
         ({"worth": float("nan")}, "worth is 0 or more, not nan"),
         ({"objective": 3}, "objective is the name of a score, not 3"),
         ({"strategy": 3}, "strategy is a name, not 3; known: aging, elitist, "),
-        ({"workers": 4}, "workers is a text such as '4' or 'ray', or open workers, not 4"),
+        (
+            {"workers": 1.5},
+            "workers is a number, a text such as '4' or 'ray', or open workers, not",
+        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -172,6 +175,11 @@ def test_settings_that_cannot_be(toy, options, message):
     with pytest.raises(UsageError) as caught:
         op.search(toy, wide, budgets=["1M"], **options)
     assert str(caught.value).startswith(message)
+
+
+def test_a_tier_that_is_no_text_is_refused(toy):
+    with pytest.raises(UsageError, match="^a tier's name is a text, not 5$"):
+        op.search(toy, wide, budgets={5: "1M"})  # pyright: ignore[reportArgumentType]
 
 
 def test_numbers_of_numpy_are_settings(toy, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -10,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ofa_pose.errors import ArchError, RunFolderError
+from ofa_pose.errors import ArchError, OfaPoseError, RunFolderError, UsageError
 from ofa_pose.files import atomic_write
+from ofa_pose.runs import lock_file
 from ofa_pose.search import journal
 from ofa_pose.search.evaluation import Evaluation
 from ofa_pose.search.proposal import Phase, Proposal
@@ -54,12 +56,11 @@ class Archive:
         """Return a new, empty archive that is already on disk, so that a bad path shows at once.
 
         Raises:
+            UsageError: `path` does not end in `.csv`.
             RunFolderError: there is an archive already.
             OfaPoseError: the folder cannot be written.
         """
         archive = cls(space, settings=settings, path=path)
-        if Path(path) == journal_path(path):
-            raise RunFolderError(f"an archive is a CSV file, so {path} cannot be one; use .csv")
         for file in (Path(path), journal_path(path)):
             if file.exists():
                 raise RunFolderError(f"{file} exists; resume that search or choose another folder")
@@ -72,6 +73,7 @@ class Archive:
         """Return the archive whose CSV is `path`, read from its journal; nothing is written.
 
         Raises:
+            UsageError: `path` does not end in `.csv`.
             RunFolderError: the journal is missing or damaged, or belongs to another space.
         """
         return cls._load(path, space)[0]
@@ -97,6 +99,7 @@ class Archive:
             evaluations: how many the search may make in all.
 
         Raises:
+            UsageError: `path` does not end in `.csv`.
             RunFolderError: as `load`; or another setting, all of which the message names; or a
                 cost that has changed.
         """
@@ -269,11 +272,49 @@ class Archive:
         elif "revision" in record:
             self._revise(_parse(record["revision"], self.space))
         else:
-            self._put(_parse(record["evaluation"], self.space))
+            row = _parse(record["evaluation"], self.space)
+            if self.has(row.index):
+                raise ValueError(
+                    f"arch {row.arch.key} is in the archive already, as where two processes have "
+                    "searched at once"
+                )
+            self._put(row)
+
+
+@contextlib.contextmanager
+def locked(path: str | Path | None) -> Iterator[None]:
+    """Keep other processes that do likewise from an archive; without a `path` nothing happens.
+
+    The lock has a file of its own, `.<name>.lock`, which stays: a lock on the journal would end
+    whenever this process closes it.
+
+    Raises:
+        UsageError: `path` does not end in `.csv`.
+        RunFolderError: another process has the archive.
+        OfaPoseError: the folder cannot be written.
+    """
+    if path is None:
+        yield
+        return
+    file = journal_path(path).with_name(f".{Path(path).stem}.lock")
+    busy = f"another process is searching with {path}; wait for it or choose another path"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        stream = lock_file(file, busy)
+    except OSError as error:
+        raise OfaPoseError(f"cannot write {path}: {error.strerror or error}") from error
+    with stream:
+        yield
 
 
 def journal_path(path: str | Path) -> Path:
-    """Return where the journal of an archive is kept."""
+    """Return where the journal of an archive is kept.
+
+    Raises:
+        UsageError: `path` does not end in `.csv`; two such could share a journal.
+    """
+    if Path(path).suffix != ".csv":
+        raise UsageError(f"an archive is a CSV file, so {str(path)!r} cannot be one; use .csv")
     return Path(path).with_suffix(".jsonl")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ofa_pose.errors import RunFolderError
 from ofa_pose.search.archive import Archive, journal_path
 from ofa_pose.search.evaluation import PARTS, Evaluation, told
 from ofa_pose.search.racing import Race
@@ -55,7 +56,7 @@ def uniform_baseline(
         Evaluations whose `tier` is "uniform"; `order` is the arch's number in `uniform_archs`.
 
     Raises:
-        RunFolderError: what is at `path` is of another space or another search.
+        RunFolderError: what is at `path` is no baseline, or of another space or search.
     """
     space = result.archive.space
     known = _scored_fully(result.archive)
@@ -133,7 +134,10 @@ def _open(
     if path is None:
         return Archive(space, settings=settings)
     if journal_path(path).exists():
-        if Archive.load(path, space).settings.get("race") == settings.get("race"):
+        before = Archive.load(path, space).settings
+        if before.get("baseline") != TIER:
+            raise RunFolderError(f"{path} holds a search, not a baseline; give another path")
+        if before.get("race") == settings.get("race"):
             return Archive.resume(path, space, settings=settings)
         journal_path(path).unlink()
         Path(path).unlink(missing_ok=True)

@@ -83,7 +83,8 @@ class Evolution:
         self._free = np.ones(len(archive.space), dtype=bool)
         self._free[[row.index for row in archive]] = False
         self._generation = self._phase.generation
-        self._start = self._phase.order
+        self._made = self._phase.done  # evaluations before this generation's
+        self._start = self._phase.order  # the number of its first proposal
         self._alone = bool(self._added)
         self._proposals = self._recorded_or_made()
         self._advance()
@@ -97,8 +98,7 @@ class Evolution:
     @property
     def evaluations(self) -> int:
         """How many archs are evaluated in all, those for added tiers included."""
-        own = self._phase.done + self._phase.extra if self._alone else 0
-        return max(self._asked, own)
+        return max(self._asked, self._share_end if self._alone else 0)
 
     @property
     def first_size(self) -> int:
@@ -108,7 +108,8 @@ class Evolution:
     @property
     def cut(self) -> int:
         """How many archs of the generation that `ask` gives out are beyond `evaluations`."""
-        return sum(not self._waits(p) and not self.archive.has(p.index) for p in self._proposals)
+        beyond = self._proposals[len(self._allowed()) :]
+        return sum(not self.archive.has(proposal.index) for proposal in beyond)
 
     @property
     def finished(self) -> bool:
@@ -143,7 +144,7 @@ class Evolution:
 
         They stay the same until they are told, and more follow when all of them are.
         """
-        return [p.index for p in self._proposals if self._waits(p)]
+        return [proposal.index for proposal in self._waiting()]
 
     def tell(self, index: int, scores: Mapping[str, float], *, error: str = "") -> Evaluation:
         """Record the scores of an arch that was asked for, and return its evaluation.
@@ -159,7 +160,7 @@ class Evolution:
             ValueError: the arch was not asked for.
             UnknownNameError: the objective is not among the scores.
         """
-        waiting = {p.index: p for p in self._proposals if self._waits(p)}
+        waiting = {proposal.index: proposal for proposal in self._waiting()}
         if index not in waiting:
             raise ValueError(f"arch {index} was not asked for")
         if not error:
@@ -186,22 +187,32 @@ class Evolution:
         objective = self.settings.objective
         return AccuracyPredictor.fit(self.archive, self._features, objective=objective)
 
-    def _waits(self, proposal: Proposal) -> bool:
-        made = proposal.order - self._phase.order + self._phase.done
-        return made < self.evaluations and not self.archive.has(proposal.index)
+    @property
+    def _share_end(self) -> int:
+        """How many evaluations are made when the added tiers have had their share."""
+        return self._phase.done + self._phase.extra
+
+    def _allowed(self) -> tuple[Proposal, ...]:
+        """Return the proposals of this generation that are within `evaluations`."""
+        return self._proposals[: max(0, self.evaluations - self._made)]
+
+    def _waiting(self) -> list[Proposal]:
+        return [p for p in self._allowed() if not self.archive.has(p.index)]
 
     def _advance(self) -> None:
         """Go on to the first generation that is not all in the archive."""
         while all(self.archive.has(p.index) for p in self._proposals):
             if not self._proposals and not self._alone:
                 return  # nothing is left
-            self._start += len(self._proposals)
-            made = self._start - self._phase.order + self._phase.done
+            made = self._made + len(self._proposals)
             # Added tiers are by themselves until nothing is worth it or their share is used up.
             self._alone = self._alone and bool(self._proposals)
             if made >= self.evaluations:
                 return  # the next generation is made when it may be evaluated
-            self._alone = self._alone and made < self._phase.done + self._phase.extra
+            self._alone = self._alone and made < self._share_end
+            self._made = made
+            if self._proposals:
+                self._start = self._proposals[-1].order + 1
             self._generation += 1
             self._proposals = self._recorded_or_made()
 
@@ -287,25 +298,26 @@ class Evolution:
         proposals: list[Proposal] = []
         promise = 0.0
         for order in range(start, start + self.settings.offspring):
-            sets = self._taking_turns(order)
+            sets = self._taking_turns(self._made + len(proposals))
+            near = (order // len(sets)) % 2 == 0
             for turn in range(len(sets)):
                 feasible = sets[(order + turn) % len(sets)]
-                near = (order // len(sets)) % 2 == 0
                 found = self._found(feasible, near, strategy, screen, rng)
                 if found is not None:
                     place, gain = found
                     promise = max(promise, gain)
                     proposals.append(self._take(place, order, feasible))
                     break
+            else:
+                break  # nothing is left for those that take turns
         if self._alone and promise < self.settings.worth:
             self._free[[proposal.index for proposal in proposals]] = True
             return ()
         return tuple(proposals)
 
-    def _taking_turns(self, order: int) -> tuple[FeasibleSet, ...]:
+    def _taking_turns(self, made: int) -> tuple[FeasibleSet, ...]:
         """Return the tiers that take turns: at first those that a resume has added."""
-        alone = self._alone and order - self._phase.order < self._phase.extra
-        return self._added if alone else self.sets
+        return self._added if self._alone and made < self._share_end else self.sets
 
     def _screen(self, past: Sequence[Evaluation], strategy: Strategy) -> Screen | None:
         """Return what chooses among many, while there is a predictor that can be trusted."""

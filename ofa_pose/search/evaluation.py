@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import SupportsFloat
 
 import numpy as np
 
-from ofa_pose.errors import UnknownNameError, WeightsError, WorkerLostError
+from ofa_pose.errors import UnknownNameError, UsageError, WeightsError, WorkerLostError
 from ofa_pose.space import Arch, FrozenDict, SearchSpace
 
 PARTS = "parts"
@@ -83,7 +84,7 @@ class Evaluation:
 def told(
     outcome: Mapping[str, float] | Exception, objective: str
 ) -> tuple[Mapping[str, float], str]:
-    """Return the scores that an evaluation gave, and in one line why it failed, or "".
+    """Return the scores that an evaluation gave, as floats, and in one line why it failed, or "".
 
     Args:
         outcome: scores, or what was raised instead.
@@ -91,13 +92,29 @@ def told(
 
     Raises:
         Exception: the outcome, where it says nothing about the arch.
+        UsageError: the outcome is no mapping of names to numbers.
         UnknownNameError: the objective is not among the scores.
     """
     if isinstance(outcome, WeightsError | WorkerLostError):
         return {}, " ".join(str(outcome).split()) or type(outcome).__name__
     if isinstance(outcome, Exception):
         raise outcome
-    if objective not in outcome:
-        raise UnknownNameError("score to search for", objective, outcome)
-    value = outcome[objective]
-    return outcome, "" if math.isfinite(value) else f"{objective} is {value}"
+    if not isinstance(outcome, Mapping) or not all(isinstance(name, str) for name in outcome):
+        example = f"{{{objective!r}: 0.5}}"
+        raise UsageError(
+            f"an evaluation gives scores by name, such as {example}, not {outcome!r:.60}"
+        )
+    scores = {name: _number(name, value) for name, value in outcome.items()}
+    if objective not in scores:
+        raise UnknownNameError("score to search for", objective, scores)
+    value = scores[objective]
+    return scores, "" if math.isfinite(value) else f"{objective} is {value}"
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        if isinstance(value, SupportsFloat):  # a text is none
+            return float(value)
+    except (TypeError, ValueError, RuntimeError):  # arrays and tensors of several numbers
+        pass
+    raise UsageError(f"an evaluation gives numbers as scores; {name!r} is {value!r:.60}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -20,14 +21,17 @@ class Limit:
     """An upper bound: the cost called `cost` may be at most `value`.
 
     Raises:
-        BudgetError: `value` is not a positive finite number.
+        BudgetError: `cost` is no name, or `value` is not a positive finite number.
     """
 
     cost: str
     value: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.value) and self.value > 0):
+        if not isinstance(self.cost, str):
+            raise BudgetError(f"a limit is on a cost by name, not on {self.cost!r:.60}")
+        number = isinstance(self.value, Real) and not isinstance(self.value, bool)
+        if not (number and math.isfinite(self.value) and self.value > 0):
             raise BudgetError(f"the limit on {self.cost} is a positive number, not {self.value!r}")
 
 
@@ -55,6 +59,17 @@ def plain_cost(name: str, value: float) -> str:
     return f"{name} {int(value):,}" if whole else f"{name} {float(value)!r}"
 
 
+def cost_arrays(costs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return costs by name as arrays.
+
+    Raises:
+        BudgetError: they are no mapping.
+    """
+    if not isinstance(costs, Mapping):
+        raise BudgetError(f"costs are numbers by cost name, one for each arch, not {costs!r:.60}")
+    return {name: np.asarray(values) for name, values in costs.items()}
+
+
 def resolve_budgets(
     space: SearchSpace,
     budgets: Budgets,
@@ -71,15 +86,18 @@ def resolve_budgets(
         format_cost: prints a cost's name and value in messages.
 
     Raises:
-        BudgetError: no budget, a budget without limits, or costs that are not one number an arch.
+        BudgetError: no budget, a budget without a name or limits, or costs that are not one number
+            an arch.
         UnknownNameError: a limit on a cost that is not in `costs`.
         InfeasibleBudgetError: no arch is within a budget; the message names the smallest value
             that some arch reaches, for every such budget.
     """
+    if not isinstance(budgets, Mapping):
+        raise BudgetError(f"budgets are limits by tier name, not {budgets!r:.60}")
     if not budgets:
         raise BudgetError("a search needs at least one budget")
-    for name, values in costs.items():
-        array = np.asarray(values)
+    costs = cost_arrays(costs)
+    for name, array in costs.items():
         if array.shape != (len(space),) or array.dtype.kind not in "iuf":
             raise BudgetError(
                 f"cost {name!r} is one number for each of the {len(space):,} archs of "
@@ -121,7 +139,12 @@ def bands(sets: Sequence[FeasibleSet]) -> tuple[np.ndarray, ...]:
 def _feasible_set(
     tier: str, limits: Limit | Sequence[Limit], costs: Mapping[str, np.ndarray]
 ) -> FeasibleSet:
-    limits = (limits,) if isinstance(limits, Limit) else tuple(limits)
+    if not isinstance(tier, str):
+        raise BudgetError(f"a budget's name is a text, not {tier!r:.60}")
+    limits = (limits,) if isinstance(limits, Limit) else limits
+    if not isinstance(limits, Sequence) or not all(isinstance(one, Limit) for one in limits):
+        raise BudgetError(f"budget {tier!r} is a Limit or several in a list, not {limits!r:.60}")
+    limits = tuple(limits)
     if not limits:
         raise BudgetError(f"budget {tier!r} has no limits")
     for limit in limits:

@@ -92,17 +92,17 @@ class _Runner:
     Attributes:
         measured: what it got on the parts so far.
         parts: how many those are.
-        behind: once it is dropped: behind whom in each tier, by how much on the images both have
-            seen, and by how much on each resample of them, (B,).
+        behind: once it is dropped: behind whom in each tier, and by how much on the images both
+            have seen.
     """
 
     measured: Measured
     parts: int = 1
-    behind: list[tuple[int, float, np.ndarray]] = field(default_factory=list)
+    behind: list[tuple[int, float]] = field(default_factory=list)
 
     def lost_to(self, others: Container[int]) -> bool:
         """Whether the arch was dropped because of one of these."""
-        return any(leader in others for leader, _, _ in self.behind)
+        return any(leader in others for leader, _ in self.behind)
 
 
 def arch_of(task: tuple[int, int]) -> int:
@@ -118,11 +118,13 @@ class Race:
     before. The others see the next part. Scores: the objective, the ends `…_low` and `…_high` of
     its interval, and `parts`, on how many it was scored. The objective of a dropped arch is that of
     the one it lost to minus what it lacked to it on the images both have seen: comparable with that
-    of those that saw all, and never above it. The lowest of its tiers counts. Should an arch fail
-    that others were dropped because of, these catch up and race on.
+    of those that saw all, and never above it. The lowest of its tiers counts. It has no interval:
+    how uncertain the two are together is not known. Should an arch fail that others were dropped
+    because of, these catch up and race on.
 
     What a batch gives depends on all of its members and on the scores of the batches before, and
-    on nothing else. So a search that was killed within a batch must race all of it again.
+    on nothing else. So a search that was killed within a batch must race all of it again, but for
+    what failed, which is left out as if it had failed on the first part.
 
     Args:
         workers: evaluate (index of an arch, part) to what it got there.
@@ -294,7 +296,7 @@ class Race:
             measured[index] = self._measured[index].take(range(seen))
         resamples = {index: self._resamples(got) for index, got in measured.items()}
         points = {index: self._point(got) for index, got in measured.items()}
-        behind: dict[int, list[tuple[int, float, np.ndarray]]] = {index: [] for index in racing}
+        behind: dict[int, list[tuple[int, float]]] = {index: [] for index in racing}
         safe: set[int] = set()
         for name, members in self._tiers.items():
             inside = [index for index in racing if members[index]]
@@ -306,7 +308,7 @@ class Race:
                 lead = resamples[leader] - resamples[index]
                 if index == leader or _low(lead, 2 * self.settings.confidence - 1) <= 0:
                     safe.add(index)
-                behind[index].append((leader, points[leader] - points[index], lead))
+                behind[index].append((leader, points[leader] - points[index]))
         for index in racing:
             if index not in safe:
                 runners[index].behind = behind[index]
@@ -315,22 +317,16 @@ class Race:
         self._drawn[index] = self._resamples(runner.measured)
         low, high = bootstrap.interval(self._drawn[index], share=self.settings.interval)
         self._finished[index] = score = self._point(runner.measured)
-        return self._scores(score, low, high, runner)
+        known = not math.isnan(low)
+        ends = {f"{self.objective}_low": low, f"{self.objective}_high": high} if known else {}
+        return {self.objective: score, **ends, PARTS: float(runner.parts)}
 
     def _relative_scores(
         self, runner: _Runner, known: Mapping[int, float]
     ) -> tuple[dict[str, float], float]:
         """Return the scores of a dropped arch, from those of the archs it is behind."""
-        leader, deficit, leads = min(runner.behind, key=lambda behind: known[behind[0]] - behind[1])
-        low, high = bootstrap.interval(known[leader] - leads, share=self.settings.interval)
-        score = known[leader] - deficit
-        return self._scores(score, low, high, runner), score
-
-    def _scores(self, score: float, low: float, high: float, runner: _Runner) -> dict[str, float]:
-        ends = {} if math.isnan(low) else {"_low": low, "_high": high}
-        own = {"": score, **ends}
-        named = {f"{self.objective}{end}": value for end, value in own.items()}
-        return {**named, PARTS: float(runner.parts)}
+        score = min(known[leader] - deficit for leader, deficit in runner.behind)
+        return {self.objective: score, PARTS: float(runner.parts)}, score
 
     def _point(self, measured: Measured) -> float:
         """Return the score on all images; of NaN, that of nobody found, or of nothing at all."""

@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,18 @@ import numpy as np
 from deap import tools
 
 from ofa_pose.errors import OfaPoseError, UnknownNameError, UsageError
-from ofa_pose.search.archive import Archive, journal_path
+from ofa_pose.search.archive import Archive, journal_path, locked
 from ofa_pose.search.engine import Evolution
 from ofa_pose.search.evaluation import PARTS, Evaluation, told
 from ofa_pose.search.features import UnitCosts
-from ofa_pose.search.limits import Budgets, FormatCost, Limit, plain_cost, resolve_budgets
+from ofa_pose.search.limits import (
+    Budgets,
+    FormatCost,
+    Limit,
+    cost_arrays,
+    plain_cost,
+    resolve_budgets,
+)
 from ofa_pose.search.predictor import AccuracyPredictor
 from ofa_pose.search.racing import Race
 from ofa_pose.search.ranking import log_generations, rank
@@ -116,7 +124,7 @@ def search(
     archive_path: str | Path | None = None,
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
-    workers: Workers[int, Mapping[str, float]] | str = "1",
+    workers: Workers[int, Mapping[str, float]] | str | int = "1",
     objective: str = "AP",
     format_cost: FormatCost = plain_cost,
     front_costs: Sequence[str] = (),
@@ -144,16 +152,16 @@ def search(
         population: archs in the first generation beside the uniformly scaled ones; by default
             what the strategy prefers.
         offspring: archs of every later generation, which workers evaluate side by side; likewise.
-        archive_path: CSV, written when the search stops; every evaluation is in the journal
+        archive_path: a `.csv`, written when the search stops; every evaluation is in the journal
             beside it (suffix `.jsonl`) as soon as it ends. None keeps nothing on disk.
         resume: go on from `archive_path` (from nothing if it is not there), to the same archive
             as without the interruption. A higher `evaluations` continues a search that ended.
             Other budgets are read off the archive; a tier that is new gets a fair share of
             `evaluations` of its own, and ends when nothing is expected to be worth it.
         progress: called after every evaluation, and at first with the latest of a resumed archive.
-        workers: who calls `evaluate`, which has no influence on the result: `"4"` processes (then
-            it is pickled), `"ray"`, `"ray://host:port"`; or workers that are open and that
-            `evaluate` is known to already, which are not closed. `"1"` is this process.
+        workers: who calls `evaluate`, which has no influence on the result: 4 or `"4"` processes
+            (then it is pickled), `"ray"`, `"ray://host:port"`; or workers that are open and that
+            `evaluate` is known to already, which are not closed. 1 is this process.
         objective: the score to maximise.
         format_cost: prints a cost's name and value in messages.
         front_costs: axes of the front besides the costs that budgets limit.
@@ -162,7 +170,8 @@ def search(
 
     Raises:
         InfeasibleBudgetError: no arch is within a budget; nothing was evaluated.
-        RunFolderError: `archive_path` exists and `resume` is off, or it is of another search.
+        RunFolderError: `archive_path` exists and `resume` is off, or it is of another search, or
+            another process is searching with it.
         UsageError: a setting, a budget or a cost that cannot be.
         OfaPoseError: every evaluation of the first generation failed.
     """
@@ -180,11 +189,15 @@ def search(
         **settings,
     )
     evaluations = whole_number("evaluations", evaluations, least=1)
-    if not (isinstance(workers, str) or hasattr(workers, "evaluate")):
+    spelt = isinstance(workers, str | int | Integral) and not isinstance(workers, bool)
+    if not (spelt or hasattr(workers, "evaluate")):
         raise UsageError(
-            f"workers is a text such as '4' or 'ray', or open workers, not {workers!r:.60}"
+            "workers is a number, a text such as '4' or 'ray', or open workers, "
+            f"not {workers!r:.60}"
         )
-    costs = {name: np.asarray(values) for name, values in costs.items()}
+    if isinstance(workers, int | Integral):
+        workers = str(workers)
+    costs = cost_arrays(costs)
     for name in front_costs:
         if name not in costs:
             raise UnknownNameError("cost of the front", name, costs)
@@ -192,21 +205,22 @@ def search(
     for note in notes:
         logger.warning(note)
     description = describe(chosen, sets, costs=costs)
-    archive = _open(
-        space, archive_path, resume=resume, settings=description, evaluations=evaluations
-    )
-    archive.add_costs(costs)
-    evolution = Evolution(
-        archive, sets, costs=costs, settings=chosen, evaluations=evaluations, units=unit_costs
-    )
-    if evolution.generation == 0 and evolution.cut:
-        cut = (
-            f"{evolution.evaluations:,} evaluations end within the first generation, of which "
-            f"{evolution.cut:,} archs are left out: winners may be worse than uniform scaling"
-        )
-        logger.warning(cut)
-        notes = (*notes, cut)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(locked(archive_path))
+        archive = _open(
+            space, archive_path, resume=resume, settings=description, evaluations=evaluations
+        )
+        archive.add_costs(costs)
+        evolution = Evolution(
+            archive, sets, costs=costs, settings=chosen, evaluations=evaluations, units=unit_costs
+        )
+        if evolution.generation == 0 and evolution.cut:
+            cut = (
+                f"{evolution.evaluations:,} evaluations end within the first generation, of which "
+                f"{evolution.cut:,} archs are left out: winners may be worse than uniform scaling"
+            )
+            logger.warning(cut)
+            notes = (*notes, cut)
         stack.callback(archive.save)
         if isinstance(workers, str):
             workers = open_workers(OfArch(space, evaluate), WorkersSpec.parse(workers))
@@ -247,10 +261,11 @@ def _run(
         if evolution.generation > 0:
             _require_success(archive)
         again = []
-        if isinstance(workers, Race):  # an interrupted batch is raced again as a whole
+        if isinstance(workers, Race):  # an interrupted batch is raced again, but for failures
             before = [row for row in archive if row.generation < evolution.generation]
             workers.recall((row.index, row.scores) for row in before)
-            again = [row.index for row in archive if row.generation == evolution.generation]
+            batch = [row for row in archive if row.generation == evolution.generation]
+            again = [row.index for row in batch if not row.failed]
         for index, outcome in workers.evaluate([*again, *waiting]):
             if index in again:
                 continue
@@ -345,7 +360,9 @@ def _alike(archive: Archive, objective: str) -> tuple[str, ...]:
         return ()
     worst, best = rows[0].score(objective), rows[-1].score(objective)
     low = rows[-1].scores.get(f"{objective}_low", best)
-    if not low <= worst:  # also where the end is NaN: not known
+    parts = rows[-1].scores.get(PARTS, 0.0)
+    told_apart = any(row.scores.get(PARTS, parts) < parts for row in rows)  # by a race
+    if not low <= worst or told_apart:  # the end is NaN where it is not known
         return ()
     return (
         f"all archs score alike ({objective} {worst:.3f} to {best:.3f}, within what these scenes "

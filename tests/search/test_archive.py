@@ -4,17 +4,21 @@ import io
 import json
 import math
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ofa_pose.errors import OfaPoseError, RunFolderError
-from ofa_pose.search import Archive, Evaluation, journal, to_csv
+from ofa_pose.errors import OfaPoseError, RunFolderError, UsageError
+from ofa_pose.search import Archive, Evaluation, Limit, journal, search, to_csv
 from ofa_pose.search.archive import journal_path
 from ofa_pose.search.proposal import Proposal
 from ofa_pose.space import SearchSpace
@@ -204,8 +208,72 @@ def test_an_archive_is_not_overwritten(space: SearchSpace, tmp_path: Path) -> No
     Archive.create(tmp_path / "archive.csv", space, settings={})
     with pytest.raises(RunFolderError, match=r"archive\.csv exists; resume"):
         Archive.create(tmp_path / "archive.csv", space, settings={})
-    with pytest.raises(RunFolderError, match=r"use \.csv"):
-        Archive.create(tmp_path / "archive.jsonl", space, settings={})
+
+
+@pytest.mark.parametrize("name", ["archive.jsonl", "w-0.1", "archive", "archive.CSV", "", ".csv"])
+def test_an_archive_is_a_csv_file(
+    space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """`w-0.1` and `w-0.2` would share `w-0.jsonl`."""
+    monkeypatch.chdir(tmp_path)
+    costs = {"c": np.ones(len(space))}
+    message = f"an archive is a CSV file, so '{name}' cannot be one; use .csv"
+    for opening in (
+        lambda: Archive.create(name, space, settings={}),
+        lambda: Archive.load(name, space),
+        lambda: Archive.resume(name, space, settings={}),
+        lambda: search(space, dict, budgets={"S": Limit("c", 1)}, costs=costs, archive_path=name),
+    ):
+        with pytest.raises(UsageError) as caught:
+            opening()
+        assert str(caught.value) == message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_processes_do_not_search_with_one_archive(space: SearchSpace, tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    path = tmp_path / "new" / "archive.csv"
+    program = (
+        "import sys\nfrom ofa_pose.search.archive import locked\n"
+        "with locked(sys.argv[1]):\n    print(flush=True)\n    sys.stdin.read()"
+    )
+    costs = {"c": np.ones(len(space))}
+
+    def searched(evaluations: int, check: Callable[[Any], None] | None = None) -> int:
+        result = search(
+            space,
+            lambda _arch: {"AP": 0.5},
+            budgets={"S": Limit("c", 1)},
+            costs=costs,
+            evaluations=evaluations,
+            archive_path=path,
+            resume=True,
+            progress=check,
+        )
+        return len(result.archive)
+
+    def other() -> subprocess.Popen[bytes]:
+        pipe = subprocess.PIPE
+        arguments = [sys.executable, "-c", program, str(path)]
+        return subprocess.Popen(arguments, stdin=pipe, stdout=pipe, stderr=pipe)
+
+    with other() as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"\n"
+        with pytest.raises(
+            RunFolderError, match=r"another process is searching with .*\.csv; wait"
+        ):
+            searched(1)
+        assert not path.exists()
+        process.kill()
+    assert searched(1) == 1  # a lock ends with its process
+
+    def refused(_state: Any) -> None:
+        Archive.load(path, space)  # whoever reads the journal closes it again
+        _, said = other().communicate()
+        assert b"another process is searching with" in said
+
+    assert searched(2, refused) == 2
 
 
 def test_a_folder_that_cannot_be_written_shows_at_once(space: SearchSpace, tmp_path: Path) -> None:
@@ -234,7 +302,10 @@ def test_another_space_and_other_settings_are_refused(
         (lambda text: text.replace('"24-32"', '"16-32"'), "line 3.*16-32 is not arch 0, 24-32"),
         (lambda text: text.replace('"index":0', '"index":99'), "line 3.*no arch 99 in 'made-up'"),
         (lambda text: text.replace('"macs":1', '"macs":"1"'), "line 3.*'1' is no number"),
-        (lambda text: text + text.splitlines(keepends=True)[-1], "line 5.*in the archive already"),
+        (
+            lambda text: text + text.splitlines(keepends=True)[-1],
+            "line 5.*in the archive already, as where two",
+        ),
         (lambda text: text.replace("}\n", "\n", 3), "line 1, is damaged: it is no JSON record"),
         (lambda text: text.replace("[[0", "[[", 1), "line 2, is damaged: it is no JSON record"),
         (lambda text: text.replace('"format":2', '"format":9'), "format 9; this version reads 2"),

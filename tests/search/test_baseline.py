@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ofa_pose.errors import UnknownNameError, WeightsError
+from ofa_pose.errors import RunFolderError, UnknownNameError, WeightsError
 from ofa_pose.search import (
     InProcess,
     Limit,
@@ -134,3 +134,21 @@ def test_archs_that_lost_a_race_early_are_scored_on_all_images(land: Any) -> Non
         early | {row.index for row in baseline if not result.archive.has(row.index)}
     )
     assert again & early
+
+
+@pytest.mark.parametrize("parts", [{}, {"parts": 3.0}])
+def test_a_search_is_not_deleted_for_a_baseline(
+    land: Any, tmp_path: Path, parts: Mapping[str, float]
+) -> None:
+    def scored(arch: Any) -> Mapping[str, float]:
+        return {**land(arch), **parts}
+
+    path = tmp_path / "archive.csv"
+    result = search(
+        land.space, scored, budgets=LIMITS, costs={"macs": land.macs}, evaluations=7,
+        archive_path=path,
+    )  # fmt: skip
+    before = {file.name: file.read_bytes() for file in tmp_path.glob("archive.*")}
+    with pytest.raises(RunFolderError, match=r"archive\.csv holds a search, not a baseline"):
+        uniform_baseline(result, here(land), costs={"macs": land.macs}, path=path)
+    assert {file.name: file.read_bytes() for file in tmp_path.glob("archive.*")} == before

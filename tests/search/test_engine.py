@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ofa_pose.errors import RunFolderError, UnknownNameError, UsageError
@@ -32,14 +32,19 @@ def make_evolution(
     limits: Mapping[str, float],
     evaluations: int = 40,
     archive: Archive | None = None,
+    path: Path | None = None,
     **options: Any,
 ) -> Evolution:
     budgets = {tier: Limit("macs", value) for tier, value in limits.items()}
     chosen = make_settings(**{"offspring": 4, **options})
     sets, _ = resolve_budgets(space, budgets, costs={"macs": macs})
     described = describe(chosen, sets, costs={"macs": macs})
+    if path is not None and path.exists():
+        archive = Archive.resume(path, space, settings=described, evaluations=evaluations)
+    elif path is not None:
+        archive = Archive.create(path, space, settings=described)
     return Evolution(
-        archive or Archive(space, settings=described),
+        Archive(space, settings=described) if archive is None else archive,
         sets,
         costs={"macs": macs},
         settings=chosen,
@@ -95,6 +100,45 @@ def test_any_search_keeps_its_promises(
         assert evolution.message.startswith("stopped because every arch within")
     else:
         assert evolution.message.startswith("stopped because all")
+
+
+@given(
+    seed=st.integers(0, 9999),
+    within=st.integers(1, 40),
+    evaluations=st.tuples(st.integers(1, 20), st.integers(10, 50)),
+    population=st.integers(1, 9),
+    offspring=st.integers(1, 9),
+)
+@example(seed=0, within=1, evaluations=(1, 10), population=1, offspring=5)
+@settings(max_examples=12, deadline=None)
+def test_a_search_that_is_given_another_tier_numbers_its_proposals_one_by_one(
+    make_space: Callable[..., SearchSpace],
+    tmp_path_factory: pytest.TempPathFactory,
+    seed: int,
+    within: int,
+    evaluations: tuple[int, int],
+    **options: int,
+) -> None:
+    """Also where the tier runs dry before it has had its share."""
+    space = make_space(4, 4, 4)
+    rng = np.random.default_rng(seed)
+    macs, scores = rng.permutation(64) + 1, rng.random(64)
+    given: dict[str, Any] = {"predictor": False, **options}
+
+    def run(shuffle: np.random.Generator | None) -> tuple[Archive, str]:
+        given["path"] = tmp_path_factory.mktemp("search") / "archive.csv"
+        first = make_evolution(space, macs, limits={"L": 64}, evaluations=evaluations[0], **given)
+        drive(first, scores, shuffle=shuffle)
+        both = {"L": 64, "S": within}
+        second = make_evolution(space, macs, limits=both, evaluations=evaluations[1], **given)
+        return second.archive, drive(second, scores, shuffle=shuffle)
+
+    archive, text = run(None)
+    assert run(rng)[1] == text
+    rows = list(archive)
+    assert [row.order for row in rows] == list(range(len(rows)))
+    own = sum(row.tier == "S" for row in rows)
+    assert evaluations[1] <= len(rows) <= max(evaluations[1], evaluations[0] + own)
 
 
 def test_the_first_generation_spans_every_tier(

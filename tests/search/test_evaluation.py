@@ -1,10 +1,18 @@
 """What an evaluation says of its arch."""
 
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 
-from ofa_pose.errors import DataError, UnknownNameError, WeightsError, WorkerLostError
+from ofa_pose.errors import (
+    DataError,
+    UnknownNameError,
+    UsageError,
+    WeightsError,
+    WorkerLostError,
+)
 from ofa_pose.search.evaluation import told
 
 
@@ -32,3 +40,31 @@ def test_other_failures_stop_the_search() -> None:
         told(DataError("gone"), "AP")
     with pytest.raises(UnknownNameError, match="APP"):
         told({"AP": 0.5}, "APP")
+
+
+@pytest.mark.parametrize("value", [np.float32(0.5), np.array(0.5), np.array([0.5])[0]])
+def test_numbers_of_other_kinds_become_floats(value: Any) -> None:
+    scores, error = told({"AP": value, "AR": 1}, "AP")
+    assert (scores, error) == ({"AP": 0.5, "AR": 1.0}, "")
+    assert {type(score) for score in scores.values()} == {float}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "message"),
+    [
+        (0.5, "an evaluation gives scores by name, such as {'AP': 0.5}, not 0.5"),
+        (None, "an evaluation gives scores by name, such as {'AP': 0.5}, not None"),
+        ({0: 0.5}, "an evaluation gives scores by name, such as {'AP': 0.5}, not {0: 0.5}"),
+        ({"AP": None}, "an evaluation gives numbers as scores; 'AP' is None"),
+        ({"AP": "0.5"}, "an evaluation gives numbers as scores; 'AP' is '0.5'"),
+        ({"AP": 0.5, "AR": None}, "an evaluation gives numbers as scores; 'AR' is None"),
+        (
+            {"AP": np.array([1.0, 2.0])},
+            "an evaluation gives numbers as scores; 'AP' is array([1., 2.])",
+        ),
+    ],
+)
+def test_what_holds_no_scores_is_refused(outcome: Any, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        told(outcome, "AP")
+    assert str(caught.value) == message

@@ -175,3 +175,30 @@ def test_a_large_space_refuses_in_well_under_a_second(
     with pytest.raises(InfeasibleBudgetError, match="smallest possible is macs 1,000"):
         search(space, evaluate, budgets={"S": Limit("macs", 999)}, costs=costs)
     assert time.perf_counter() - start < 0.5
+
+
+@pytest.mark.parametrize("value", ["10", None, True, [10], float("nan"), float("inf"), 0])
+def test_a_limit_is_a_positive_number(value: Any) -> None:
+    with pytest.raises(BudgetError, match="the limit on macs is a positive number, not"):
+        Limit("macs", value)
+    with pytest.raises(BudgetError, match="a limit is on a cost by name, not on 5"):
+        Limit(5, 10)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("budgets", "costs", "message"),
+    [
+        ([Limit("macs", 9)], {"macs": MACS}, r"budgets are limits by tier name, not \[Limit"),
+        ({5: Limit("macs", 9)}, {"macs": MACS}, "a budget's name is a text, not 5"),
+        ({"S": 9}, {"macs": MACS}, "budget 'S' is a Limit or several in a list, not 9"),
+        ({"S": ["9"]}, {"macs": MACS}, r"budget 'S' is a Limit or several in a list, not \['9'\]"),
+        ({"S": Limit("macs", 9)}, 3, "costs are numbers by cost name, one for each arch, not 3"),
+    ],
+)
+def test_what_is_no_budget_or_cost_is_refused(
+    space: SearchSpace, budgets: Any, costs: Any, message: str
+) -> None:
+    with pytest.raises(BudgetError, match=message):
+        resolve_budgets(space, budgets, costs=costs)
+    with pytest.raises(BudgetError, match=message):
+        search(space, dict, budgets=budgets, costs=costs)

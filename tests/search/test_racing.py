@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from ofa_pose.errors import UsageError, WeightsError
+from ofa_pose.errors import UsageError, WeightsError, WorkerLostError
 from ofa_pose.search import (
     Archive,
     Limit,
@@ -18,8 +20,10 @@ from ofa_pose.search import (
     SearchResult,
     best_uniform,
     search,
+    to_csv,
     uniform_baseline,
 )
+from ofa_pose.search.plot import CostAxis, plot_front
 from ofa_pose.search.racing import Race, RaceSettings
 from ofa_pose.search.workers import InProcess
 from ofa_pose.space import FrozenDict, uniform_archs
@@ -169,7 +173,7 @@ def test_what_is_dropped_scores_relative_to_whom_it_lost_to():
     scores = run(race_over(marks), [0, 1])
     deficit = marks[0, :16].mean() - marks[1, :16].mean()
     assert scores[1]["AP"] == pytest.approx(marks[0].mean() - deficit, abs=1e-12)
-    assert scores[1]["AP_low"] < scores[1]["AP"] < scores[1]["AP_high"]
+    assert set(scores[1]) == {"AP", "parts"}  # its leader's interval would have to be in its own
     # The hard first images would otherwise make the two incomparable.
     assert abs(scores[1]["AP"] - marks[1].mean()) < 0.05 < abs(marks[:, :16].mean() - marks.mean())
 
@@ -389,6 +393,89 @@ def test_a_race_holds_what_is_recorded_even_if_a_later_one_of_the_batch_says_oth
         searched("killed.csv", evaluations=size + 16, stop_at=size)
     searched("killed.csv", evaluations=size + 16)
     assert (tmp_path / "killed.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+@pytest.mark.parametrize("more", [0, 16])
+def test_what_failed_in_a_race_that_goes_on_is_not_raced_again(make_landscape, tmp_path, more):
+    """Though its worker would live this time, and it would win."""
+    land = make_landscape(3, 4, 3, 3, 3)
+    marks = marks_of(land.scores, seed=2)
+    asked: list[int] = []
+
+    def searched(name: str, *, evaluations: int, dies: int = -1, stop_at: int = -1) -> list:
+        def whole(task: tuple[int, int]) -> Marks:
+            index, part = task
+            asked.append(index)
+            if index == dies:
+                raise WorkerLostError("its worker died 3 times")
+            return Marks(marks[index, (0, *PARTS)[part] : PARTS[part]])
+
+        def stop(state: Progress) -> None:
+            if state.done == stop_at:
+                raise KeyboardInterrupt
+
+        everybody = {"L": np.ones(len(land.space), dtype=bool)}
+        result = search(
+            land.space,
+            land,
+            budgets={"L": Limit("macs", 1e12)},
+            costs={"macs": land.macs},
+            evaluations=evaluations,
+            archive_path=tmp_path / name,
+            resume=True,
+            progress=stop,
+            workers=Race(InProcess(whole), everybody, RaceSettings(parts=len(PARTS))),
+        )
+        return list(result.archive)
+
+    size = sum(row.generation == 0 for row in searched("dry.csv", evaluations=50))
+    failing = searched("dry.csv", evaluations=50)[1].index
+    marks[failing] += 2 - marks[failing].mean()  # nobody is better
+    whole = searched("whole.csv", evaluations=size + more, dies=failing)
+    with pytest.raises(KeyboardInterrupt):
+        searched("killed.csv", evaluations=size + more, dies=failing, stop_at=size // 2)
+    asked.clear()
+    killed = searched("killed.csv", evaluations=size + more)
+    assert failing not in asked
+    assert [row.error for row in killed if row.index == failing] == ["its worker died 3 times"]
+    assert killed == whole
+    assert (tmp_path / "killed.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def raced(make_landscape, quality: float, own: float = 1.0) -> SearchResult:
+    """A search of archs of qualities up to `quality`, with noise of their own, or all the first."""
+    land = make_landscape(3, 4, 3, 3, 3)
+    marks = marks_of(land.scores * quality)
+    marks = own * marks + (1 - own) * marks[0]
+    return search(
+        land.space,
+        land,
+        budgets={"L": Limit("macs", 1e12)},
+        costs={"macs": land.macs},
+        evaluations=30,
+        workers=race_over(marks),
+    )
+
+
+def test_archs_of_which_a_race_has_dropped_some_do_not_score_alike(make_landscape):
+    """Though the best one's own interval, which other images widen, reaches down to the worst."""
+    result = raced(make_landscape, 0.15)
+    rows = [row for row in result.archive if not row.failed]
+    assert any(row.scores["parts"] < len(PARTS) for row in rows)
+    assert result.tiers["L"].scores["AP_low"] < min(row.score("AP") for row in rows)
+    assert not any("score alike" in note for note in result.notes)
+    result = raced(make_landscape, 0.15, own=0.0)
+    assert any("score alike" in note for note in result.notes)
+
+
+def test_what_reads_scores_leaves_the_interval_of_dropped_archs_empty(make_landscape, tmp_path):
+    result = raced(make_landscape, 0.3)
+    whole = [row for row in result.archive if row.scores.get("parts") == len(PARTS)]
+    frame = pd.read_csv(io.StringIO(to_csv(result.archive, result.archive.space)))
+    assert 0 < len(whole) < frame["score.AP"].notna().sum()
+    for end in ("low", "high"):
+        assert frame[f"score.AP_{end}"].notna().sum() == len(whole)
+    plot_front(tmp_path / "front.png", result, [CostAxis("macs", "MACs", 1e6)])
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ofa_pose.errors import DataError, OfaPoseError, RunFolderError, WeightsError
+from ofa_pose.errors import DataError, OfaPoseError, RunFolderError, UsageError, WeightsError
 from ofa_pose.search import Archive, Limit, Progress, SearchResult, search, to_csv
 from ofa_pose.space import Arch, uniform_archs
 
@@ -395,3 +395,15 @@ def test_nothing_is_drawn_from_global_randomness(make_landscape: Callable[..., A
 def test_an_unknown_keyword_is_named(make_landscape: Callable[..., Any]) -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'generations'"):
         run(make_landscape(6, 4, 4, 4), {"L": 1e12}, generations=3)
+
+
+def test_workers_may_be_a_number(make_landscape: Callable[..., Any]) -> None:
+    land = make_landscape(0, 4, 4, 4)
+    here, there = (
+        run(land, {"L": 1e12}, evaluations=5, workers=count) for count in (1, np.int64(2))
+    )
+    assert list(here.archive) == list(there.archive)
+    with pytest.raises(UsageError, match="workers are a number above 0"):
+        run(land, {"L": 1e12}, workers=0)
+    with pytest.raises(UsageError, match="workers is a number, a text .*, not True"):
+        run(land, {"L": 1e12}, workers=True)
