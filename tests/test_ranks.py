@@ -16,6 +16,7 @@ RANKS = {
     "lazy": 0,
     "files": 1,
     "bootstrap": 1,
+    "digest": 1,
     "interrupt": 1,
     "memory": 1,
     "signals": 1,

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import cv2
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ofa_pose.data import SceneSource, normalize
 from ofa_pose.data.inputs import as_images
+from ofa_pose.digest import digest
 from ofa_pose.errors import DataError, UsageError
 from ofa_pose.evaluate.detections import Detections, detect_together, results_of
 from ofa_pose.evaluate.in_blocks import in_blocks
@@ -140,6 +141,20 @@ class SubnetEvaluator:
         ends = zip(("AP_low", "AP_high"), ap_interval(matches), strict=True)
         known = {name: value for name, value in ends if not math.isnan(value)}
         return {**scores, **known}, matches
+
+    def identity(self) -> dict[str, str]:
+        """Return by name what the scores depend on, as short texts that are equal where it is.
+
+        A search whose archive was made with others is not gone on with.
+        """
+        calibrated = self.calibration.fingerprint(), self.calibration_images
+        return {
+            "weights": digest(self.supernet.state_dict())[:16],
+            "scenes": self.scenes.fingerprint(),
+            "calibration": digest(calibrated)[:16],
+            "flip": str(self.flip),
+            "decoding": digest(asdict(self.settings))[:16],
+        }
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)

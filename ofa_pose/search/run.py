@@ -141,7 +141,9 @@ def search(
 
     Args:
         space: what may vary.
-        evaluate: arch → scores by name, `objective` among them.
+        evaluate: arch → scores by name, `objective` among them. If it has a method `identity`,
+            this returns by name, as texts, what scores depend on (see `SubnetEvaluator`): a search
+            is gone on with only where they are the same.
         budgets: tier name → a `Limit`, or several that hold together.
         costs: cost name → (archs,) the cost of every arch, by index.
         seed: same seed, same search.
@@ -205,6 +207,8 @@ def search(
     for note in notes:
         logger.warning(note)
     description = describe(chosen, sets, costs=costs)
+    if archive_path is not None:
+        description |= _identity(evaluate)
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(archive_path))
         archive = _open(
@@ -231,6 +235,12 @@ def search(
             _see_winners_whole(evolution, workers)
     logger.info(evolution.message)
     return _result(evolution, notes, front_costs=front_costs)
+
+
+def _identity(evaluate: object) -> dict[str, str]:
+    """Return what an evaluator says that its scores depend on; nothing of a plain function."""
+    tell = getattr(evaluate, "identity", None)
+    return {} if tell is None else dict(tell())
 
 
 def _open(

@@ -13,9 +13,10 @@ import torch
 from torch import nn
 
 from ofa_pose import Supernet, load_space
-from ofa_pose.data import Scene
+from ofa_pose.data import Scene, SyntheticScenes
 from ofa_pose.errors import ArchError, DataError, SkeletonError, UsageError
 from ofa_pose.evaluate import SubnetEvaluator
+from ofa_pose.pose import DecodeSettings
 from ofa_pose.skeleton import Skeleton, load_skeleton
 
 
@@ -103,6 +104,29 @@ def test_scores_follow_the_weights(space, supernet):
     evaluate.progress = seen.append
     assert evaluate(space.smallest)["AR"] == 0
     assert seen == [3]
+
+
+def test_an_identity_tells_what_scores_depend_on(space, supernet):
+    def identity(supernet, *, scenes=2, calibrate=1, **options):
+        return SubnetEvaluator(
+            supernet,
+            calibration=SyntheticScenes(calibrate, 3, size=64, skeleton="crowdpose"),
+            scenes=SyntheticScenes(scenes, 3, size=64, skeleton="crowdpose"),
+            **options,
+        ).identity()
+
+    def differing(*given, **options):
+        other = identity(*given, **options)
+        return [name for name in first if first[name] != other[name]]
+
+    first = identity(supernet)
+    assert differing(Supernet(space, seed=3), cache_bytes=0) == []
+    assert differing(Supernet(space, seed=4)) == ["weights"]
+    assert differing(supernet, scenes=5) == ["scenes"]
+    assert differing(supernet, calibrate=5) == ["calibration"]
+    assert differing(supernet, calibration_images=2) == ["calibration"]
+    assert differing(supernet, flip=True) == ["flip"]
+    assert differing(supernet, settings=DecodeSettings()) == ["decoding"]
 
 
 def test_of_few_pictures_no_interval_is_told(space, supernet):

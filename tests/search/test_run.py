@@ -268,6 +268,38 @@ def test_what_resume_refuses(make_landscape: Callable[..., Any], tmp_path: Path)
     assert path.read_bytes() == before
 
 
+def test_a_search_goes_on_only_with_what_its_scores_depend_on(
+    make_landscape: Callable[..., Any], tmp_path: Path
+) -> None:
+    land = make_landscape(4, 4, 4, 4)
+
+    class Weighed:
+        def __init__(self, weights: str) -> None:
+            self.weights = weights
+
+        def __call__(self, arch: Arch) -> dict[str, float]:
+            return land(arch)
+
+        def identity(self) -> dict[str, str]:
+            return {"weights": self.weights, "scenes": "the same"}
+
+    def go_on(weights: str, evaluations: int) -> SearchResult:
+        return search(
+            land.space,
+            Weighed(weights),
+            budgets={"L": Limit("macs", 1e12)},
+            costs={"macs": land.macs},
+            evaluations=evaluations,
+            archive_path=tmp_path / "archive.csv",
+            resume=True,
+        )
+
+    go_on("these", 5)
+    with pytest.raises(RunFolderError, match=r"archive\.csv: weights was 'these', is 'others'; use"):
+        go_on("others", 10)
+    assert len(go_on("these", 10).archive) == 10
+
+
 def test_a_new_tier_is_read_off_an_old_archive_and_given_its_share(
     make_landscape: Callable[..., Any], tmp_path: Path
 ) -> None:

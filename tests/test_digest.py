@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from ofa_pose.train.digest import digest
+from ofa_pose.digest import digest
 
 
 def test_by_hand():
