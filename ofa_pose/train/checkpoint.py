@@ -16,10 +16,10 @@ from torch import Tensor
 
 import ofa_pose
 from ofa_pose.catalog import load_space, space_names
+from ofa_pose.digest import digest
 from ofa_pose.errors import OfaPoseError, RunFolderError, TrainingDivergedError, WeightsError
 from ofa_pose.files import atomic_path
 from ofa_pose.supernet.metadata import SKELETON, WEIGHTS_FORMAT
-from ofa_pose.digest import digest
 from ofa_pose.train.plain import check_plain, plain
 
 FORMAT = 2

@@ -295,7 +295,7 @@ def test_a_search_goes_on_only_with_what_its_scores_depend_on(
         )
 
     go_on("these", 5)
-    with pytest.raises(RunFolderError, match=r"archive\.csv: weights was 'these', is 'others'; use"):
+    with pytest.raises(RunFolderError, match=r"archive\.csv: weights was 'these', is 'others'"):
         go_on("others", 10)
     assert len(go_on("these", 10).archive) == 10
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from ofa_pose.digest import digest
 from ofa_pose.supernet import load_weights
 from ofa_pose.train import load_checkpoint
-from ofa_pose.digest import digest
 
 SCRIPT = Path(__file__).with_name("train_in_pieces.py")
 KILLS = 10
