@@ -245,7 +245,7 @@ def predict_film(request: Request, source: Path | int, *, most: int | None = Non
         write = stack.enter_context(_people_files(run, predictor))
         write_frame = None
         if request.overlays:
-            video = film_writer(run.file("overlay.mp4"), fps=film.fps)
+            video = film_writer(run.file("overlay.mp4"), fps=film.fps, live=film.is_live)
             write_frame = stack.enter_context(video)
         stopped = stack.enter_context(noted_interrupt())
         meter = stack.enter_context(Meter("predict"))
@@ -261,7 +261,7 @@ def predict_film(request: Request, source: Path | int, *, most: int | None = Non
                 with watch.stage("draw"):
                     drawn = predictor.draw(frame.image, people, ids=ids)
                 with watch.stage("write"):
-                    write_frame(drawn, frame.time_s if film.is_live else None)
+                    write_frame(drawn, frame.time_s)
             with watch.stage("write"):
                 write(frame.number, {"time_s": round(frame.time_s, 4)}, people, ids)
             done, people_in_all = done + 1, people_in_all + len(people)

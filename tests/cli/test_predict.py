@@ -249,7 +249,7 @@ def test_a_camera_ends_with_ctrl_c_and_what_was_seen_is_kept(
     assert outcome.err.splitlines()[-1] == "ofa-pose: error: interrupted"
     out = here / "runs" / "predict-tiny-0"
     assert len(read_json(out / "people.json")) == 4
-    assert (Film(out / "overlay.mp4").total or 0) >= 4  # more where finding people was slow
+    assert Film(out / "overlay.mp4").total  # by the clock: one where the four came at once
     assert Camera.opened == 1
     assert Camera.released >= 1
 
