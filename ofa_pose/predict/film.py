@@ -223,7 +223,8 @@ class _Reel:
         """Encode what `fitted` gave."""
         if self._writer is None:
             self._writer = _open_writer(self._temporary, self._path, fps=self.fps, size=self._size)
-        self._writer.write(frame)
+        with _quiet():
+            self._writer.write(frame)
         self.count += 1
 
     def begin_again(self, fps: float) -> None:
@@ -234,7 +235,8 @@ class _Reel:
     def close(self) -> None:
         """Finish the file."""
         if self._writer is not None:
-            self._writer.release()
+            with _quiet():
+                self._writer.release()
         self._writer = None
 
 

@@ -174,9 +174,10 @@ def test_what_no_encoder_takes(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize(("count", "height", "width"), [(20, 64, 96)])
+@pytest.mark.parametrize(("count", "height", "width"), [(20, 64, 96), (40, 240, 320)])
 @pytest.mark.parametrize("live", [False, True])
 def test_a_full_disk_is_noticed(tmp_path, full_disk, capfd, count, height, width, live):
+    """Of small films only the end fails, of larger ones every frame, of which FFmpeg tells."""
     noise = np.random.default_rng(0).integers(0, 256, (4, height, width, 3), np.uint8)
 
     def film():
