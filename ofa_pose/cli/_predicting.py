@@ -187,8 +187,8 @@ def predict_pictures(request: Request, pictures: Sequence[Path]) -> Summary:
     predictor, watch = request.predictor(), _Watch()
     names, skipped, done, people_in_all = _Names(), dict[str, str](), 0, 0
     with request.open_run() as run, contextlib.ExitStack() as stack:
+        stopped = stack.enter_context(noted_interrupt())  # until the files are whole
         write = stack.enter_context(_people_files(run, predictor))
-        stopped = stack.enter_context(noted_interrupt())
         meter = stack.enter_context(Meter("predict"))
         for number, path in enumerate(pictures, start=1):
             if stopped():
@@ -242,12 +242,12 @@ def predict_film(request: Request, source: Path | int, *, most: int | None = Non
     lately: deque[float] = deque([time.perf_counter()], maxlen=_LATELY)
     with Film(source) as film, request.open_run() as run, contextlib.ExitStack() as stack:
         total = most if film.total is None else min(film.total, most or film.total)
+        stopped = stack.enter_context(noted_interrupt())  # until the files are whole
         write = stack.enter_context(_people_files(run, predictor))
         write_frame = None
         if request.overlays:
             video = film_writer(run.file("overlay.mp4"), fps=film.fps, live=film.is_live)
             write_frame = stack.enter_context(video)
-        stopped = stack.enter_context(noted_interrupt())
         meter = stack.enter_context(Meter("predict"))
         frames = film.frames(most)
         while not stopped():

@@ -18,6 +18,7 @@ from ofa_pose.cli._options import (
 )
 from ofa_pose.cli._scales import parse_scales
 from ofa_pose.errors import UsageError
+from ofa_pose.interrupt import terminated_as_interrupted
 
 EPILOG = (
     "Example: ofa-pose predict runs/search-litepose-lite0/XS.yaml photo.jpg\n\n"
@@ -127,11 +128,12 @@ def command(
         out=out,
         force=force,
     )
-    summary = (
-        predict_pictures(request, pictures)
-        if film is None
-        else predict_film(request, film, most=frames)
-    )
+    with terminated_as_interrupted(hangup=True):
+        summary = (
+            predict_pictures(request, pictures)
+            if film is None
+            else predict_film(request, film, most=frames)
+        )
     if as_json:
         _console.emit_json(summary.document())
     else:

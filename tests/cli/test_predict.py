@@ -1,9 +1,13 @@
 """`ofa-pose predict` as a user types it."""
 
+import contextlib
+import errno
 import inspect
+import io
 import json
 import os
 import signal
+import sys
 
 import cv2
 import numpy as np
@@ -127,9 +131,9 @@ def test_a_part_of_a_video_without_overlays(command, tier, here):
 
 
 class Camera:
-    """Gives frames without an end; the fourth comes with a Ctrl-C if it is to be interrupted."""
+    """Gives frames without an end; the fourth comes with a signal if it is to be interrupted."""
 
-    interrupted = False
+    interrupted: signal.Signals | None = None
     opened = released = 0
 
     def __init__(self):
@@ -141,8 +145,8 @@ class Camera:
 
     def read(self):
         self.given += 1
-        if self.interrupted and self.given == 4:
-            os.kill(os.getpid(), signal.SIGINT)
+        if self.interrupted is not None and self.given == 4:
+            os.kill(os.getpid(), self.interrupted)
         return True, np.full((48, 64, 3), 90, np.uint8)
 
     def get(self, propId, /):  # noqa: N803
@@ -240,10 +244,14 @@ def test_a_camera(command, tier, here, camera):
     assert len(read_json(here / "runs" / "predict-tiny-0" / "people.json")) == 3
 
 
-def test_a_camera_ends_with_ctrl_c_and_what_was_seen_is_kept(
-    command, tier, here, camera, monkeypatch
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_camera_ends_with_a_signal_and_what_was_seen_is_kept(
+    command, tier, here, camera, monkeypatch, name
 ):
-    monkeypatch.setattr(Camera, "interrupted", True)
+    if not hasattr(signal, name):
+        pytest.skip(f"the system has no {name}")
+    handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(getattr(signal, name))
+    monkeypatch.setattr(Camera, "interrupted", getattr(signal, name))
     outcome = command("predict", tier, "0")
     assert outcome.code == 130
     assert outcome.err.splitlines()[-1] == "ofa-pose: error: interrupted"
@@ -252,6 +260,22 @@ def test_a_camera_ends_with_ctrl_c_and_what_was_seen_is_kept(
     assert Film(out / "overlay.mp4").total  # by the clock: one where the four came at once
     assert Camera.opened == 1
     assert Camera.released >= 1
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(getattr(signal, name))) == handlers
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_while_the_files_are_finished_loses_nothing(
+    command, tier, here, monkeypatch, name
+):
+    def write(path, **options):
+        with film_writer(path, **options) as frame:
+            yield frame
+        os.kill(os.getpid(), getattr(signal, name))
+
+    monkeypatch.setattr("ofa_pose.cli._predicting.film_writer", contextlib.contextmanager(write))
+    outcome = command("predict", tier, "clip.mp4")
+    assert outcome.code == 0, outcome.err
+    assert len(read_json(here / "runs" / "predict-tiny-clip" / "people.json")) == 6
 
 
 @pytest.mark.parametrize("taken", [True, False])
@@ -314,6 +338,27 @@ def test_mistakes_are_one_line(tier, here, capfd, code, arguments, expected):
     assert expected in lines[-1]
     assert all(line.startswith("ofa-pose: ") for line in lines)
     assert not any((here / "runs").glob("*/results.json"))
+
+
+class GoneTerminal(io.StringIO):
+    """Standard error after its terminal was closed."""
+
+    def isatty(self):
+        return True
+
+    def write(self, text):
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_terminal_that_is_gone_costs_nothing(tier, here, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", GoneTerminal())
+        assert run(["predict", str(tier), "clip.mp4", "--out", "film"]) == 0
+        assert run(["predict", str(tier), "album", "--out", "pictures"]) == 0  # skips one
+        assert run(["predict", str(tier), "nowhere"]) == 1
+    assert len(read_json(here / "film" / "people.json")) == 6
+    assert Film(here / "film" / "overlay.mp4").total == 6
+    assert len(read_json(here / "pictures" / "people.json")) == 3
 
 
 def test_command_and_library_leave_out_the_same_people():
