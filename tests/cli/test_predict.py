@@ -340,6 +340,23 @@ def test_mistakes_are_one_line(tier, here, capfd, code, arguments, expected):
     assert not any((here / "runs").glob("*/results.json"))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size")
+def test_a_full_disk_keeps_the_people_found(command, tier, here, full_disk):
+    noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    with film_writer(here / "noise.mp4", fps=10) as write:
+        for _ in range(6):
+            write(noise)
+    with full_disk():
+        outcome = command("predict", tier, "noise.mp4", "--min-score", 1)
+    assert outcome.code == 1
+    assert outcome.err.splitlines()[-1].startswith("ofa-pose: error: cannot write ")
+    out = here / "runs" / "predict-tiny-noise"
+    assert len(read_json(out / "people.json")) == 6
+    assert sorted(file.name for file in out.glob("*.*") if file.suffix != ".txt") == [
+        *(".lock", "config.yaml", "people.json")
+    ]
+
+
 class GoneTerminal(io.StringIO):
     """Standard error after its terminal was closed."""
 
