@@ -46,6 +46,7 @@ class Request:
     tier: Tier
     sources: tuple[str, ...]
     device: str
+    threads: int | None
     flip: bool
     scales: tuple[float, ...]
     min_score: float
@@ -60,6 +61,7 @@ class Request:
         return PosePredictor(
             self.tier,
             device=self.device,
+            threads=self.threads,
             flip=self.flip,
             scales=self.scales,
             min_score=self.min_score,

@@ -83,6 +83,14 @@ def command(
         int | None, typer.Option("--frames", min=1, help="Stop after so many frames.")
     ] = None,
     device: DeviceOption = "cpu",
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads",
+            min=1,
+            help="Processors that run the network, as in latency build; default: all.",
+        ),
+    ] = None,
     out: OutOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -114,11 +122,12 @@ def command(
     if any(isinstance(one, int) for one in films) and film is None:
         raise UsageError("a camera is given alone, without other sources")
     pictures = find_pictures(sources) if film is None else []
-    found = load_runnable(tier, device=device)
+    found = load_runnable(tier, device=device, threads=threads)
     request = Request(
         tier=found,
         sources=tuple(sources),
         device=device,
+        threads=threads,
         flip=flip,
         scales=sizes,
         min_score=min_score,

@@ -18,7 +18,7 @@ from ofa_pose.cli import predict as verb
 from ofa_pose.cli.main import run
 from ofa_pose.data import SyntheticScenes
 from ofa_pose.errors import UsageError
-from ofa_pose.export import make_tier, save_tier
+from ofa_pose.export import export_onnx, load_tier, make_tier, save_tier
 from ofa_pose.models import build
 from ofa_pose.predict import Film, PosePredictor, film_writer, read_picture, write_picture
 
@@ -83,6 +83,29 @@ def test_one_picture_and_json(command, tier, here):
     assert sorted(file.name for file in (here / "found").glob("[a-z]*")) == [
         *("config.yaml", "log.txt", "people.json", "results.json")
     ]
+
+
+def test_threads(command, tier, here, monkeypatch):
+    given = []
+    find = PosePredictor.__call__
+
+    def noted(self, image):
+        given.append(self.threads)
+        return find(self, image)
+
+    monkeypatch.setattr(PosePredictor, "__call__", noted)
+    for number, options in enumerate(([], ["--threads", 1])):
+        outcome = command("predict", tier, "album/a.png", "--out", number, *options)
+        assert outcome.code == 0, outcome.err
+    assert given == [None, 1]
+
+
+def test_threads_of_an_onnx_file(command, tier, here):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    export_onnx(load_tier(tier), "mine.onnx")
+    outcome = command("predict", "mine.onnx", "album/a.png", "--threads", 1)
+    assert outcome.code == 0, outcome.err
 
 
 def test_a_taken_folder_is_replaced_only_by_force(command, tier, here):
@@ -305,6 +328,7 @@ WRONG_USE = [
     (["TIER", "0", "album"], "a camera is given alone"),
     (["TIER", "album", "--out", "album"], "lies in the folder of the results"),
     (["TIER", "album", "--device", "gpu"], "device gpu cannot be used here"),
+    (["TIER", "album", "--threads", "0"], "--threads"),
     (["TIER", "album", "--min-score", "2"], "--min-score"),
     (["TIER", "album", "--scales", "0.5,2"], "1 must be among the scales"),
     (["TIER", "album", "--scales", "1;2"], "cannot read --scales '1;2'"),
