@@ -6,6 +6,8 @@ import contextlib
 import logging
 import math
 import os
+import platform
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ _LIVE_FPS = 10.0  # at most: every frame that is encoded holds up the next
 _SLOWEST_FPS = 0.1
 _PACED_BY = 5  # frames of a camera, whose pace is the film's
 _MOST_REPEATS = 3  # of one frame
+_RIBBON = " A ribbon camera cannot be opened by OpenCV; see docs/raspberry_pi.md"
 _SURELY_SHORT = 0.95  # of the frames that a file announces, which is often a guess
 
 
@@ -99,6 +102,7 @@ class Film:
                 f"{source}: is not a video that OpenCV can read"
                 if isinstance(source, Path)
                 else f"camera {source} cannot be opened; is it there, and is nobody else using it?"
+                + _RIBBON * (sys.platform == "linux" and platform.machine() == "aarch64")
             )
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = fps if 0 < fps <= _FASTEST_FPS else _USUAL_FPS

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ofa_pose.errors import DataError, OfaPoseError
-from ofa_pose.predict import Film, film_writer
+from ofa_pose.predict import Film, film, film_writer
 
 
 class FakeCamera:
@@ -45,9 +45,9 @@ def video(tmp_path):
 
 
 def test_what_is_written_is_read(video):
-    film = Film(video)
-    assert (film.fps, film.total, film.is_live) == (12.5, 10, False)
-    frames = list(film.frames())
+    found = Film(video)
+    assert (found.fps, found.total, found.is_live) == (12.5, 10, False)
+    frames = list(found.frames())
     assert [frame.number for frame in frames] == list(range(10))
     assert [frame.time_s for frame in frames] == pytest.approx([n / 12.5 for n in range(10)])
     for level, frame in zip(range(0, 200, 20), frames, strict=True):
@@ -240,6 +240,15 @@ def test_a_camera_that_stops_is_told(caplog):
 @pytest.mark.parametrize("fps", [0.0, -1.0, math.nan, math.inf, 1e9])
 def test_a_speed_that_is_none(fps):
     assert Film(0, open_capture=lambda source: FakeCamera(1, fps=fps)).fps == 30.0
+
+
+@pytest.mark.parametrize(("machine", "told"), [("aarch64", True), ("x86_64", False)])
+def test_a_ribbon_camera_is_thought_of_on_boards(monkeypatch, machine, told):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(film.platform, "machine", lambda: machine)
+    with pytest.raises(DataError, match="camera 7 cannot be opened") as caught:
+        Film(7, open_capture=lambda source: FakeCamera(0, opened=False))
+    assert ("A ribbon camera cannot" in str(caught.value)) == told
 
 
 def test_a_camera_that_is_not_there():
