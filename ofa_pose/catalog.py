@@ -25,15 +25,27 @@ def catalog_folder(kind: Kind) -> Path:
     Raises:
         OfaPoseError: neither is there; the installation is damaged.
     """
+    return _shipped(kind)
+
+
+def device_requirements() -> Path:
+    """Return device.txt, which lists what a device needs that only runs ONNX files.
+
+    Raises:
+        OfaPoseError: it is not there; the installation is damaged.
+    """
+    return _shipped("device.txt")
+
+
+def _shipped(name: str) -> Path:
     package = Path(__file__).resolve().parent
     checkout = package.parent
-    if (package / "_catalog" / kind).is_dir():
-        return package / "_catalog" / kind
-    if (checkout / "pyproject.toml").is_file() and (checkout / kind).is_dir():
-        return checkout / kind
+    if (package / "_catalog" / name).exists():
+        return package / "_catalog" / name
+    if (checkout / "pyproject.toml").is_file() and (checkout / name).exists():
+        return checkout / name
     raise OfaPoseError(
-        f"the folder {kind} is neither in {package / '_catalog'} nor in {checkout}; "
-        "reinstall ofa-pose"
+        f"{name} is neither in {package / '_catalog'} nor in {checkout}; reinstall ofa-pose"
     )
 
 

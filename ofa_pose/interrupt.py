@@ -1,4 +1,4 @@
-"""Ctrl-C held back while something must not be left half done; SIGTERM taken as one."""
+"""Ctrl-C held back while something must not be left half done; SIGTERM and SIGHUP taken as one."""
 
 from __future__ import annotations
 
@@ -35,29 +35,37 @@ def deferred_interrupt() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def terminated_as_interrupted() -> Iterator[None]:
+def terminated_as_interrupted(*, hangup: bool = False) -> Iterator[None]:
     """Take SIGTERM, which schedulers send before they take a machine away, as a Ctrl-C.
 
     Only the first: some send it to a process and then to its group, and the second must not stop
     what the first one has begun.
     Outside the main thread, and where either signal is ignored or has a handler of its own, the
     block just runs.
+
+    Args:
+        hangup: take SIGHUP likewise, which comes when a terminal is closed, where there is one.
     """
     in_main = threading.current_thread() is threading.main_thread()
-    plain = (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
-    if not in_main or plain != (signal.SIG_DFL, signal.default_int_handler):
+    names = ("SIGTERM", "SIGHUP") if hangup else ("SIGTERM",)
+    known = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    plain = [number for number in known if signal.getsignal(number) == signal.SIG_DFL]
+    if not in_main or not plain or signal.getsignal(signal.SIGINT) != signal.default_int_handler:
         yield
         return
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, _nothing)
+        for number in plain:
+            signal.signal(number, _nothing)
         signal.raise_signal(signal.SIGINT)
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in plain:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in plain:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:

@@ -4,12 +4,16 @@ import re
 import shlex
 from pathlib import Path
 
+import cv2
 import pytest
 import typer
 from typer.core import TyperGroup
 
 import ofa_pose
 from ofa_pose.cli.main import app
+from ofa_pose.data import SyntheticScenes
+from ofa_pose.export import Tier, export_onnx
+from ofa_pose.predict import film_writer
 
 ROOT = Path(ofa_pose.__file__).parent.parent
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -94,3 +98,28 @@ def test_python_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert found
     for block in found:
         exec(compile(block, name, "exec"), {"__name__": "page"})  # noqa: S102
+
+
+def test_live_joints_of_a_camera(
+    finding_tier: Tier,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A video stands in for the camera."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(tmp_path)
+    export_onnx(finding_tier, "pose.onnx")
+    image = SyntheticScenes(0, 1, size=96, skeleton="crowdpose")[0].image
+    with film_writer(tmp_path / "clip.mp4", fps=10) as write:
+        for _ in range(2):
+            write(image)
+    opened = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", lambda _: opened("clip.mp4"))
+    text = (ROOT / "docs" / "raspberry_pi.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    exec(compile(block, "raspberry_pi.md", "exec"), {"__name__": "page"})  # noqa: S102
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 2
+    assert all("'left_shoulder': [" in line for line in lines)

@@ -29,6 +29,24 @@ def test_held_back_until_the_end(number: signal.Signals):
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="the system has no SIGHUP")
+def test_a_hangup_where_that_is_asked_for():
+    with terminated_as_interrupted():
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    with pytest.raises(KeyboardInterrupt), terminated_as_interrupted(hangup=True):
+        signal.raise_signal(signal.SIGHUP)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does
+    try:
+        with terminated_as_interrupted(hangup=True):
+            signal.raise_signal(signal.SIGHUP)
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
 def test_only_the_first_sigterm_counts():
     done = []
     with terminated_as_interrupted():

@@ -50,6 +50,7 @@ def test_what_is_in_the_wheel(wheel):
         for path in shipped:
             assert f"ofa_pose/_catalog/{path.relative_to(ROOT).as_posix()}" in held
     assert STARTER in held
+    assert "ofa_pose/_catalog/device.txt" in held
     assert "ofa_pose/py.typed" in held
     tops = {name.split("/")[0] for name in held if ".dist-info/" not in name}
     assert tops == {"ofa_pose"}  # no generic name in a user's site-packages
@@ -84,6 +85,9 @@ def test_an_onnx_file_in_an_environment_without_torch(
     call(*pip, "--no-deps", wheel, folder=tmp_path)
     find = "import importlib.util; print(importlib.util.find_spec('torch'))"
     assert call(programs / "python", "-c", find, folder=tmp_path) == "None\n"
+
+    told = call(programs / "ofa-pose", "doctor", folder=tmp_path)
+    assert "installed to run ONNX files (device.txt)" in told
 
     exported = export_onnx(finding_tier, tmp_path / "made" / "mine.onnx")
     elsewhere = tmp_path / "elsewhere"

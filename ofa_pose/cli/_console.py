@@ -25,9 +25,40 @@ def emit_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
     line(json.dumps(document, indent=2, default=str))
 
 
+class Told:
+    """Standard error, on which what cannot be told is lost: no work ends for it.
+
+    Its terminal may be gone, the disk of the file that it goes to may be full.
+    """
+
+    def __init__(self) -> None:
+        self._stream = sys.stderr
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Print a text if that can be done."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Print what was held back, if that can be done."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+
+def tell(text: str) -> None:
+    """Print one line on standard error, at once."""
+    told = Told()
+    told.write(f"{text}\n")
+    told.flush()
+
+
 def error(message: str) -> None:
     """Print `ofa-pose: error: ...` on standard error, on one line whatever the message holds."""
-    sys.stderr.write(f"{_who()}: error: {one_line(message)}\n")
+    tell(f"{_who()}: error: {one_line(message)}")
 
 
 def _who() -> str:
@@ -165,8 +196,7 @@ class _StderrHandler(logging.Handler):
         if record.levelno >= logging.ERROR:
             return  # told once, as the command's last line; the run's log.txt has it too
         label = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
-        sys.stderr.write(f"{_who()}: {label}{one_line(record.getMessage())}\n")
-        sys.stderr.flush()
+        tell(f"{_who()}: {label}{one_line(record.getMessage())}")
 
 
 @contextlib.contextmanager

@@ -46,6 +46,7 @@ class Request:
     tier: Tier
     sources: tuple[str, ...]
     device: str
+    threads: int | None
     flip: bool
     scales: tuple[float, ...]
     min_score: float
@@ -60,6 +61,7 @@ class Request:
         return PosePredictor(
             self.tier,
             device=self.device,
+            threads=self.threads,
             flip=self.flip,
             scales=self.scales,
             min_score=self.min_score,
@@ -187,8 +189,8 @@ def predict_pictures(request: Request, pictures: Sequence[Path]) -> Summary:
     predictor, watch = request.predictor(), _Watch()
     names, skipped, done, people_in_all = _Names(), dict[str, str](), 0, 0
     with request.open_run() as run, contextlib.ExitStack() as stack:
+        stopped = stack.enter_context(noted_interrupt())  # until the files are whole
         write = stack.enter_context(_people_files(run, predictor))
-        stopped = stack.enter_context(noted_interrupt())
         meter = stack.enter_context(Meter("predict"))
         for number, path in enumerate(pictures, start=1):
             if stopped():
@@ -242,12 +244,12 @@ def predict_film(request: Request, source: Path | int, *, most: int | None = Non
     lately: deque[float] = deque([time.perf_counter()], maxlen=_LATELY)
     with Film(source) as film, request.open_run() as run, contextlib.ExitStack() as stack:
         total = most if film.total is None else min(film.total, most or film.total)
+        stopped = stack.enter_context(noted_interrupt())  # until the files are whole
         write = stack.enter_context(_people_files(run, predictor))
         write_frame = None
         if request.overlays:
-            video = film_writer(run.file("overlay.mp4"), fps=film.fps)
+            video = film_writer(run.file("overlay.mp4"), fps=film.fps, live=film.is_live)
             write_frame = stack.enter_context(video)
-        stopped = stack.enter_context(noted_interrupt())
         meter = stack.enter_context(Meter("predict"))
         frames = film.frames(most)
         while not stopped():
@@ -261,7 +263,7 @@ def predict_film(request: Request, source: Path | int, *, most: int | None = Non
                 with watch.stage("draw"):
                     drawn = predictor.draw(frame.image, people, ids=ids)
                 with watch.stage("write"):
-                    write_frame(drawn, frame.time_s if film.is_live else None)
+                    write_frame(drawn, frame.time_s)
             with watch.stage("write"):
                 write(frame.number, {"time_s": round(frame.time_s, 4)}, people, ids)
             done, people_in_all = done + 1, people_in_all + len(people)

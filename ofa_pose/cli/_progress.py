@@ -6,9 +6,9 @@ import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self, cast
 
-from ofa_pose.cli._console import PREFIX
+from ofa_pose.cli._console import PREFIX, Told, tell
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -89,8 +89,7 @@ class Meter:
             passed = now - self._started_at
             left = _left(now, fraction, since=self._first)
             parts = [part for part in (f"{fraction:.0%}", f"{passed:.0f} s", left, text) if part]
-            sys.stderr.write(f"{PREFIX}: {self._title} {count} ({', '.join(parts)})\n")
-            sys.stderr.flush()
+            tell(f"{PREFIX}: {self._title} {count} ({', '.join(parts)})")
 
 
 def _bar() -> Progress:
@@ -108,7 +107,7 @@ def _bar() -> Progress:
         TextColumn("left"),
         # On a narrow terminal the figures take several lines rather than being cut off.
         TextColumn("{task.fields[figures]}", table_column=Column(overflow="fold")),
-        console=Console(stderr=True),
+        console=Console(file=cast(IO[str], Told())),
         redirect_stdout=True,
         redirect_stderr=True,
     )

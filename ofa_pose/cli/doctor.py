@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import ofa_pose
+from ofa_pose.catalog import device_requirements
 from ofa_pose.cli import _console
 from ofa_pose.cli._options import JsonOption
 from ofa_pose.cli._searching import processors
@@ -26,22 +27,30 @@ DISTRIBUTION = "ofa-pose"
 def command(as_json: JsonOption = False) -> None:
     """Show versions, threads, memory, disk, devices and which extras are installed."""
     needed, extras = _requirements()
+    device = _on_a_device()
+    missing = [name for name, version in needed.items() if version is None]
+    enough = "torch" in missing and None not in device.values()
     report = {
         "ofa_pose": ofa_pose.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "dependencies": needed,
         "extras": extras,
+        "device": device,
         **_machine(),
         **_torch(),
     }
     if as_json:
         _console.emit_json(report)
     else:
-        _show(report)
-    missing = [name for name, version in needed.items() if version is None]
-    if missing:
+        _show(report, absent="not installed" if enough else "MISSING")
+    if missing and not enough:
         raise OfaPoseError(f"not installed: {', '.join(missing)}; reinstall {DISTRIBUTION}")
+    if missing and not as_json:
+        _console.line(
+            "installed to run ONNX files (device.txt); training and search need "
+            + ", ".join(missing)
+        )
 
 
 def _requirements() -> tuple[dict[str, str | None], dict[str, dict[str, str | None]]]:
@@ -56,6 +65,13 @@ def _requirements() -> tuple[dict[str, str | None], dict[str, dict[str, str | No
         group = extras.setdefault(extra.group(1), {}) if extra else needed
         group[match.group()] = _version(match.group())
     return needed, extras
+
+
+def _on_a_device() -> dict[str, str | None]:
+    """Return installed versions of what running ONNX files needs."""
+    lines = device_requirements().read_text(encoding="utf-8").splitlines()
+    matches = [re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", line) for line in lines]
+    return {match.group(): _version(match.group()) for match in matches if match is not None}
 
 
 def _version(distribution: str) -> str | None:
@@ -96,23 +112,28 @@ def _torch() -> dict[str, Any]:
     return {"torch_threads": torch.get_num_threads(), "devices": ["cpu", *cuda]}
 
 
-def _show(report: dict[str, Any]) -> None:
+def _show(report: dict[str, Any], *, absent: str) -> None:
     def gib(size: int | None) -> str:
         return "unknown" if size is None else f"{size / 2**30:.1f} GiB"
 
+    torch_threads = report["torch_threads"]
+    torch_uses = "" if torch_threads is None else f", torch uses {torch_threads} threads"
     writable = "" if report["can_write_here"] else ", which cannot be written"
     rows = [
         ("ofa_pose", report["ofa_pose"]),
         ("python", f"{report['python']} ({sys.executable})"),
         ("platform", report["platform"]),
-        ("cpus", f"{report['cpus']}, torch uses {report['torch_threads']} threads"),
+        ("cpus", f"{report['cpus']}{torch_uses}"),
         ("memory", f"{gib(report['memory_bytes'])}, {gib(report['free_memory_bytes'])} free"),
         ("disk", f"{gib(report['free_disk_bytes'])} free here{writable}"),
         ("devices", ", ".join(report["devices"]) or "none: torch is not installed"),
     ]
-    rows += [(name, version or "MISSING") for name, version in report["dependencies"].items()]
+    rows += [(name, version or absent) for name, version in report["dependencies"].items()]
     for extra, packages in report["extras"].items():
-        absent = [name for name, version in packages.items() if version is None]
-        found = "installed" if not absent else f"not installed: {', '.join(absent)}"
+        lacking = [name for name, version in packages.items() if version is None]
+        there = [name for name in packages if name not in lacking]
+        found = "installed" if not lacking else f"not installed: {', '.join(lacking)}"
+        if lacking and there:
+            found += f"; installed: {', '.join(there)}"
         rows.append((f"extra [{extra}]", found))
     _console.table(("what", "found"), rows)

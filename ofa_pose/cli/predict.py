@@ -18,6 +18,7 @@ from ofa_pose.cli._options import (
 )
 from ofa_pose.cli._scales import parse_scales
 from ofa_pose.errors import UsageError
+from ofa_pose.interrupt import terminated_as_interrupted
 
 EPILOG = (
     "Example: ofa-pose predict runs/search-litepose-lite0/XS.yaml photo.jpg\n\n"
@@ -82,6 +83,14 @@ def command(
         int | None, typer.Option("--frames", min=1, help="Stop after so many frames.")
     ] = None,
     device: DeviceOption = "cpu",
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads",
+            min=1,
+            help="Processors that run the network, as in latency build; default: all.",
+        ),
+    ] = None,
     out: OutOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -113,11 +122,12 @@ def command(
     if any(isinstance(one, int) for one in films) and film is None:
         raise UsageError("a camera is given alone, without other sources")
     pictures = find_pictures(sources) if film is None else []
-    found = load_runnable(tier, device=device)
+    found = load_runnable(tier, device=device, threads=threads)
     request = Request(
         tier=found,
         sources=tuple(sources),
         device=device,
+        threads=threads,
         flip=flip,
         scales=sizes,
         min_score=min_score,
@@ -127,11 +137,12 @@ def command(
         out=out,
         force=force,
     )
-    summary = (
-        predict_pictures(request, pictures)
-        if film is None
-        else predict_film(request, film, most=frames)
-    )
+    with terminated_as_interrupted(hangup=True):
+        summary = (
+            predict_pictures(request, pictures)
+            if film is None
+            else predict_film(request, film, most=frames)
+        )
     if as_json:
         _console.emit_json(summary.document())
     else:

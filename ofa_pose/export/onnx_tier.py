@@ -20,7 +20,7 @@ from ofa_pose.errors import (
     missing_package,
 )
 from ofa_pose.export.schema import check_document, read_tier_file
-from ofa_pose.export.tier import Tier, restore_tier
+from ofa_pose.export.tier import Tier, check_threads, restore_tier
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -40,9 +40,11 @@ class OnnxTier(Tier):
 
     Attributes:
         session: what runs the network.
+        threads: that it runs on; None is all processors.
     """
 
     session: onnxruntime.InferenceSession
+    threads: int | None = None
 
     def build(self, *, device: str | torch.device = "cpu") -> Any:
         """Return a module that maps normalised images to what the tier's network maps them to.
@@ -55,13 +57,16 @@ class OnnxTier(Tier):
 
         return OnnxNetwork(self).eval()
 
-    def mapper(self, *, device: str | torch.device = "cpu") -> Mapper:
+    def mapper(self, *, device: str | torch.device = "cpu", threads: int | None = None) -> Mapper:
         """Return the network as `find_people` takes it, without PyTorch.
 
         Raises:
-            UsageError: the device is not the CPU.
+            UsageError: the device is not the CPU, or `threads` are others than the session's.
         """
         _check_cpu(device)
+        check_threads(threads)
+        if threads not in (None, self.threads):
+            raise UsageError(f"an ONNX file has its threads from load_onnx(..., threads={threads})")
         return lambda pixels: self.run(pixels.transpose(0, 3, 1, 2).astype(np.float32, order="C"))
 
     def run(self, pixels: np.ndarray) -> list[np.ndarray]:
@@ -78,18 +83,23 @@ class OnnxTier(Tier):
         return [np.asarray(map_) for map_ in maps]
 
 
-def load_onnx(path: str | Path) -> OnnxTier:
+def load_onnx(path: str | Path, *, threads: int | None = None) -> OnnxTier:
     """Read what `export_onnx` wrote, with everything that its tier's YAML tells.
 
     It needs neither the tier's YAML nor its weights, nor the package onnx.
 
+    Args:
+        path: of the ONNX file.
+        threads: that onnxruntime runs the network on; by default all processors.
+
     Raises:
         MissingExtraError: onnxruntime is not installed (extra `onnx`).
-        UsageError: the file is absent, or no tier is described in it.
+        UsageError: the file is absent, no tier is described in it, or threads is no such number.
         WeightsError: it is damaged.
     """
     path = Path(path)
-    session = _session(path)
+    check_threads(threads)
+    session = _session(path, threads=threads)
     told = session.get_modelmeta().custom_metadata_map
     if DOCUMENT not in told:
         raise UsageError(f"{path} does not tell its joints; `ofa-pose export` writes one that does")
@@ -99,7 +109,7 @@ def load_onnx(path: str | Path) -> OnnxTier:
     except ValueError as error:
         raise WeightsError(f"{path}: what it tells of its tier cannot be read: {error}") from None
     _warn_of_others(path, tier)
-    return OnnxTier(**{**vars(tier), "weights": None}, session=session)
+    return OnnxTier(**{**vars(tier), "weights": None}, session=session, threads=threads)
 
 
 def _warn_of_others(path: Path, tier: Tier) -> None:
@@ -110,12 +120,15 @@ def _warn_of_others(path: Path, tier: Tier) -> None:
             _LOG.warning("%s is not of the weights that %s names: export it again", path, beside)
 
 
-def load_runnable(path: str | Path, *, device: str | torch.device = "cpu") -> Tier:
+def load_runnable(
+    path: str | Path, *, device: str | torch.device = "cpu", threads: int | None = None
+) -> Tier:
     """Return a tier from its YAML (`load_tier`) or from its ONNX file (`load_onnx`), to be built.
 
     Args:
         path: which of the two it is, is told by its suffix.
         device: that it will be built on.
+        threads: of an ONNX file, as in `load_onnx`; a YAML's are given to `Tier.mapper`.
 
     Raises:
         MissingExtraError: a YAML, and no PyTorch.
@@ -123,7 +136,7 @@ def load_runnable(path: str | Path, *, device: str | torch.device = "cpu") -> Ti
     """
     if Path(path).suffix.lower() == SUFFIX:
         _check_cpu(device)
-        return load_onnx(path)
+        return load_onnx(path, threads=threads)
     try:
         from ofa_pose.export.tier_files import load_tier
         from ofa_pose.models import check_device
@@ -157,7 +170,7 @@ def quiet_options(onnxruntime: Any) -> Any:
     return options
 
 
-def _session(path: Path) -> onnxruntime.InferenceSession:
+def _session(path: Path, *, threads: int | None) -> onnxruntime.InferenceSession:
     onnxruntime = import_onnxruntime()
     try:
         content = path.read_bytes()
@@ -166,6 +179,8 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     options = quiet_options(onnxruntime)
+    if threads is not None:
+        options.intra_op_num_threads = threads
     # Its threads would wait for the next picture by running, while others decode this one.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:

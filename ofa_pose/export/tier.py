@@ -18,6 +18,7 @@ from ofa_pose.space import Arch, FrozenDict, SearchSpace, declare_space, freeze,
 from ofa_pose.space.schema import file_stem
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from ofa_pose.evaluate import Mapper
@@ -142,24 +143,55 @@ class Tier:
 
         return read_network(self, weights).to(device).eval()
 
-    def mapper(self, *, device: str | torch.device = "cpu") -> Mapper:
+    def mapper(self, *, device: str | torch.device = "cpu", threads: int | None = None) -> Mapper:
         """Return the network as `find_people` takes it: from pixels to maps, batch norms folded.
 
+        Args:
+            device: where to compute.
+            threads: that PyTorch uses while the network runs; by default as many as it does now.
+
         Raises:
-            UsageError: or another error, as of `build`.
+            UsageError: threads is no such number, or another error as of `build`.
         """
+        check_threads(threads)
         from ofa_pose.evaluate import mapper_of
         from ofa_pose.models import fold_batch_norms
 
         space = self.space
         network = self.build(device=device)
         fold_batch_norms(network)
-        return mapper_of(network, pixel_mean=space.pixel_mean, pixel_std=space.pixel_std)
+        mapper = mapper_of(network, pixel_mean=space.pixel_mean, pixel_std=space.pixel_std)
+        return mapper if threads is None else _on_threads(mapper, threads)
 
     def _saved_weights(self) -> Path:
         if self.weights is None:
             raise UsageError(f"tier {self.name!r} has no weights yet: save it first")
         return self.weights
+
+
+def check_threads(threads: int | None) -> None:
+    """Refuse a number of threads that is none.
+
+    Raises:
+        UsageError: it is neither None nor a whole number from 1 on.
+    """
+    if threads is not None and (type(threads) is not int or threads < 1):
+        raise UsageError(f"threads must be a whole number from 1 on, got {threads!r}")
+
+
+def _on_threads(mapper: Mapper, threads: int) -> Mapper:
+    """Return a network that runs on so many of PyTorch's threads, and nothing else does."""
+    import torch
+
+    def run(pixels: np.ndarray) -> list[np.ndarray]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            return mapper(pixels)
+        finally:
+            torch.set_num_threads(before)
+
+    return run
 
 
 def restore_tier(document: TierFile, *, path: Path, space: SearchSpace | None = None) -> Tier:

@@ -6,8 +6,10 @@ import contextlib
 import logging
 import math
 import os
+import platform
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -21,6 +23,11 @@ from ofa_pose.files import atomic_path, is_encodable
 _LOG = logging.getLogger(__name__)
 _USUAL_FPS = 30.0
 _FASTEST_FPS = 1000.0
+_LIVE_FPS = 10.0  # at most: every frame that is encoded holds up the next
+_SLOWEST_FPS = 0.1
+_PACED_BY = 5  # frames of a camera, whose pace is the film's
+_MOST_REPEATS = 3  # of one frame
+_RIBBON = " A ribbon camera cannot be opened by OpenCV; see docs/raspberry_pi.md"
 _SURELY_SHORT = 0.95  # of the frames that a file announces, which is often a guess
 
 
@@ -52,7 +59,7 @@ class Frame:
 
 
 class WriteFrame(Protocol):
-    """Writes one frame, (H, W, 3) uint8 RGB, at a time in seconds or after the one before."""
+    """Writes one frame, (H, W, 3) uint8 RGB; of a live film with its time in seconds."""
 
     def __call__(self, image: np.ndarray, time_s: float | None = None) -> None: ...  # noqa: D102
 
@@ -95,6 +102,7 @@ class Film:
                 f"{source}: is not a video that OpenCV can read"
                 if isinstance(source, Path)
                 else f"camera {source} cannot be opened; is it there, and is nobody else using it?"
+                + _RIBBON * (sys.platform == "linux" and platform.machine() == "aarch64")
             )
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = fps if 0 < fps <= _FASTEST_FPS else _USUAL_FPS
@@ -152,46 +160,134 @@ class Film:
 
 
 @contextlib.contextmanager
-def film_writer(path: Path, *, fps: float) -> Iterator[WriteFrame]:
+def film_writer(path: Path, *, fps: float, live: bool = False) -> Iterator[WriteFrame]:
     """Yield what writes a frame, (H, W, 3) uint8 RGB, to an MP4; whole or not there in the end.
 
-    The first frame decides the size; others are resized to it. A frame that comes with its time
-    is shown at that time, the one before it until then; without, frames follow one another.
+    The first frame decides the size; others are resized to it.
+
+    Args:
+        path: of the MP4.
+        fps: frames a second.
+        live: the frames come with their times, as a camera's do, and are shown near them. The film
+            has the rate that the first of them come at, ten frames a second and `fps` at most. A
+            frame that comes too soon is left out, one that is late has the one before it repeated
+            three times at most, as encoding holds up the next: what is missing comes after it.
 
     Raises:
         OfaPoseError: the video cannot be written, or its path is not UTF-8.
     """
     _check_name(path)
     with atomic_path(path) as temporary:
-        writer: cv2.VideoWriter | None = None
-        size = (0, 0)
-        last: np.ndarray | None = None
-        count = 0
+        reel = _Reel(temporary, path, fps=min(fps, _LIVE_FPS) if live else fps)
+        pace = _Pace(reel)
 
         def write(image: np.ndarray, time_s: float | None = None) -> None:
-            nonlocal writer, size, last, count
-            if writer is None:
-                # Most players want even sides.
-                height, width = (max(2, side - side % 2) for side in image.shape[:2])
-                size = width, height
-                writer = _open_writer(temporary, path, fps=fps, size=size)
-            frame = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-            frame = frame if frame.shape[1::-1] == size else cv2.resize(frame, size)
-            while last is not None and time_s is not None and count < round(time_s * fps):
-                writer.write(last)
-                count += 1
-            writer.write(frame)
-            last, count = frame, count + 1
+            if live and time_s is not None:
+                pace.show(image, time_s)
+            else:
+                reel.add(reel.fitted(image))
 
         try:
             yield write
+            pace.settle()
         finally:
-            if writer is not None:
-                writer.release()
-        if writer is not None and _frames_in(temporary) != count:
+            reel.close()
+        if reel.count and _frames_in(temporary) != reel.count:
             raise OfaPoseError(
-                f"cannot write {path}: not all of its {count} frames are in it; is the disk full?"
+                f"cannot write {path}: not all of its {reel.count} frames are in it; "
+                "is the disk full?"
             )
+
+
+class _Reel:
+    """An MP4 that frames are added to.
+
+    Attributes:
+        fps: frames a second.
+        count: of the frames that were added.
+    """
+
+    def __init__(self, temporary: Path, path: Path, *, fps: float) -> None:
+        self.fps = fps
+        self.count = 0
+        self._temporary, self._path = temporary, path
+        self._size = (0, 0)
+        self._writer: cv2.VideoWriter | None = None
+
+    def fitted(self, image: np.ndarray) -> np.ndarray:
+        """Return an RGB picture as BGR in the film's size."""
+        if self._size == (0, 0):
+            # Most players want even sides.
+            height, width = (max(2, side - side % 2) for side in image.shape[:2])
+            self._size = width, height
+        frame = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        return frame if frame.shape[1::-1] == self._size else cv2.resize(frame, self._size)
+
+    def add(self, frame: np.ndarray) -> None:
+        """Encode what `fitted` gave."""
+        if self._writer is None:
+            self._writer = _open_writer(self._temporary, self._path, fps=self.fps, size=self._size)
+        with _quiet():
+            self._writer.write(frame)
+        self.count += 1
+
+    def begin_again(self, fps: float) -> None:
+        """Throw away what was added."""
+        self.close()
+        self.fps, self.count = fps, 0
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer is not None:
+            with _quiet():
+                self._writer.release()
+        self._writer = None
+
+
+class _Pace:
+    """Shows a camera's frames at their times, at the rate that the first of them come at."""
+
+    def __init__(self, reel: _Reel) -> None:
+        self._reel = reel
+        self._held: list[tuple[np.ndarray, float]] = []
+        self._settled = False
+        self._last: np.ndarray | None = None
+
+    def show(self, image: np.ndarray, time_s: float) -> None:
+        """Show a picture from a time on."""
+        frame = self._reel.fitted(image)
+        if self._settled:
+            self._place(frame, time_s)
+            return
+        self._reel.add(frame)  # to be thrown away: how long it takes is a part of the pace
+        self._held.append((frame, time_s))
+        if len(self._held) == _PACED_BY:
+            self.settle()
+
+    def settle(self) -> None:
+        """Choose the film's rate by the frames so far, and show them."""
+        held, self._held, self._settled = self._held, [], True
+        if held:
+            self._reel.begin_again(_rate([time_s for _, time_s in held], most=self._reel.fps))
+        for frame, time_s in held:
+            self._place(frame, time_s)
+
+    def _place(self, frame: np.ndarray, time_s: float) -> None:
+        due = round(time_s * self._reel.fps)
+        before = frame if self._last is None else self._last
+        for _ in range(min(due - self._reel.count, _MOST_REPEATS)):
+            self._reel.add(before)
+        if due >= self._reel.count:
+            self._reel.add(frame)
+        self._last = frame
+
+
+def _rate(times_s: Sequence[float], *, most: float) -> float:
+    """Return frames a second, in tenths; the median is not misled by a slow first frame."""
+    if len(times_s) < 2:
+        return most
+    interval = max(float(np.median(np.diff(times_s))), 1 / most)
+    return max(math.floor(10 / interval + 1e-6) / 10, _SLOWEST_FPS)
 
 
 def _for_ffmpeg(path: Path) -> str:

@@ -50,6 +50,8 @@ class PosePredictor:
         scales: average over sizes of the input, such as 0.5, 1, 2; 1 must be among them.
         min_score: people of a lower score are left out; an AP is measured with 0.
         settings: constants of decoding.
+        threads: that onnxruntime (of an ONNX file) or PyTorch runs the network on; by default all
+            processors, or as many as PyTorch does now.
 
     Raises:
         UsageError: the tier's file is absent or breaks the schema, its network predicts no
@@ -68,18 +70,22 @@ class PosePredictor:
         scales: Sequence[float] = (1.0,),
         min_score: float = MIN_SCORE,
         settings: DecodeSettings = _DEFAULT,
+        threads: int | None = None,
     ) -> None:
         if isinstance(min_score, bool) or not isinstance(min_score, Real):
             raise UsageError(f"min_score must be a number, got {min_score!r}")
         if not min_score >= 0:
             raise UsageError(f"min_score must not be negative, got {min_score}")
-        self.tier = tier if isinstance(tier, Tier) else load_runnable(tier, device=device)
+        if not isinstance(tier, Tier):
+            tier = load_runnable(tier, device=device, threads=threads)
+        self.tier = tier
         self.tier.require_skeleton()
         self.flip = flip
         self.scales = check_scales(scales)
         self.min_score = min_score
         self.settings = settings
-        self._mapper = self.tier.mapper(device=device)
+        self.threads = threads
+        self._mapper = self.tier.mapper(device=device, threads=threads)
 
     @property
     def skeleton(self) -> Skeleton:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
+from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
+from ofa_pose.errors import OfaPoseError
 from ofa_pose.files import atomic_path
 from ofa_pose.pose import Person, person_to_result
 from ofa_pose.skeleton import Skeleton
 
+_LOG = logging.getLogger(__name__)
 _PLACE_DIGITS, _SCORE_DIGITS = 2, 4
 
 
@@ -50,18 +54,42 @@ def describe_person(
 def json_list(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Yield what appends an entry, one a line, to a JSON list that need not fit into memory.
 
-    The file is there, whole, once the block has ended without an error.
+    The file is there once the block has ended. Where an error ended it, the file holds the whole
+    entries that were appended before, and is not there without any.
 
     Raises:
         OfaPoseError: the file cannot be written.
     """
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
-        separator = "[\n"
+    failed: BaseException | None = None
+    # Without a buffer an entry that was appended needs no more room.
+    with atomic_path(path) as temporary, temporary.open("wb", buffering=0) as stream:
+        end = 0
 
         def append(entry: Mapping[str, Any]) -> None:
-            nonlocal separator
-            stream.write(separator + json.dumps(entry, allow_nan=False))
-            separator = ",\n"
+            nonlocal end
+            line = (",\n" if end else "[\n") + json.dumps(entry, allow_nan=False)
+            try:
+                _write_all(stream, line.encode())
+            except OSError as error:
+                raise OfaPoseError(f"cannot write {path}: {error.strerror or error}") from error
+            end = stream.tell()
 
-        yield append
-        stream.write("[]\n" if separator == "[\n" else "\n]\n")
+        try:
+            yield append
+        except BaseException as error:
+            if not end:
+                raise
+            failed = error
+            stream.truncate(end)
+            stream.seek(end)
+        _write_all(stream, b"\n]\n" if end else b"[]\n")
+    if failed is not None:
+        _LOG.warning("%s: holds what was found until then", path)
+        raise failed
+
+
+def _write_all(stream: RawIOBase, content: bytes) -> None:
+    """Write bytes of which a nearly full disk takes a part first, and then raises an error."""
+    left = memoryview(content)
+    while left:
+        left = left[stream.write(left) or 0 :]

@@ -1,9 +1,13 @@
 """`ofa-pose predict` as a user types it."""
 
+import contextlib
+import errno
 import inspect
+import io
 import json
 import os
 import signal
+import sys
 
 import cv2
 import numpy as np
@@ -14,7 +18,7 @@ from ofa_pose.cli import predict as verb
 from ofa_pose.cli.main import run
 from ofa_pose.data import SyntheticScenes
 from ofa_pose.errors import UsageError
-from ofa_pose.export import make_tier, save_tier
+from ofa_pose.export import export_onnx, load_tier, make_tier, save_tier
 from ofa_pose.models import build
 from ofa_pose.predict import Film, PosePredictor, film_writer, read_picture, write_picture
 
@@ -81,6 +85,29 @@ def test_one_picture_and_json(command, tier, here):
     ]
 
 
+def test_threads(command, tier, here, monkeypatch):
+    given = []
+    find = PosePredictor.__call__
+
+    def noted(self, image):
+        given.append(self.threads)
+        return find(self, image)
+
+    monkeypatch.setattr(PosePredictor, "__call__", noted)
+    for number, options in enumerate(([], ["--threads", 1])):
+        outcome = command("predict", tier, "album/a.png", "--out", number, *options)
+        assert outcome.code == 0, outcome.err
+    assert given == [None, 1]
+
+
+def test_threads_of_an_onnx_file(command, tier, here):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    export_onnx(load_tier(tier), "mine.onnx")
+    outcome = command("predict", "mine.onnx", "album/a.png", "--threads", 1)
+    assert outcome.code == 0, outcome.err
+
+
 def test_a_taken_folder_is_replaced_only_by_force(command, tier, here):
     line = ("predict", tier, "album/a.png", "--out", "found")
     assert command(*line).code == 0
@@ -127,9 +154,9 @@ def test_a_part_of_a_video_without_overlays(command, tier, here):
 
 
 class Camera:
-    """Gives frames without an end; the fourth comes with a Ctrl-C if it is to be interrupted."""
+    """Gives frames without an end; the fourth comes with a signal if it is to be interrupted."""
 
-    interrupted = False
+    interrupted: signal.Signals | None = None
     opened = released = 0
 
     def __init__(self):
@@ -141,8 +168,8 @@ class Camera:
 
     def read(self):
         self.given += 1
-        if self.interrupted and self.given == 4:
-            os.kill(os.getpid(), signal.SIGINT)
+        if self.interrupted is not None and self.given == 4:
+            os.kill(os.getpid(), self.interrupted)
         return True, np.full((48, 64, 3), 90, np.uint8)
 
     def get(self, propId, /):  # noqa: N803
@@ -240,18 +267,38 @@ def test_a_camera(command, tier, here, camera):
     assert len(read_json(here / "runs" / "predict-tiny-0" / "people.json")) == 3
 
 
-def test_a_camera_ends_with_ctrl_c_and_what_was_seen_is_kept(
-    command, tier, here, camera, monkeypatch
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_camera_ends_with_a_signal_and_what_was_seen_is_kept(
+    command, tier, here, camera, monkeypatch, name
 ):
-    monkeypatch.setattr(Camera, "interrupted", True)
+    if not hasattr(signal, name):
+        pytest.skip(f"the system has no {name}")
+    handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(getattr(signal, name))
+    monkeypatch.setattr(Camera, "interrupted", getattr(signal, name))
     outcome = command("predict", tier, "0")
     assert outcome.code == 130
     assert outcome.err.splitlines()[-1] == "ofa-pose: error: interrupted"
     out = here / "runs" / "predict-tiny-0"
     assert len(read_json(out / "people.json")) == 4
-    assert (Film(out / "overlay.mp4").total or 0) >= 4  # more where finding people was slow
+    assert Film(out / "overlay.mp4").total  # by the clock: one where the four came at once
     assert Camera.opened == 1
     assert Camera.released >= 1
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(getattr(signal, name))) == handlers
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_while_the_files_are_finished_loses_nothing(
+    command, tier, here, monkeypatch, name
+):
+    def write(path, **options):
+        with film_writer(path, **options) as frame:
+            yield frame
+        os.kill(os.getpid(), getattr(signal, name))
+
+    monkeypatch.setattr("ofa_pose.cli._predicting.film_writer", contextlib.contextmanager(write))
+    outcome = command("predict", tier, "clip.mp4")
+    assert outcome.code == 0, outcome.err
+    assert len(read_json(here / "runs" / "predict-tiny-clip" / "people.json")) == 6
 
 
 @pytest.mark.parametrize("taken", [True, False])
@@ -281,6 +328,7 @@ WRONG_USE = [
     (["TIER", "0", "album"], "a camera is given alone"),
     (["TIER", "album", "--out", "album"], "lies in the folder of the results"),
     (["TIER", "album", "--device", "gpu"], "device gpu cannot be used here"),
+    (["TIER", "album", "--threads", "0"], "--threads"),
     (["TIER", "album", "--min-score", "2"], "--min-score"),
     (["TIER", "album", "--scales", "0.5,2"], "1 must be among the scales"),
     (["TIER", "album", "--scales", "1;2"], "cannot read --scales '1;2'"),
@@ -314,6 +362,44 @@ def test_mistakes_are_one_line(tier, here, capfd, code, arguments, expected):
     assert expected in lines[-1]
     assert all(line.startswith("ofa-pose: ") for line in lines)
     assert not any((here / "runs").glob("*/results.json"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size")
+def test_a_full_disk_keeps_the_people_found(command, tier, here, full_disk):
+    noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    with film_writer(here / "noise.mp4", fps=10) as write:
+        for _ in range(6):
+            write(noise)
+    with full_disk():
+        outcome = command("predict", tier, "noise.mp4", "--min-score", 1)
+    assert outcome.code == 1
+    assert outcome.err.splitlines()[-1].startswith("ofa-pose: error: cannot write ")
+    out = here / "runs" / "predict-tiny-noise"
+    assert len(read_json(out / "people.json")) == 6
+    assert sorted(file.name for file in out.glob("*.*") if file.suffix != ".txt") == [
+        *(".lock", "config.yaml", "people.json")
+    ]
+
+
+class GoneTerminal(io.StringIO):
+    """Standard error after its terminal was closed."""
+
+    def isatty(self):
+        return True
+
+    def write(self, text):
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_terminal_that_is_gone_costs_nothing(tier, here, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", GoneTerminal())
+        assert run(["predict", str(tier), "clip.mp4", "--out", "film"]) == 0
+        assert run(["predict", str(tier), "album", "--out", "pictures"]) == 0  # skips one
+        assert run(["predict", str(tier), "nowhere"]) == 1
+    assert len(read_json(here / "film" / "people.json")) == 6
+    assert Film(here / "film" / "overlay.mp4").total == 6
+    assert len(read_json(here / "pictures" / "people.json")) == 3
 
 
 def test_command_and_library_leave_out_the_same_people():

@@ -88,6 +88,23 @@ def test_the_same_people(tier, alone):
         assert np.allclose(mine.keypoints, torchs.keypoints, atol=1e-2)
 
 
+def test_threads_of_onnxruntime(alone):
+    def of(tier):
+        return tier.session.get_session_options().intra_op_num_threads
+
+    assert of(load_onnx(alone)) == 0  # all processors, as onnxruntime calls it
+    assert of(load_onnx(alone, threads=1)) == 1
+    assert of(load_runnable(alone, threads=3)) == 3
+    predictor = PosePredictor(alone, threads=1)
+    assert of(predictor.tier) == 1
+    assert PosePredictor(predictor.tier, threads=1).tier is predictor.tier
+    assert PosePredictor(predictor.tier).tier is predictor.tier
+    with pytest.raises(UsageError, match=r"an ONNX file has its threads from load_onnx"):
+        PosePredictor(predictor.tier, threads=2)
+    with pytest.raises(UsageError, match="threads must be a whole number from 1 on, got 0"):
+        load_onnx(alone, threads=0)
+
+
 def test_a_yaml_is_run_by_pytorch(tier):
     assert load_runnable(tier.path) == load_tier(tier.path)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ofa_pose.errors import DataError, OfaPoseError
-from ofa_pose.predict import Film, film_writer
+from ofa_pose.predict import Film, film, film_writer
 
 
 class FakeCamera:
@@ -45,9 +45,9 @@ def video(tmp_path):
 
 
 def test_what_is_written_is_read(video):
-    film = Film(video)
-    assert (film.fps, film.total, film.is_live) == (12.5, 10, False)
-    frames = list(film.frames())
+    found = Film(video)
+    assert (found.fps, found.total, found.is_live) == (12.5, 10, False)
+    frames = list(found.frames())
     assert [frame.number for frame in frames] == list(range(10))
     assert [frame.time_s for frame in frames] == pytest.approx([n / 12.5 for n in range(10)])
     for level, frame in zip(range(0, 200, 20), frames, strict=True):
@@ -79,14 +79,86 @@ def test_odd_sides_lose_a_pixel_and_other_sizes_fit_in(tmp_path):
     assert [frame.image.shape for frame in Film(path).frames()] == [(32, 46, 3)] * 2
 
 
-def test_frames_are_shown_at_their_times(tmp_path):
+def levels_of(path):
+    return [int(frame.image.mean()) for frame in Film(path).frames()]
+
+
+def test_a_camera_s_frames_are_shown_at_their_times(tmp_path):
     path = tmp_path / "a.mp4"
-    with film_writer(path, fps=10) as write:
-        for time_s, level in ((0.0, 0), (0.5, 100), (0.52, 150), (0.8, 250)):
+    with film_writer(path, fps=10, live=True) as write:
+        for number in range(5):  # the first five come in tenths of a second, as the film's do then
+            write(np.zeros((32, 32, 3), np.uint8), number / 10)
+        for time_s, level in ((0.7, 100), (0.72, 150), (0.9, 250)):
             write(np.full((32, 32, 3), level, np.uint8), time_s)
-    # A tenth of a second each: 0 until 0.5 s, then 100; 150 comes next, and stays until 0.8 s.
-    levels = [int(frame.image.mean()) for frame in Film(path).frames()]
-    np.testing.assert_allclose(levels, [0] * 5 + [100, 150, 150, 250], atol=4)
+    assert Film(path).fps == 10
+    # Black until 0.7 s, then 100; 150 comes too soon after it, and is shown until 0.9 s.
+    np.testing.assert_allclose(levels_of(path), [0] * 7 + [100, 150, 250], atol=4)
+
+
+def test_a_pause_is_caught_up_with_a_few_frames_at_a_time(tmp_path):
+    path = tmp_path / "a.mp4"
+    with film_writer(path, fps=10, live=True) as write:
+        for number in range(5):
+            write(np.zeros((32, 32, 3), np.uint8), number / 10)
+        for time_s, level in ((1.3, 100), (1.4, 150), (1.5, 200), (1.6, 250)):
+            write(np.full((32, 32, 3), level, np.uint8), time_s)
+    # At 1.3 s black is repeated three times, not eight; what is missing comes with the next frames.
+    expected = [0] * 8 + [100] * 4 + [150] * 3 + [200, 250]
+    np.testing.assert_allclose(levels_of(path), expected, atol=4)
+
+
+@pytest.fixture
+def slow_encoder(monkeypatch):
+    """Let every frame that is encoded take 60 ms of a clock that can be set on."""
+    now, encoded = [0.0], [0]
+
+    class Slow:
+        def __init__(self, *arguments):
+            self._writer = real(*arguments)
+
+        def __getattr__(self, name):
+            return getattr(self._writer, name)
+
+        def write(self, image):
+            now[0] += 0.06
+            encoded[0] += 1
+            self._writer.write(image)
+
+        fourcc = staticmethod(cv2.VideoWriter.fourcc)
+
+    real = cv2.VideoWriter
+    monkeypatch.setattr(cv2, "VideoWriter", Slow)
+    return now, encoded
+
+
+@pytest.mark.parametrize(
+    ("find_s", "fps"),
+    # 1 / (0.2 + 0.06), rounded down; a fast camera's film has ten frames a second; half a minute
+    # for a frame; and twenty frames in which three times as many people are found as at first.
+    [([0.2] * 60, 3.8), ([0.01] * 300, 10), ([30.0] * 7, 0.1), ([0.2] * 20 + [0.6] * 40, 3.8)],
+)
+def test_a_slow_encoder_does_not_slow_a_camera_down(tmp_path, slow_encoder, find_s, fps):
+    now, encoded = slow_encoder
+    path = tmp_path / "a.mp4"
+    times, most = [], 0
+    with film_writer(path, fps=30, live=True) as write:
+        for seconds in find_s:
+            times.append(now[0])
+            now[0] += seconds
+            before = encoded[0]
+            write(np.zeros((32, 32, 3), np.uint8), times[-1])
+            most = max(most, encoded[0] - before if len(times) != 5 else 0)  # the pace is chosen
+    assert most <= 4
+    film = Film(path)
+    assert film.total is not None
+    assert film.fps == pytest.approx(fps)
+    assert film.total / film.fps == pytest.approx(times[-1] + 1 / film.fps, rel=0.05)
+
+
+def test_a_camera_s_film_of_one_frame(tmp_path):
+    with film_writer(tmp_path / "a.mp4", fps=30, live=True) as write:
+        write(np.zeros((32, 32, 3), np.uint8), 0.0)
+    assert Film(tmp_path / "a.mp4").total == 1
 
 
 def test_a_writer_that_is_given_up_leaves_nothing(tmp_path):
@@ -102,15 +174,19 @@ def test_what_no_encoder_takes(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_a_full_disk_is_noticed(tmp_path, full_disk, capfd):
-    noise = np.random.default_rng(0).integers(0, 256, (20, 64, 96, 3), np.uint8)
+@pytest.mark.parametrize(("count", "height", "width"), [(20, 64, 96), (40, 240, 320)])
+@pytest.mark.parametrize("live", [False, True])
+def test_a_full_disk_is_noticed(tmp_path, full_disk, capfd, count, height, width, live):
+    """Of small films only the end fails, of larger ones every frame, of which FFmpeg tells."""
+    noise = np.random.default_rng(0).integers(0, 256, (4, height, width, 3), np.uint8)
 
     def film():
-        with film_writer(tmp_path / "a.mp4", fps=10) as write:
-            for image in noise:
-                write(image)
+        with film_writer(tmp_path / "a.mp4", fps=10, live=live) as write:
+            for number in range(count):
+                write(noise[number % 4], number / 10)
 
-    with full_disk(), pytest.raises(OfaPoseError, match="a.mp4: not all of its 20 frames"):
+    refused = pytest.raises(OfaPoseError, match=f"a.mp4: not all of its {count} frames")
+    with full_disk(), refused:
         film()
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr().err == ""
@@ -164,6 +240,15 @@ def test_a_camera_that_stops_is_told(caplog):
 @pytest.mark.parametrize("fps", [0.0, -1.0, math.nan, math.inf, 1e9])
 def test_a_speed_that_is_none(fps):
     assert Film(0, open_capture=lambda source: FakeCamera(1, fps=fps)).fps == 30.0
+
+
+@pytest.mark.parametrize(("machine", "told"), [("aarch64", True), ("x86_64", False)])
+def test_a_ribbon_camera_is_thought_of_on_boards(monkeypatch, machine, told):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(film.platform, "machine", lambda: machine)
+    with pytest.raises(DataError, match="camera 7 cannot be opened") as caught:
+        Film(7, open_capture=lambda source: FakeCamera(0, opened=False))
+    assert ("A ribbon camera cannot" in str(caught.value)) == told
 
 
 def test_a_camera_that_is_not_there():

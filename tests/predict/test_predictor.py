@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import ofa_pose as op
@@ -60,6 +61,30 @@ def test_the_best_come_first_and_the_poor_are_left_out(dot_tier):
     middle = sum(scores) / 2
     best = PosePredictor(dot_tier, min_score=middle)(image)
     assert places(best) == places(everybody[:1])
+
+
+def test_threads_of_pytorch_are_those_of_the_call_alone(dot_tier):
+    used = []
+
+    class Counting(type(dot_tier)):
+        def build(self, **options):
+            network = super().build(**options)
+            network.register_forward_pre_hook(lambda *_: used.append(torch.get_num_threads()))
+            return network
+
+    before = torch.get_num_threads()
+    tier = Counting(**vars(dot_tier))
+    for threads in (None, 1, 2, 3):
+        PosePredictor(tier, threads=threads)(picture(64, 64, (20, 20)))
+        assert torch.get_num_threads() == before
+    assert used == [before, 1, 2, 3]
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.0, True, "2"])
+def test_threads_that_are_none(dot_tier, tiny_tier, threads):
+    for tier in (dot_tier, tiny_tier):
+        with pytest.raises(UsageError, match="threads must be a whole number from 1 on, got"):
+            PosePredictor(tier, threads=threads)
 
 
 def test_nobody(dots):

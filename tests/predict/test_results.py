@@ -1,9 +1,11 @@
 """What is written down of people."""
 
 import json
+import sys
 
 import pytest
 
+from ofa_pose.errors import OfaPoseError
 from ofa_pose.predict import coco_result, describe_person, json_list
 
 # Joints at (10.126, 20) and (30, 60.5); the head was not found.
@@ -47,3 +49,44 @@ def test_a_list_that_is_given_up_leaves_nothing(tmp_path):
     with pytest.raises(TypeError), json_list(tmp_path / "list.json") as append:
         append({"a set is no JSON": {1, 2}})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_list_that_ends_early_holds_its_whole_entries(tmp_path, caplog):
+    def write():
+        with json_list(tmp_path / "list.json") as append:
+            append({"number": 0})
+            append({"a set is no JSON": {1, 2}})
+
+    with pytest.raises(TypeError):
+        write()
+    assert json.loads((tmp_path / "list.json").read_text()) == [{"number": 0}]
+    assert "list.json: holds what was found until then" in caplog.text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size")
+def test_a_full_disk_keeps_the_whole_entries(tmp_path, full_disk):
+    path, told = tmp_path / "list.json", "x" * 1500
+
+    def write():
+        with json_list(path) as append:
+            for number in range(9):
+                append({"number": number, "told": told})
+
+    # 8 KiB hold five of these entries and a part of the sixth, which is cut off.
+    with full_disk(), pytest.raises(OfaPoseError, match="cannot write .*list.json"):
+        write()
+    assert [entry["number"] for entry in json.loads(path.read_text())] == [0, 1, 2, 3, 4]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_lists_of_which_one_cannot_be_written(tmp_path):
+    def write():
+        with json_list(tmp_path / "a.json") as first, json_list(tmp_path / "b.json") as second:
+            first({"number": 0})
+            second({"number": 0})
+            raise OfaPoseError("cannot write the film")
+
+    with pytest.raises(OfaPoseError, match="cannot write the film"):
+        write()
+    for name in ("a.json", "b.json"):
+        assert json.loads((tmp_path / name).read_text()) == [{"number": 0}]
