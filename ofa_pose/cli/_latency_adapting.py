@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ofa_pose.cost.latency_points import LatencyPoint
     from ofa_pose.cost.latency_schema import AdaptedSection
 
+_FASTEST, _SLOWEST = 1 / 20, 1000
+"""How many times a device's latencies may be another's before the unit of the points is doubted."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -72,7 +75,9 @@ def tell_adaptation(adaptation: Adaptation, path: Path, *, as_json: bool) -> Non
                     for point, predicted in pairs
                 ],
                 "leave_one_out": error.model_dump(exclude_none=True),
+                "fitted": adaptation.fitted.model_dump(exclude_none=True),
                 "one_factor": adaptation.one_factor.model_dump(exclude_none=True),
+                "factor": adaptation.factor,
                 "few_points": adaptation.few,
                 "faults": faults,
                 "spaces_without_points": untouched,
@@ -90,9 +95,12 @@ def tell_adaptation(adaptation: Adaptation, path: Path, *, as_json: bool) -> Non
         for point, predicted in pairs
     ]
     _console.table(("space", "arch", "ms measured", "ms by the others", "error"), rows)
+    way, other, others = "a factor for each kind of unit", "one factor", adaptation.one_factor
+    if adaptation.plain:
+        way, other, others = other, way, adaptation.fitted
     _console.line(
-        f"leave-one-out error: {error.mape:.1%} on average, {error.largest or 0:.1%} at most; "
-        f"{adapted.table} times one factor: {adaptation.one_factor.mape:.1%} on average"
+        f"leave-one-out error: {error.mape:.1%} on average, {error.largest or 0:.1%} at most, of "
+        f"{adapted.table} times {way}; times {other} it would be {others.mape:.1%} on average"
     )
     if untouched:
         _console.line(
@@ -119,6 +127,11 @@ def _faults(adaptation: Adaptation, adapted: AdaptedSection) -> list[str]:
             f"{small.space.name} {small.arch.key} is given {small.latency_ms:g} ms and "
             f"{large.arch.key}, larger in every choice that differs, {large.latency_ms:g} ms: at "
             "least one of the two is wrong"
+        )
+    if not _SLOWEST >= adaptation.factor >= _FASTEST:
+        faults.append(
+            f"the points are {adaptation.factor:.3g} times what {adapted.table} says: a table is "
+            f"of milliseconds; are these {'seconds' if adaptation.factor < 1 else 'microseconds'}?"
         )
     if adaptation.error.mape > POOR:
         faults.append(

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 RESTLESS = 0.05
 """Average difference of two measurements of the same networks above which a machine is busy."""
 
+SLOWED = 1.15
+"""How many times as long as at its best a device takes, in the median, before that is told."""
+
 AFTER_VALIDATION = "measure again with more --rounds and nothing else running"
 AFTER_BUILD = f"{AFTER_VALIDATION}, or see by `ofa-pose latency validate` how far off it is"
 AFTER_IMPORT = (
@@ -43,12 +46,14 @@ class Fit:
         error: on them; None where there were none.
         twice: how far every other round of these networks is from the rest; None for one round.
         held: scales, by kind, that stand at the bound of what the fit allows.
+        slowdown: how many times as long as at its best the device took for most of the time.
     """
 
     networks: int
     error: ErrorFigures | None
     twice: ErrorFigures | None
     held: Mapping[str, float]
+    slowdown: float = 1.0
 
     @classmethod
     def of(cls, table: LatencyTable, results: Results, costs: Sequence[CostTable]) -> Fit:
@@ -57,10 +62,17 @@ class Fit:
         from ofa_pose.latency.tables import fit_error, fit_noise
 
         networks, error = fit_error(table, results, costs) or (0, None)
-        return cls(networks, error, fit_noise(results), held_at_bounds(table.info.model))
+        held = held_at_bounds(table.info.model)
+        return cls(networks, error, fit_noise(results), held, results.slowdown)
 
     def warn(self, name: str, advice: str) -> None:
-        """Warn of scales that stand at a bound, with what to do about it."""
+        """Warn of scales at a bound, with what to do about it, and of a device that grew slow."""
+        if self.slowdown > SLOWED:
+            _LOG.warning(
+                "latency table %s is of the device at its best, and for most of the measurement it "
+                "took %.2f times as long, by heat or other work: where that lasts, so do networks",
+                *(name, self.slowdown),
+            )
         if self.held:
             _LOG.warning(
                 "latency table %s: the scale of %s stands at the bound of what the fit allows: "
@@ -74,7 +86,13 @@ class Fit:
         """For JSON."""
         figures = {} if self.error is None else self.error.model_dump(exclude_none=True)
         twice = {} if self.twice is None else {"twice": self.twice.model_dump(exclude_none=True)}
-        return {"networks": self.networks, **figures, **twice, "scales_at_bound": dict(self.held)}
+        return {
+            "networks": self.networks,
+            **figures,
+            **twice,
+            "scales_at_bound": dict(self.held),
+            "slowdown": self.slowdown,
+        }
 
     def told(self) -> str:
         """In a line."""

@@ -5,7 +5,8 @@ full table, plus a price a MAC and a price a byte of activations; a network has 
 Factors may differ between kinds of unit and kernels, but a few networks cannot tell them all, so
 the fit (least squares of relative errors) is held back: every kind's factor is drawn to the
 common one, and the prices and the constant to zero. No price is below zero, and no factor below a
-twentieth of the common one.
+twentieth of the common one. Where one factor for all predicts networks that are left out better
+than this fit does, as on a device that is merely slower, that is the table.
 
 Limits: what no network of the points does differently from the others cannot be learnt; the error
 is that of networks like the points, and of a few points it is itself uncertain.
@@ -46,6 +47,7 @@ FEW_POINTS = 5
 
 _CLEARLY = 1.1  # two networks' times differ by more than noise where one is so many times the other
 _FORM = "a factor a kind and kernel, a price a MAC and a byte, a constant; held to one factor"
+_PLAIN_FORM = "one factor"
 _FREEDOM = 0.3  # how far a factor or a price is expected to move, as a fraction of a network's time
 _NOISE = 0.05  # how far measurements are expected to be off, likewise
 _SMALLEST_FACTOR = 0.05
@@ -59,9 +61,12 @@ class Adaptation:
     Attributes:
         table: of the other device, marked as adapted.
         points: what it was adapted to.
-        predicted: each point as the other points alone predict it, in ms.
+        predicted: each point as the other points alone predict it, in ms, in the table's way.
         error: of those predictions.
-        one_factor: the error when the base's times are only multiplied by one factor.
+        fitted: the error of the fit with a factor for each kind of unit.
+        one_factor: the error when the base's times are only multiplied by one factor; the table is
+            made in this way where it is less than that of the fit.
+        factor: that one factor, of all points.
         few: whether the points are so few that the error says little.
         inversions: pairs of points of one space of which the first has no choice larger than the
             second and yet took clearly longer; at least one of their times is wrong.
@@ -71,9 +76,16 @@ class Adaptation:
     points: tuple[LatencyPoint, ...]
     predicted: tuple[float, ...]
     error: ErrorFigures
+    fitted: ErrorFigures
     one_factor: ErrorFigures
+    factor: float
     few: bool
     inversions: tuple[tuple[LatencyPoint, LatencyPoint], ...]
+
+    @property
+    def plain(self) -> bool:
+        """Whether the table is the base's times one factor."""
+        return self.one_factor.mape < self.fitted.mape
 
 
 def adapt(
@@ -125,12 +137,21 @@ def adapt(
     features = _Features(base)
     times = np.array([point.latency_ms for point in points])
     table = np.array([features.network(network) for network in networks])
-    predicted, scaled = _left_out(table, times, factors=features.factors)
-    error = error_figures(predicted, times.tolist())
-    fit = _fit(table, times, factors=features.factors)
+    by_fit, by_factor = _left_out(table, times, factors=features.factors)
+    fitted = error_figures(by_fit, times.tolist())
+    one_factor = error_figures(by_factor, times.tolist())
+    plain = one_factor.mape < fitted.mape
+    factor = _factor(table, times, factors=features.factors)
+    if plain:
+        fit = np.zeros(table.shape[1])
+        fit[: features.factors] = factor
+    else:
+        fit = _fit(table, times, factors=features.factors)
+    error = one_factor if plain else fitted
     info = _info(
         base,
         error,
+        form=_PLAIN_FORM if plain else _FORM,
         name=name,
         device=device or name,
         runtime=runtime or _UNKNOWN,
@@ -141,9 +162,11 @@ def adapt(
     return Adaptation(
         table=LatencyTable.of(info, features.rows(fit)),
         points=tuple(points),
-        predicted=tuple(predicted),
+        predicted=tuple(by_factor if plain else by_fit),
         error=error,
-        one_factor=error_figures(scaled, times.tolist()),
+        fitted=fitted,
+        one_factor=one_factor,
+        factor=factor,
         few=len(points) < FEW_POINTS,
         inversions=_inversions(points),
     )
@@ -252,6 +275,7 @@ def _info(
     base: LatencyTable,
     error: ErrorFigures,
     *,
+    form: str,
     name: str,
     device: str,
     runtime: str,
@@ -277,7 +301,7 @@ def _info(
                 space.model_copy(update={"validation": None}) for space in base.info.spaces
             ),
             model=ModelSection(intercept_ms=round(constant, 6)),
-            adapted=AdaptedSection(table=base.name, points=points, form=_FORM, leave_one_out=error),
+            adapted=AdaptedSection(table=base.name, points=points, form=form, leave_one_out=error),
         )
     except ValidationError:
         raise LatencyError(

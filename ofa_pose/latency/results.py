@@ -107,6 +107,12 @@ class Results:
         times = [row.reference_ms for row in self.rows if row.unit == WHOLE]
         return float(np.quantile(times, _UNDISTURBED)) if times else 1.0
 
+    @cached_property
+    def slowdown(self) -> float:
+        """How many times as long the reference network took, in the median, as at the best."""
+        times = [row.reference_ms for row in self.rows if row.unit == WHOLE]
+        return float(np.median(times)) / self.own_reference_ms if times else 1.0
+
     def units(self) -> list[UnitLatency]:
         """Every unit's time: where it stands in networks, or alone where nothing else is known.
 

@@ -188,6 +188,16 @@ def adapted_by(command, folder, times):
     return line, outcome
 
 
+def test_seconds_for_milliseconds_are_noticed(command, toy, tables, tmp_path):
+    table = LatencyTable.load("desk")
+    archs = [toy.smallest, toy[len(toy) // 2], toy.largest]
+    seconds = {arch.key: table.predict(toy, arch) / 1000 for arch in archs}
+    _, outcome = adapted_by(command, tmp_path, seconds)
+    assert "the points are 0.001 times what desk says: a table is of milliseconds; " in outcome.err
+    assert "are these seconds?" in outcome.err
+    assert "next:" not in outcome.out
+
+
 def test_points_that_make_no_sense_suggest_no_search(command, toy, tables, tmp_path):
     times = {toy.largest.key: 20, toy.smallest.key: 900, toy[len(toy) // 2].key: 109}
     line, outcome = adapted_by(command, tmp_path, times)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ofa_pose.cli._latency_verdicts import verdict
+from ofa_pose.cli._latency_verdicts import Fit, verdict
 from ofa_pose.cost.latency_schema import ErrorFigures, ValidationSection
 
 
@@ -30,3 +30,13 @@ def test_a_verdict_weighs_the_table_against_the_machine_and_the_plain_sum(figure
     assert told.startswith(f"desk is off by {figures.mape:.1%} on average, 30.0% at most")
     assert ("may be the machine's own unrest" in told) == unrest
     assert ("units measured alone is no worse" in told) == plain
+
+
+@pytest.mark.parametrize(("slowdown", "told"), [(1.0, False), (1.1, False), (1.8, True)])
+def test_a_device_that_grew_slow_is_told_of(caplog, slowdown, told):
+    Fit(networks=0, error=None, twice=None, held={}, slowdown=slowdown).warn("pi", "measure again")
+    expected = (
+        "latency table pi is of the device at its best, and for most of the measurement it took "
+        "1.80 times as long, by heat or other work: where that lasts, so do networks"
+    )
+    assert caplog.messages == [expected] * told

@@ -49,6 +49,27 @@ def test_one_factor_is_found_exactly(space, latency_table):
     assert found.few
 
 
+def test_one_factor_is_kept_where_it_predicts_better(space, latency_table):
+    base = latency_table(space, here)
+    slower = latency_table(space, lambda spec: 3 * here(spec))
+    archs = [space.smallest, space[len(space) // 2], space.largest]
+    off = [1.05, 0.95, 1.05]  # noise that a factor for each kind of unit would follow
+    points = [
+        LatencyPoint(space, arch, slower.predict(space, arch) * noise)
+        for arch, noise in zip(archs, off, strict=True)
+    ]
+    found = adapt(base, points, name="other")
+    assert found.plain
+    assert found.error == found.one_factor
+    assert found.error.mape < found.fitted.mape
+    # Of relative errors the least squares: the sum of 1 / noise over that of its square.
+    factor = 3 * (2 / 1.05 + 1 / 0.95) / (2 / 1.05**2 + 1 / 0.95**2)
+    assert found.factor == pytest.approx(factor, rel=1e-6)
+    for arch in (space.smallest, space[123], space.largest):
+        expected = factor * base.predict(space, arch)
+        assert found.table.predict(space, arch) == pytest.approx(expected, rel=1e-6)
+
+
 def test_what_was_validated_is_the_other_device(space):
     base = LatencyTable.load("x86-onnxruntime")
     assert any(covered.validation for covered in base.info.spaces)
@@ -74,10 +95,16 @@ def test_left_out_predictions_do_not_see_their_own_point(space, latency_table):
     base = latency_table(space, here)
     points = points_of(latency_table(space, there), space, count=6)
     before = adapt(base, points, name="other").predicted[2]
-    wrong = LatencyPoint(space, points[2].arch, points[2].latency_ms * 7)
+    wrong = LatencyPoint(space, points[2].arch, points[2].latency_ms * 1.03)
     found = adapt(base, [*points[:2], wrong, *points[3:]], name="other")
+    assert not found.plain
     assert found.predicted[2] == pytest.approx(before, rel=1e-9)
-    assert found.error.largest == pytest.approx(abs(before / wrong.latency_ms - 1), rel=1e-9)
+    errors = [
+        abs(predicted / point.latency_ms - 1)
+        for point, predicted in zip(found.points, found.predicted, strict=True)
+    ]
+    assert errors[2] == pytest.approx(abs(before / wrong.latency_ms - 1), rel=1e-9)
+    assert found.error.largest == pytest.approx(max(errors), rel=1e-9)
 
 
 def test_a_smaller_network_that_took_longer_is_found(space, latency_table):

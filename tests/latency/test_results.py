@@ -70,6 +70,15 @@ def test_the_reference_is_taken_at_the_machines_best(tmp_path):
     assert results.networks("fit") == {"s/1": 6.0}
 
 
+def test_a_device_that_grew_slow_is_noticed(tmp_path):
+    times = [50.0] * 3 + [90.0] * 17  # cold, then 1.8 times as slow
+    rows = [f"fit-0000,{turn},*,s/1,4,3.0,3.0,0.1,{ms}" for turn, ms in enumerate(times)]
+    results = read_results(write(tmp_path, text(*rows)))
+    assert results.reference_ms == 50.0
+    assert results.slowdown == pytest.approx(1.8)
+    assert read_results(write(tmp_path, text(rows[0]))).slowdown == 1.0
+
+
 def test_an_earlier_measurement_of_the_reference_is_kept(tmp_path):
     row = "fit-0000,0,*,s/1,4,3.0,3.0,0.1,2.2"
     results = read_results(write(tmp_path, text(row)))
