@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 from ofa_pose.catalog import load_space
@@ -32,13 +33,14 @@ This folder holds networks of the search space {space} and a program that times 
 
        cd {folder}
        python3 -m venv env
-       env/bin/pip install numpy {package}
+       env/bin/pip install numpy {pinned}
        env/bin/python measure.py
 
    On a Raspberry Pi use a 64-bit system and Python from `apt install python3-venv`. Close what
    else is running, give it a fan or let it cool: a processor that gets hot slows down half-way.
    `sudo cpupower frequency-set -g performance` (package linux-cpupower) keeps its clock steady.
-   `--threads 4` measures four threads; each number of threads is a table of its own.
+   `--threads 4` measures four threads; each number of threads is a table of its own, and so is
+   each version of {package}: take the one that the network will be run by.
 
 3. It may be stopped with Ctrl-C, or lose power, at any time: start it again and it goes on.
    {steps:,} steps are to be done. A desktop needs minutes; a Raspberry Pi 4 about ten times that.
@@ -60,6 +62,11 @@ _PROGRAM = """\
 \"\"\"Measure the networks beside this file on this device, unit by unit, into results.csv.\"\"\"
 
 import sys
+
+if sys.version_info < (3, 10):
+    here = "%d.%d" % sys.version_info[:2]
+    sys.exit("measure.py: error: it needs Python 3.10 or newer, this is " + here)
+
 from pathlib import Path
 
 from measuring.command import main
@@ -107,10 +114,12 @@ def write_bundle(
     )
     atomic_write(folder / "measure.py", _PROGRAM)
     roles = Counter(entry.task.role for entry in entries)
+    package = package_of(runtime)
     text = _README.format(
         space=" and ".join(costs.space.name for costs in all_costs),
         runtime=runtime,
-        package=package_of(runtime),
+        package=package,
+        pinned=_pinned(package),
         folder=folder.name,
         steps=sum(entry.task.rounds for entry in entries),
         networks=roles["cover"] + roles["alone"],
@@ -118,6 +127,14 @@ def write_bundle(
         fit=roles["fit"],
     )
     atomic_write(folder / "README.md", text)
+
+
+def _pinned(package: str) -> str:
+    """Return what pip is to install on the device: the version that is installed here, if any."""
+    try:
+        return f"{package}=={metadata.version(package)}"
+    except metadata.PackageNotFoundError:
+        return package
 
 
 def read_measured(

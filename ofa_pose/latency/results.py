@@ -93,7 +93,8 @@ class Results:
         if done < steps:
             raise LatencyError(
                 f"the measurement is not finished: {done:,} of {steps:,} steps are done; "
-                "start it again (measure.py, or `ofa-pose latency build`) and it goes on"
+                "start it again where it is measured (measure.py, or `ofa-pose latency build`) and "
+                "it goes on"
             )
 
     @property

@@ -7,13 +7,14 @@ import sys
 import venv
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ofa_pose.cost import CostTable
 from ofa_pose.errors import RunFolderError
 from ofa_pose.latency import Effort, measuring, read_measured, table_of_measured, write_bundle
 from ofa_pose.latency.build import describe
-from ofa_pose.latency.bundle import costs_with
+from ofa_pose.latency.bundle import _PROGRAM, _pinned, costs_with
 
 
 def test_a_bundle_holds_what_it_needs(toy, tmp_path):
@@ -21,10 +22,25 @@ def test_a_bundle_holds_what_it_needs(toy, tmp_path):
     files = {path.name for path in (tmp_path / "b").iterdir()}
     assert files == {"kit.json", "models.zip", "measure.py", "measuring", "README.md"}
     text = (tmp_path / "b" / "README.md").read_text()
-    assert "pip install numpy onnxruntime" in text
+    assert "pip install numpy onnxruntime==" in text
     assert f"all {len(toy.specs_of_all)} units" in text
     with pytest.raises(RunFolderError, match="not empty"):
         write_bundle(tmp_path / "b", [toy], runtime="onnxruntime")
+
+
+@pytest.mark.parametrize(
+    ("package", "expected"), [("numpy", f"numpy=={np.__version__}"), ("no-such-package",) * 2]
+)
+def test_a_device_is_to_install_what_is_installed_here(package, expected):
+    assert _pinned(package) == expected
+
+
+def test_an_old_python_is_told(monkeypatch):
+    tree = ast.parse(_PROGRAM, feature_version=(3, 5))  # which it can read
+    monkeypatch.setattr(sys, "version_info", (3, 9, 2))
+    with pytest.raises(SystemExit) as caught:
+        exec(compile(tree, "measure.py", "exec"), {"__name__": "__main__"})
+    assert caught.value.code == "measure.py: error: it needs Python 3.10 or newer, this is 3.9"
 
 
 def test_joints_in_a_file_of_the_space_are_told_by_their_name(toy):

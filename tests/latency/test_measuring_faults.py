@@ -247,3 +247,16 @@ def test_a_numpy_that_cannot_be_used_is_told_in_one_line(tmp_path, failure, mess
         [sys.executable, "-B", str(tmp_path / "measure.py")], capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (1, f"measure.py: error: {message}\n")
+
+
+def test_what_a_runtime_raises_is_told_in_one_line(kit, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise RuntimeError("Load model failed:\n  no space left")
+
+    monkeypatch.setattr("ofa_pose.latency.measuring.protocol.measure", fail)
+    assert main(kit.folder, []) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(
+        "measure.py: error: RuntimeError: Load model failed: no space left; is "
+    )
+    assert error.count("\n") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,6 +53,14 @@ def main(here: Path, arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped; start again to go on", file=sys.stderr)
         return 130
+    except Exception as error:  # whatever a runtime raises where it is short of something
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        print(
+            f"measure.py: error: {reason}; is the memory full, or {tempfile.gettempdir()}? What "
+            "was measured is kept: start again to go on",
+            file=sys.stderr,
+        )
+        return 1
     print(f"wrote {results}; now: ofa-pose latency import {results.name} --name NAME")
     return 0
 
