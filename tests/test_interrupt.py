@@ -31,12 +31,13 @@ def test_held_back_until_the_end(number: signal.Signals):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="the system has no SIGHUP")
 def test_a_hangup_where_that_is_asked_for():
-    with terminated_as_interrupted():
-        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
-    with pytest.raises(KeyboardInterrupt), terminated_as_interrupted(hangup=True):
-        signal.raise_signal(signal.SIGHUP)
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
+        with terminated_as_interrupted():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+        with pytest.raises(KeyboardInterrupt), terminated_as_interrupted(hangup=True):
+            signal.raise_signal(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does
         with terminated_as_interrupted(hangup=True):
             signal.raise_signal(signal.SIGHUP)
             with pytest.raises(KeyboardInterrupt):
