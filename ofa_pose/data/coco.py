@@ -16,7 +16,7 @@ from ofa_pose.data.annotations import has_joints, read_annotations, stated_size
 from ofa_pose.data.fingerprint import fingerprint_of
 from ofa_pose.data.images import UnreadableImageError, quick_check, read_image
 from ofa_pose.data.packed import PackedList
-from ofa_pose.data.scene import Scene, category, clear_boxes, ignored_area
+from ofa_pose.data.scene import Scene, category, clear_boxes, ignored_area, next_readable
 from ofa_pose.errors import DataError
 from ofa_pose.pose import BOX_AREA_FACTOR
 from ofa_pose.skeleton import Skeleton, load_skeleton
@@ -95,12 +95,10 @@ class CocoScenes:
         Raises:
             DataError: more than `max_bad` of the pictures turned out damaged.
         """
-        index = range(len(self))[index]
-        for step in range(len(self)):
-            scene = self.read_one((index + step) % len(self))
-            if scene is not None:
-                return scene
-        raise DataError(f"{self.folder}: no picture can be decoded")
+        scene = next_readable(self, index)
+        if scene is None:
+            raise DataError(f"{self.folder}: no picture can be decoded")
+        return scene
 
     def read_one(self, index: int) -> Scene | None:
         """Read this very scene; None where its picture cannot be decoded.

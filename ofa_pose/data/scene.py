@@ -75,6 +75,8 @@ class PictureSource(Protocol):
     its own, by what a source tells here.
     """
 
+    def __len__(self) -> int: ...  # noqa: D105
+
     def read_one(self, index: int) -> Scene | None:
         """Return this very scene, or None where its picture cannot be decoded.
 
@@ -94,6 +96,20 @@ def read_one(source: SceneSource, index: int) -> Scene | None:
     Of a source that is no `PictureSource` it is whatever the source gives.
     """
     return source.read_one(index) if isinstance(source, PictureSource) else source[index]
+
+
+def next_readable(source: PictureSource, index: int) -> Scene | None:
+    """Return a scene, or the next one whose picture is not damaged; None if all are.
+
+    After the last comes the first.
+
+    Raises:
+        IndexError: there is no such scene.
+    """
+    count = len(source)
+    start = range(count)[index]
+    scenes = (source.read_one((start + step) % count) for step in range(count))
+    return next((scene for scene in scenes if scene is not None), None)
 
 
 def image_id_of(source: SceneSource, index: int) -> int | None:

@@ -18,7 +18,7 @@ from ofa_pose.data import (
     SceneSource,
 )
 from ofa_pose.data.fingerprint import fingerprint_of
-from ofa_pose.data.scene import image_id_of, read_one
+from ofa_pose.data.scene import image_id_of, next_readable, read_one
 from ofa_pose.data.shares import cut
 from ofa_pose.errors import DataError, UsageError
 from ofa_pose.skeleton import Skeleton
@@ -64,12 +64,10 @@ class SubsetScenes:
         Raises:
             DataError: no picture of the subset can be decoded, or too many of the source cannot.
         """
-        index = range(len(self))[index]
-        for step in range(len(self)):
-            scene = self.read_one((index + step) % len(self))
-            if scene is not None:
-                return scene
-        raise DataError(f"none of the {len(self)} pictures of a subset can be decoded")
+        scene = next_readable(self, index)
+        if scene is None:
+            raise DataError(f"none of the {len(self)} pictures of a subset can be decoded")
+        return scene
 
     def read_one(self, index: int) -> Scene | None:
         """Return this very scene; None where its picture cannot be decoded."""
