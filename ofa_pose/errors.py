@@ -86,6 +86,10 @@ class LatencyError(CostError):
     """A latency table that is damaged, of another format, or that misses units."""
 
 
+class MeasuringStoppedError(LatencyError):
+    """A measurement that a runtime or a full disk ended; what was measured before is kept."""
+
+
 class ConversionError(OfaPoseError):
     """A network that a runtime's converter cannot turn into its file, or that it cannot run."""
 

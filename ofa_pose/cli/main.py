@@ -27,7 +27,7 @@ from ofa_pose.cli import (
     train,
 )
 from ofa_pose.cli._verbs import Verbs
-from ofa_pose.errors import OfaPoseError, UsageError, missing_package
+from ofa_pose.errors import MeasuringStoppedError, OfaPoseError, UsageError, missing_package
 
 PROGRAM = "ofa-pose"
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
@@ -87,6 +87,9 @@ def run(arguments: Sequence[str]) -> int:
             _console.line(str(error))
             return WRONG_USE
         return _fail(error, _usage_message(error), code=WRONG_USE, debug=debug)
+    except MeasuringStoppedError as error:
+        told = f"{error}{_hint_after_stop(arguments)}"
+        return _fail(error, told, code=error.exit_code, debug=debug)
     except OfaPoseError as error:
         return _fail(error, str(error), code=error.exit_code, debug=debug)
     except BrokenPipeError:
@@ -118,7 +121,8 @@ def _hint_after_stop(arguments: Sequence[str]) -> str:
     """How to go on with what was interrupted; empty where nothing was kept."""
     if arguments[:1] in _RESUMABLE:
         return "; what was saved is complete, --resume goes on from it"
-    if arguments[:2] == ["latency", "build"]:
+    kept = any(argument.partition("=")[0] == "--work" for argument in arguments)
+    if arguments[:2] == ["latency", "build"] or (arguments[:2] == ["latency", "validate"] and kept):
         again = "the same command without --force" if "--force" in arguments else "the same command"
         return f"; what was measured is kept, {again} goes on from it"
     return ""

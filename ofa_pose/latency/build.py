@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ofa_pose.cost import CostTable, LatencyTable, count_plan
-from ofa_pose.errors import LatencyError, RunFolderError
+from ofa_pose.errors import LatencyError, MeasuringStoppedError, RunFolderError
 from ofa_pose.files import atomic_write
 from ofa_pose.latency.kit import (
     Entry,
@@ -24,7 +24,7 @@ from ofa_pose.latency.kit import (
     whole_entries,
     write_kit,
 )
-from ofa_pose.latency.measuring.errors import MeasureError
+from ofa_pose.latency.measuring.errors import MeasureError, StoppedError
 from ofa_pose.latency.measuring.kit import KIT, MODELS, REFERENCE, RESULTS, Kit
 from ofa_pose.latency.measuring.machine import check_threads
 from ofa_pose.latency.measuring.protocol import measure
@@ -137,7 +137,8 @@ def run_kit(
     """Measure a kit on this machine, or go on with it, and return the results.
 
     Raises:
-        LatencyError: the results are of another kit or machine, or the runtime fails.
+        LatencyError: the results are of another kit or machine.
+        MeasuringStoppedError: the runtime fails, or the results cannot be written.
     """
     before = torch.get_num_threads()
     try:
@@ -148,6 +149,8 @@ def run_kit(
             prepare=runtime.prepare(),
             progress=_part(progress, "measuring"),
         )
+    except StoppedError as error:
+        raise MeasuringStoppedError(str(error)) from error
     except MeasureError as error:
         raise LatencyError(str(error)) from None
     finally:
@@ -183,7 +186,9 @@ def build_table(
     Raises:
         MissingExtraError: the runtime is not installed.
         RunFolderError: the folder holds the measurement of something else.
-        LatencyError: the runtime fails, or there are fewer processors than threads.
+        LatencyError: there are fewer processors than threads.
+        MeasuringStoppedError: the runtime fails, or the results cannot be written; started again
+            it goes on.
     """
     effort = effort or Effort()
     chosen = get_runtime(runtime)

@@ -336,6 +336,37 @@ def test_an_interrupted_build_says_how_to_go_on(command, monkeypatch, options, a
     assert again in outcome.err
 
 
+@pytest.mark.parametrize(
+    ("options", "again"), [((), "the same command goes"), (("--force",), "without --force goes")]
+)
+def test_a_build_whose_runtime_fails_names_the_network_and_how_to_go_on(
+    command, monkeypatch, options, again
+):
+    def fail(*_):
+        raise RuntimeError("no kernel")
+
+    monkeypatch.setattr("ofa_pose.latency.with_torch.TorchRunner.run", fail)
+    outcome = command(*BUILD, *options)
+    assert outcome.code == 1
+    (told,) = [line for line in outcome.err.splitlines() if "error: " in line]
+    assert re.search(r"torch failed at the network [a-z]+-\d+ \(toy/[\d-]+\): RuntimeError: ", told)
+    assert "; what was measured is kept, " in told
+    assert again in told
+
+
+def test_a_validation_keeps_what_was_measured_in_its_own_folder_alone(command, built, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no kernel")
+
+    monkeypatch.setattr("ofa_pose.latency.with_torch.TorchRunner.run", fail)
+    line = ("latency", "validate", "--table", "here-torch", "--networks", "3")
+    for options, kept in (((), False), (("--work", "w"), True)):
+        outcome = command(*line, *options)
+        assert outcome.code == 1
+        assert "torch failed at the network " in outcome.err
+        assert ("what was measured is kept, the same command" in outcome.err) == kept
+
+
 def test_a_bundle_names_the_runtimes_it_is_for(command):
     shown = command("latency", "bundle", "--help").out
     assert "onnxruntime, ncnn or litert" in shown

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from ofa_pose.errors import MeasuringStoppedError
 from ofa_pose.latency import measuring
+from ofa_pose.latency.build import run_kit
 from ofa_pose.latency.measuring.command import main
-from ofa_pose.latency.measuring.errors import MeasureError
+from ofa_pose.latency.measuring.errors import MeasureError, StoppedError
 from ofa_pose.latency.measuring.journal import locked
 from ofa_pose.latency.measuring.kit import Kit
 from ofa_pose.latency.measuring.protocol import measure
 from ofa_pose.latency.results import read_results
+from ofa_pose.latency.runtimes import Runtime
 
 
 @pytest.fixture
@@ -257,6 +260,71 @@ def test_what_a_runtime_raises_is_told_in_one_line(kit, monkeypatch, capsys):
     assert main(kit.folder, []) == 1
     error = capsys.readouterr().err
     assert error.startswith(
-        "measure.py: error: RuntimeError: Load model failed: no space left; is "
+        "measure.py: error: RuntimeError: Load model failed: no space left (is "
     )
     assert error.count("\n") == 1
+
+
+@pytest.fixture
+def failing(pretended):
+    """A runtime that fails at the fifth network until `failure` is None."""
+
+    class Failing(pretended):
+        failure: Exception | None = RuntimeError("Conv failed:\n  no memory")
+
+        def run(self):
+            if len(self.prepared) == 6 and self.failure is not None:  # the reference is the first
+                raise self.failure
+            super().run()
+
+    return Failing
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (RuntimeError("Conv failed:\n  no memory"), "RuntimeError: Conv failed: no memory (is "),
+        (MemoryError(), "MemoryError (is the memory full, or "),
+        (OSError(28, "No space left"), "OSError: [Errno 28] No space left (is the memory "),
+        (MeasureError("an operation of no unit"), "an operation of no unit"),
+    ],
+)
+def test_the_network_at_which_a_runtime_fails_is_named(kit, failing, failure, told):
+    results = kit.folder / "results.csv"
+    failing.failure = failure
+    with pytest.raises(StoppedError) as caught:
+        measure(kit, results, prepare=failing)
+    _, at = kit.turns[4]
+    assert str(caught.value).startswith(f"torch failed at the network {at.name} ({at.key}): {told}")
+    assert "\n" not in str(caught.value)
+    assert read_results(results).steps_done == 4
+    failing.failure = None
+    failing.prepared.clear()
+    measure(kit, results, prepare=failing)
+    assert failing.prepared[1] == at.name
+    assert read_results(results).steps_done == kit.steps
+
+
+def test_a_failing_reference_is_named(kit):
+    def fail(*_):
+        raise ValueError("no such kernel")
+
+    name = kit.reference.name
+    with pytest.raises(StoppedError, match=f"failed at the network {name} .*: no such kernel"):
+        measure(kit, kit.folder / "results.csv", prepare=fail)
+
+
+def test_a_device_says_how_to_go_on_from_the_network_that_failed(kit, failing, monkeypatch, capsys):
+    monkeypatch.setattr("ofa_pose.latency.measuring.protocol.RUNNERS", {"torch": failing})
+    assert main(kit.folder, []) == 1
+    error = capsys.readouterr().err
+    name = kit.turns[4][1].name
+    assert error.startswith(f"measure.py: error: torch failed at the network {name} (")
+    assert error.endswith("?); what was measured is kept: start again to go on\n")
+    assert error.count("\n") == 1
+
+
+def test_a_program_is_told_of_a_measurement_that_stopped(kit, failing):
+    runtime = Runtime("torch", "NHWC", lambda: lambda plan: b"", prepare=lambda: failing)
+    with pytest.raises(MeasuringStoppedError, match=kit.turns[4][1].name):
+        run_kit(kit.folder, runtime, threads=1)

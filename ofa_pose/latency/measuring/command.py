@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from .errors import MeasureError
+from .errors import MeasureError, StoppedError, in_one_line
 from .kit import RESULTS, Kit
 from .machine import package_of, this_machine, told
 
 _TELL_SECONDS = 10.0
+_KEPT = "what was measured is kept: start again to go on"
 
 
 def main(here: Path, arguments: Sequence[str] | None = None) -> int:
@@ -44,6 +44,9 @@ def main(here: Path, arguments: Sequence[str] | None = None) -> int:
         machine = this_machine(kit.document["runtime"], threads=options.threads)
         print(f"measuring on {told(machine)}; stop and go on whenever you like", flush=True)
         measure(kit, results, threads=options.threads, progress=tell)
+    except StoppedError as error:
+        print(f"measure.py: error: {error}; {_KEPT}", file=sys.stderr)
+        return 1
     except (MeasureError, OSError) as error:
         print(f"measure.py: error: {error}", file=sys.stderr)
         return 1
@@ -53,13 +56,8 @@ def main(here: Path, arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped; start again to go on", file=sys.stderr)
         return 130
-    except Exception as error:  # whatever a runtime raises where it is short of something
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        print(
-            f"measure.py: error: {reason}; is the memory full, or {tempfile.gettempdir()}? What "
-            "was measured is kept: start again to go on",
-            file=sys.stderr,
-        )
+    except Exception as error:  # where the machine is short of something
+        print(f"measure.py: error: {in_one_line(error)}; {_KEPT}", file=sys.stderr)
         return 1
     print(f"wrote {results}; now: ofa-pose latency import {results.name} --name NAME")
     return 0

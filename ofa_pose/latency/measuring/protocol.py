@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import MeasureError
+from .errors import MeasureError, told_as
 from .journal import Journal, locked
 from .kit import Kit, Task
 from .machine import check_threads, pinned, this_machine
@@ -49,8 +49,9 @@ def measure(
 
     Raises:
         MeasureError: `results` is of another kit or machine, or another process measures into
-            its folder; the kit is damaged; the runtime fails; or there are fewer processors
-            than threads.
+            its folder; the kit is damaged; or there are fewer processors than threads.
+        StoppedError: the runtime fails, or `results` cannot be written; what stands in it stays.
+        ImportError: the runtime is not installed.
     """
     check_threads(threads)
     name = kit.document["runtime"]
@@ -63,15 +64,24 @@ def measure(
         journal = Journal.open(results, kit, machine)
         if journal.unreadable:
             print(_told_unreadable(results, journal.unreadable), file=sys.stderr, flush=True)
-        pace = prepare(kit.model(models, kit.reference), kit.reference, threads)
+        runs = kit.document["runs"]
+        model = kit.model(models, kit.reference)
+        with told_as(_told_at(name, kit.reference)):
+            pace = prepare(model, kit.reference, threads)
         for done, (turn, task) in enumerate(turns):
             if (task.name, turn) not in journal.done:
-                runner = prepare(kit.model(models, task), task, threads)
-                runs = kit.document["runs"]
-                journal.add(task, turn, *_times(runner, pace, task, runs=runs, threads=threads))
-                del runner
+                model = kit.model(models, task)
+                with told_as(_told_at(name, task)):
+                    runner = prepare(model, task, threads)
+                    times = _times(runner, pace, task, runs=runs, threads=threads)
+                    del runner
+                journal.add(task, turn, *times)
             if progress is not None:
                 progress(done + 1, len(turns))
+
+
+def _told_at(runtime: str, task: Task) -> str:
+    return f"{runtime} failed at the network {task.name} ({task.key})"
 
 
 def _told_unreadable(results: Path, count: int) -> str:

@@ -31,7 +31,7 @@ class Ncnn:
         if self._net.load_param_mem(model.decode()) or self._net.load_model(
             ncnn.DataReaderFromEmpty()
         ):
-            raise MeasureError(f"ncnn cannot read the network {task.name}")
+            raise MeasureError("ncnn cannot read the network")
         self._inputs = [ncnn.Mat(picture[0]).clone() for picture in pictures(task)]
         # Asked for in this order; only what leaves the network is unpacked to the plain layout.
         last = set(task.outputs)
