@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import functools
 import subprocess
 import sys
 import venv
@@ -33,6 +34,36 @@ def test_a_bundle_holds_what_it_needs(toy, tmp_path):
 )
 def test_a_device_is_to_install_what_is_installed_here(package, expected):
     assert _pinned(package) == expected
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no limit on files there")
+def test_a_disk_that_is_full_everywhere_is_told_in_one_line(toy, tmp_path):
+    """No file may grow longer than some bytes, which leaves no folder for temporary files."""
+    resource = pytest.importorskip("resource")
+    write_bundle(tmp_path / "b", [toy], runtime="onnxruntime", effort=Effort(rounds=1, fit=2))
+    results = tmp_path / "b" / "results.csv"
+
+    def run(bytes_: int, **streams) -> subprocess.CompletedProcess[str]:
+        limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (bytes_, bytes_))
+        command = [sys.executable, "-B", str(tmp_path / "b" / "measure.py")]
+        return subprocess.run(command, preexec_fn=limit, text=True, **streams)
+
+    def told(bytes_: int) -> str:
+        done = run(bytes_, capture_output=True)
+        assert done.returncode == 1
+        assert done.stderr.startswith("measure.py: error: ")
+        assert done.stderr.endswith("; what was measured is kept: start again to go on\n")
+        assert done.stderr.count("\n") == 1
+        return done.stderr
+
+    assert f"error: cannot write {results}: " in told(0)
+    assert list(tmp_path.glob("b/results*")) == []
+    assert "onnxruntime failed at the network cover-" in told(600)  # a file of onnxruntime's
+    assert "(is the memory full, or every disk?)" in told(0)
+    with open("/dev/full", "w") as full:
+        assert run(0, stdout=full, stderr=full).returncode == 1
+        assert run(-1, stdout=full, stderr=full).returncode == 0
+    assert "now: ofa-pose latency import" in run(-1, capture_output=True).stdout
 
 
 def test_an_old_python_is_told(monkeypatch):

@@ -1,8 +1,10 @@
 """What goes wrong on a device: damaged files, two processes at once, packages that are missing."""
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 import zipfile
 from pathlib import Path
@@ -16,6 +18,7 @@ from ofa_pose.latency.measuring.command import main
 from ofa_pose.latency.measuring.errors import MeasureError, StoppedError
 from ofa_pose.latency.measuring.journal import locked
 from ofa_pose.latency.measuring.kit import Kit
+from ofa_pose.latency.measuring.lines import give_up_untold
 from ofa_pose.latency.measuring.protocol import measure
 from ofa_pose.latency.results import read_results
 from ofa_pose.latency.runtimes import Runtime
@@ -328,3 +331,49 @@ def test_a_program_is_told_of_a_measurement_that_stopped(kit, failing):
     runtime = Runtime("torch", "NHWC", lambda: lambda plan: b"", prepare=lambda: failing)
     with pytest.raises(MeasuringStoppedError, match=kit.turns[4][1].name):
         run_kit(kit.folder, runtime, threads=1)
+
+
+def test_no_folder_for_temporary_files_is_told_in_one_line(kit, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise RuntimeError("no space left")
+
+    def find_none():
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr("ofa_pose.latency.measuring.protocol.measure", fail)
+    monkeypatch.setattr(tempfile, "gettempdir", find_none)
+    assert main(kit.folder, []) == 1
+    assert capsys.readouterr().err == (
+        "measure.py: error: RuntimeError: no space left (is the memory full, or every disk?); "
+        "what was measured is kept: start again to go on\n"
+    )
+
+
+def test_rows_that_cannot_be_written_leave_those_before_them(kit, pretended, monkeypatch):
+    results, sync, room = kit.folder / "results.csv", os.fsync, 4  # the head and three steps
+
+    def synced(handle):
+        nonlocal room
+        room -= 1
+        if room < 0:
+            raise OSError(28, "No space left on device")
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    with pytest.raises(StoppedError, match=f"cannot write {results}: No space left on device"):
+        measure(kit, results, prepare=pretended)
+    assert read_results(results).steps_done >= 3
+    monkeypatch.undo()
+    measure(kit, results, prepare=pretended)
+    assert read_results(results).steps_done == kit.steps
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device there")
+def test_a_line_that_cannot_be_told_ends_no_measurement(kit, measured, pretended, monkeypatch):
+    lines = measured.read_text().splitlines(keepends=True)
+    measured.write_text("".join([*lines[:3], "?\n", *lines[4:]]))
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        measure(kit, measured, prepare=pretended)
+        give_up_untold()
+    assert read_results(measured).steps_done == kit.steps

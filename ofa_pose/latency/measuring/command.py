@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import MeasureError, StoppedError, in_one_line
 from .kit import RESULTS, Kit
+from .lines import give_up_untold, say
 from .machine import package_of, this_machine, told
 
 _TELL_SECONDS = 10.0
@@ -18,6 +18,13 @@ _KEPT = "what was measured is kept: start again to go on"
 
 def main(here: Path, arguments: Sequence[str] | None = None) -> int:
     """Measure the kit in `here`, or in --kit, into results.csv; return the exit code."""
+    try:
+        return _measure(here, arguments)
+    finally:
+        give_up_untold()
+
+
+def _measure(here: Path, arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(description="Measure a bundle's networks on this device.")
     parser.add_argument("--kit", type=Path, default=here, help="folder of kit.json")
     parser.add_argument("--out", type=Path, default=None, help="default: results.csv beside it")
@@ -32,9 +39,7 @@ def main(here: Path, arguments: Sequence[str] | None = None) -> int:
         now = time.monotonic()
         if now - last > _TELL_SECONDS or done == total:
             last = now
-            print(
-                f"{done} of {total} steps ({done / total:.0%}, {now - started:.0f} s)", flush=True
-            )
+            say(f"{done} of {total} steps ({done / total:.0%}, {now - started:.0f} s)")
 
     try:
         from .protocol import measure  # needs numpy, whose lack is told below
@@ -42,25 +47,26 @@ def main(here: Path, arguments: Sequence[str] | None = None) -> int:
         kit = Kit.load(options.kit)
         results = options.out or options.kit / RESULTS
         machine = this_machine(kit.document["runtime"], threads=options.threads)
-        print(f"measuring on {told(machine)}; stop and go on whenever you like", flush=True)
+        say(f"measuring on {told(machine)}; stop and go on whenever you like")
         measure(kit, results, threads=options.threads, progress=tell)
     except StoppedError as error:
-        print(f"measure.py: error: {error}; {_KEPT}", file=sys.stderr)
-        return 1
+        return _fail(f"{error}; {_KEPT}")
     except (MeasureError, OSError) as error:
-        print(f"measure.py: error: {error}", file=sys.stderr)
-        return 1
+        return _fail(str(error))
     except ImportError as error:
-        print(f"measure.py: error: {_told_import(error)}", file=sys.stderr)
-        return 1
+        return _fail(_told_import(error))
     except KeyboardInterrupt:
-        print("stopped; start again to go on", file=sys.stderr)
+        say("stopped; start again to go on", error=True)
         return 130
     except Exception as error:  # where the machine is short of something
-        print(f"measure.py: error: {in_one_line(error)}; {_KEPT}", file=sys.stderr)
-        return 1
-    print(f"wrote {results}; now: ofa-pose latency import {results.name} --name NAME")
+        return _fail(f"{in_one_line(error)}; {_KEPT}")
+    say(f"wrote {results}; now: ofa-pose latency import {results.name} --name NAME")
     return 0
+
+
+def _fail(message: str) -> int:
+    say(f"measure.py: error: {message}", error=True)
+    return 1
 
 
 def _told_import(error: ImportError) -> str:

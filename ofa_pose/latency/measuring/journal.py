@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import MeasureError
+from .errors import MeasureError, StoppedError
 from .kit import FORMAT, Kit, Task
 from .machine import Machine, told
 
@@ -74,6 +74,7 @@ class Journal:
 
         Raises:
             MeasureError: it is of another kit or machine.
+            StoppedError: it cannot be written.
         """
         journal = cls(path, machine)
         if not path.exists():
@@ -169,7 +170,11 @@ class Journal:
         return [[self.machine.id, task.name, first[2], *unit] for unit in units]
 
     def add(self, task: Task, round_: int, times: np.ndarray, reference_ms: float) -> None:
-        """Append one step: times divided by the reference's `(runs, 1 [+ units])`."""
+        """Append one step: times divided by the reference's `(runs, 1 [+ units])`.
+
+        Raises:
+            StoppedError: it cannot be written, or but in part, which the next start takes away.
+        """
         stream = io.StringIO(newline="")
         writer = csv.writer(stream, lineterminator="\n")
         for (unit, key), column in zip(((WHOLE, task.key), *task.units), times.T, strict=False):
@@ -177,10 +182,13 @@ class Journal:
             figures = (timing.median, timing.min, timing.iqr, reference_ms)
             texts = (f"{value:.6g}" for value in figures)
             writer.writerow((self.machine.id, task.name, round_, unit, key, timing.runs, *texts))
-        with self.path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(stream.getvalue())
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self.path.open("a", encoding="utf-8", newline="\n") as file:
+                file.write(stream.getvalue())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise _unwritten(self.path, error) from error
         self.done.add((task.name, round_))
 
 
@@ -229,13 +237,26 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, whatever happens."""
+    """Write a file so that it is there whole or not at all, whatever happens.
+
+    Raises:
+        StoppedError: it cannot be written; what was there stays.
+    """
     temporary = path.with_name(f"{path.name}.new")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise _unwritten(path, error) from error
+
+
+def _unwritten(path: Path, error: OSError) -> StoppedError:
+    return StoppedError(f"cannot write {path}: {error.strerror or error}")
 
 
 def read_head(text: str, *, source: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from .errors import MeasureError, told_as
 from .journal import Journal, locked
 from .kit import Kit, Task
+from .lines import say
 from .machine import check_threads, pinned, this_machine
 from .runner import Prepare, Runner
 from .runtimes import RUNNERS
@@ -63,7 +63,7 @@ def measure(
     with locked(results.parent), kit.models() as models, pinned(threads):
         journal = Journal.open(results, kit, machine)
         if journal.unreadable:
-            print(_told_unreadable(results, journal.unreadable), file=sys.stderr, flush=True)
+            say(_told_unreadable(results, journal.unreadable), error=True)
         runs = kit.document["runs"]
         model = kit.model(models, kit.reference)
         with told_as(_told_at(name, kit.reference)):

@@ -29,7 +29,7 @@ class OnnxRuntime:
         self._units = [name for name, _ in task.units]
         self._folder = None
         if task.by_unit:
-            self._folder = tempfile.TemporaryDirectory()
+            self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
             optimized = Path(self._folder.name) / "optimized.onnx"
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(self._folder.name) / "profile")
