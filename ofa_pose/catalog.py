@@ -37,6 +37,17 @@ def device_requirements() -> Path:
     return _shipped("device.txt")
 
 
+def tested_versions() -> dict[str, str]:
+    """Return the version of each package that this release was tested with, of constraints.txt.
+
+    Raises:
+        OfaPoseError: it is not there; the installation is damaged.
+    """
+    lines = _shipped("constraints.txt").read_text(encoding="utf-8").splitlines()
+    pairs = (line.partition("==") for line in lines if not line.startswith("#"))
+    return {name.strip(): version.strip() for name, equals, version in pairs if equals}
+
+
 def _shipped(name: str) -> Path:
     package = Path(__file__).resolve().parent
     checkout = package.parent

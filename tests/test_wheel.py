@@ -50,7 +50,8 @@ def test_what_is_in_the_wheel(wheel):
         for path in shipped:
             assert f"ofa_pose/_catalog/{path.relative_to(ROOT).as_posix()}" in held
     assert STARTER in held
-    assert "ofa_pose/_catalog/device.txt" in held
+    for name in ("device.txt", "constraints.txt"):
+        assert f"ofa_pose/_catalog/{name}" in held
     assert "ofa_pose/py.typed" in held
     tops = {name.split("/")[0] for name in held if ".dist-info/" not in name}
     assert tops == {"ofa_pose"}  # no generic name in a user's site-packages

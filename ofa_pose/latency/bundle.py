@@ -5,13 +5,20 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
-from ofa_pose.catalog import load_space
+from ofa_pose.catalog import load_space, tested_versions
 from ofa_pose.cost import CostTable, LatencyTable
 from ofa_pose.cost.latency_schema import CoveredSpace
-from ofa_pose.errors import LatencyError, RunFolderError, UnknownNameError, UsageError
+from ofa_pose.errors import (
+    LatencyError,
+    OfaPoseError,
+    RunFolderError,
+    UnknownNameError,
+    UsageError,
+)
 from ofa_pose.files import atomic_write
 from ofa_pose.latency import measuring
 from ofa_pose.latency.build import Effort, Progress, build_entries, make_kit
@@ -130,11 +137,15 @@ def write_bundle(
 
 
 def _pinned(package: str) -> str:
-    """Return what pip is to install on the device: the version that is installed here, if any."""
-    try:
+    """Return what pip is to install on the device: the version that a table should be of.
+
+    It is the one that is installed here, else the one that this release was tested with.
+    """
+    with suppress(metadata.PackageNotFoundError):
         return f"{package}=={metadata.version(package)}"
-    except metadata.PackageNotFoundError:
-        return package
+    with suppress(OfaPoseError, KeyError):
+        return f"{package}=={tested_versions()[package]}"
+    return f"{package}  # or the version that you will deploy"
 
 
 def read_measured(

@@ -6,16 +6,20 @@ import functools
 import subprocess
 import sys
 import venv
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import ofa_pose
 from ofa_pose.cost import CostTable
 from ofa_pose.errors import RunFolderError
 from ofa_pose.latency import Effort, measuring, read_measured, table_of_measured, write_bundle
 from ofa_pose.latency.build import describe
 from ofa_pose.latency.bundle import _PROGRAM, _pinned, costs_with
+from ofa_pose.latency.measuring.machine import package_of
+from ofa_pose.latency.runtimes import RUNTIMES
 
 
 def test_a_bundle_holds_what_it_needs(toy, tmp_path):
@@ -29,11 +33,27 @@ def test_a_bundle_holds_what_it_needs(toy, tmp_path):
         write_bundle(tmp_path / "b", [toy], runtime="onnxruntime")
 
 
-@pytest.mark.parametrize(
-    ("package", "expected"), [("numpy", f"numpy=={np.__version__}"), ("no-such-package",) * 2]
-)
-def test_a_device_is_to_install_what_is_installed_here(package, expected):
-    assert _pinned(package) == expected
+def test_a_device_is_to_install_what_is_installed_here():
+    assert _pinned("numpy") == f"numpy=={np.__version__}"
+
+
+@pytest.mark.parametrize("name", [name for name, one in RUNTIMES.items() if one.bundled])
+def test_a_device_is_else_to_install_what_was_tested(monkeypatch, name):
+    def find_none(package):
+        raise metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(metadata, "version", find_none)
+    root = Path(ofa_pose.__file__).parent.parent
+    package = package_of(name)
+    assert _pinned(package) in (root / "constraints.txt").read_text().splitlines()
+    assert _pinned(package).startswith(f"{package}==")
+
+
+def test_a_version_that_nobody_knows_is_the_user_s(monkeypatch):
+    expected = "no-such-package  # or the version that you will deploy"
+    assert _pinned("no-such-package") == expected
+    monkeypatch.setattr("ofa_pose.catalog.__file__", "/nowhere/ofa_pose/catalog.py")
+    assert _pinned("no-such-package") == expected
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no limit on files there")
