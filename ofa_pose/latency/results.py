@@ -93,8 +93,8 @@ class Results:
         if done < steps:
             raise LatencyError(
                 f"the measurement is not finished: {done:,} of {steps:,} steps are done; "
-                "start it again where it is measured (measure.py, or `ofa-pose latency build`) and "
-                "it goes on"
+                "start measure.py (or `ofa-pose latency build`) again on the device, where it goes "
+                "on, and then copy results.csv here again"
             )
 
     @property
@@ -188,7 +188,10 @@ def read_results(path: str | Path) -> Results:
         if cells and cells[0].startswith("#"):
             raise _two_machines(where)
         if len(cells) != len(COLUMNS):
-            raise LatencyError(f"{where}: {len(cells)} cells, expected {len(COLUMNS)}; cut off?")
+            raise LatencyError(
+                f"{where}: {len(cells)} cells, expected {len(COLUMNS)}; cut off? Start measure.py "
+                "again on the device, which mends the file, and then copy it here again"
+            )
         if cells[0] != machine.id:
             raise _two_machines(where)
         try:

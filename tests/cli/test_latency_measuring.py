@@ -130,6 +130,8 @@ def test_unfinished_results_are_told(command, built):
     outcome = command("latency", "import", results, "--name", "there")
     assert outcome.code == 1
     assert "not finished" in outcome.err
+    assert "start measure.py (or `ofa-pose latency build`) again on the device" in outcome.err
+    assert outcome.err.endswith("and then copy results.csv here again\n")
 
 
 def test_the_networks_of_a_search_are_measured_beside_their_budget(command, built):

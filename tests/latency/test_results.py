@@ -119,10 +119,18 @@ def test_other_files_are_refused(tmp_path, content, message):
         read_results(write(tmp_path, content))
 
 
+def test_a_file_that_was_cut_off_says_how_to_mend_it(tmp_path):
+    with pytest.raises(LatencyError, match=r"line 3: 8 cells, .* and then copy it here again"):
+        read_results(write(tmp_path, text(WHOLE.rpartition(",0.1,")[0])))
+
+
 def test_a_stopped_measurement_is_not_finished(tmp_path):
     rows = [f"fit-{number:04},0,*,s/{number},4,3.0,3.0,0.1,1.0" for number in range(7)]
     stopped = read_results(write(tmp_path, text(*rows[:6])))
-    with pytest.raises(LatencyError, match="6 of 7 steps are done"):
+    with pytest.raises(
+        LatencyError,
+        match=r"6 of 7 steps are done; .* goes on, and then copy results.csv here again",
+    ):
         stopped.check_finished()
     read_results(write(tmp_path, text(*rows))).check_finished()
     more = read_results(write(tmp_path, text(*rows, "check-0000,0,*,s/9,4,3.0,3.0,0.1,1.0")))
