@@ -22,16 +22,23 @@ class UsageError(OfaPoseError):
 class UnknownNameError(UsageError):
     """A name that is not registered or declared; the message has the near match or all names.
 
-    With `list_all` it has both.
+    With `list_all` it has both, and at its end `hint`, which says what else there is to know.
     """
 
     def __init__(
-        self, what: str, name: str, known: Iterable[str], *, list_all: bool = False
+        self,
+        what: str,
+        name: str,
+        known: Iterable[str],
+        *,
+        list_all: bool = False,
+        hint: str = "",
     ) -> None:
         names = sorted(known)
         guess = suggest(name, names)
         more = f"; known: {', '.join(names)}" if list_all and "known" not in guess else ""
-        super().__init__(f"unknown {what} {name!r}{guess}{more if names else ''}")
+        end = f"; {hint}" if hint else ""
+        super().__init__(f"unknown {what} {name!r}{guess}{more if names else ''}{end}")
 
 
 class SpaceError(UsageError):

@@ -6,13 +6,14 @@ import csv
 import hashlib
 import io
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import yaml
 
-from ofa_pose.catalog import latency_table_names
+from ofa_pose.catalog import OWN_TABLES, PATH_VARIABLE, latency_table_names
 from ofa_pose.cost.latency_schema import TableInfo, check_format
 from ofa_pose.errors import LatencyError, OfaPoseError, SpaceError, UnknownNameError, suggest
 from ofa_pose.files import atomic_write
@@ -64,7 +65,8 @@ def find_table(name: str | Path) -> Path:
     """Return the YAML of a table by its name in the catalogue or by the path of either file.
 
     Raises:
-        UnknownNameError: no table has this name; the message lists those there are.
+        UnknownNameError: no table has this name; the message lists those there are, and where
+            was looked for it.
     """
     text = str(name)
     if isinstance(name, Path) or text.endswith((".yaml", ".csv")) or Path(text).name != text:
@@ -73,7 +75,11 @@ def find_table(name: str | Path) -> Path:
         return path.with_name(f"{stem}.yaml")
     names = latency_table_names()
     if text not in names:
-        raise UnknownNameError("latency table", text, names, list_all=True)
+        own = os.environ.get(PATH_VARIABLE) or "not set"
+        where = f"./{OWN_TABLES.as_posix()}, {PATH_VARIABLE} ({own}) and the package's own tables"
+        raise UnknownNameError(
+            "latency table", text, names, list_all=True, hint=f"looked for in {where}"
+        )
     return names[text]
 
 

@@ -120,6 +120,12 @@ def test_an_unknown_table_is_refused_with_those_there_are(
     monkeypatch.setenv("OFA_POSE_PATH", str(tmp_path))
     with pytest.raises(UnknownNameError, match=r"'mind'; did you mean 'mine'\?; known: .*yours"):
         op.CostTable(toy)["latency:mind"]
+    where = r"; looked for in \./predictors/latency, OFA_POSE_PATH \(%s\) and the package's own"
+    with pytest.raises(UnknownNameError, match=where % tmp_path):
+        LatencyTable.load("mind")
+    monkeypatch.delenv("OFA_POSE_PATH")
+    with pytest.raises(UnknownNameError, match=where % "not set"):
+        LatencyTable.load("mind")
     with pytest.raises(CostError, match="unknown cost 'latenci'"):
         op.CostTable(toy)["latenci"]
 
