@@ -170,7 +170,8 @@ class SearchSpace:
                 )
             return self.arch(dict(zip(self._names, map(int, parts), strict=True)))
         known = [*self.archs, "largest", "smallest"]
-        raise UnknownNameError(f"arch of space {self.name!r}", name, known)
+        key = f"a key does too: a value for every choice, such as {self.smallest.key}"
+        raise UnknownNameError(f"arch of space {self.name!r}", name, known, hint=key)
 
     def _make(self, values: tuple[int, ...]) -> Arch:
         return Arch(self.name, self.hash, names=self._names, values=values)

@@ -113,8 +113,11 @@ def test_what_is_no_arch_is_refused(space: SearchSpace, arch, message: str) -> N
 
 @pytest.mark.parametrize("name", ["XL", "", "a-b-c"])
 def test_unknown_arch_names_are_refused(space: SearchSpace, name: str) -> None:
-    with pytest.raises(UnknownNameError, match="unknown arch of space 'small'"):
+    with pytest.raises(UnknownNameError, match="unknown arch of space 'small'") as caught:
         space.arch(name)
+    told, _, key = str(caught.value).rpartition(" such as ")
+    assert told.endswith("; a key does too: a value for every choice,")
+    assert space.arch(key) == space.smallest
 
 
 def test_an_arch_of_another_space_is_refused(space: SearchSpace) -> None:
