@@ -26,6 +26,8 @@ RESTLESS = 0.05
 SLOWED = 1.15
 """How many times as long as at its best a device takes, in the median, before that is told."""
 
+_EXAMPLE_MS = 30.0  # a budget, where it is told what to do with one
+
 AFTER_VALIDATION = "measure again with more --rounds and nothing else running"
 AFTER_BUILD = f"{AFTER_VALIDATION}, or see by `ofa-pose latency validate` how far off it is"
 AFTER_IMPORT = (
@@ -70,8 +72,10 @@ class Fit:
         if self.slowdown > SLOWED:
             _LOG.warning(
                 "latency table %s is of the device at its best, and for most of the measurement it "
-                "took %.2f times as long, by heat or other work: where that lasts, so do networks",
-                *(name, self.slowdown),
+                "took %.2f times as long, by heat or other work, as networks do where that lasts: "
+                "divide a budget by that (for %g ms give %.3gms@%s), or cool the device, leave it "
+                "alone and measure again",
+                *(name, self.slowdown, _EXAMPLE_MS, _EXAMPLE_MS / self.slowdown, name),
             )
         if self.held:
             _LOG.warning(

@@ -37,6 +37,8 @@ def test_a_device_that_grew_slow_is_told_of(caplog, slowdown, told):
     Fit(networks=0, error=None, twice=None, held={}, slowdown=slowdown).warn("pi", "measure again")
     expected = (
         "latency table pi is of the device at its best, and for most of the measurement it took "
-        "1.80 times as long, by heat or other work: where that lasts, so do networks"
+        "1.80 times as long, by heat or other work, as networks do where that lasts: divide a "
+        "budget by that (for 30 ms give 16.7ms@pi), or cool the device, leave it alone and measure "
+        "again"
     )
     assert caplog.messages == [expected] * told
