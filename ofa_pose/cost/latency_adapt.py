@@ -9,7 +9,8 @@ twentieth of the common one. Where one factor for all predicts networks that are
 than this fit does, as on a device that is merely slower, that is the table.
 
 Limits: what no network of the points does differently from the others cannot be learnt; the error
-is that of networks like the points, and of a few points it is itself uncertain.
+is that of networks like the points, and of a few points it is itself uncertain. It is slightly
+hopeful, as it has chosen between one factor and the fit on these very points.
 """
 
 from __future__ import annotations
