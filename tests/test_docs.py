@@ -100,6 +100,14 @@ def test_python_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         exec(compile(block, name, "exec"), {"__name__": "page"})  # noqa: S102
 
 
+@pytest.mark.parametrize("name", ["latency.md", "raspberry_pi.md"])
+def test_a_device_is_to_install_the_runtime_that_was_tested(name: str) -> None:
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    runtimes = re.findall(r"pip install numpy ([^\s`]+)", text)
+    assert runtimes
+    assert set(runtimes) <= set((ROOT / "constraints.txt").read_text().splitlines())
+
+
 def test_live_joints_of_a_camera(
     finding_tier: Tier,
     tmp_path: Path,
