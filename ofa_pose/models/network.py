@@ -38,6 +38,7 @@ class Network(nn.Module):
         self.plan = plan
         for unit in plan.units:
             _add_module_at(self, unit.name, unit.spec.build())
+        _ = plan.steps  # found and kept now: `torch.compile` cannot trace how (Python 3.11's lock)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return the plan's outputs, in its order."""
