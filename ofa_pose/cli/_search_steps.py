@@ -96,13 +96,14 @@ def score_uniform(
 
     rivals = uniform_archs(target.space)
     with Meter("uniform scaling") as meter:
+        watch = Watch(meter, len(rivals))
 
         @contextmanager
         def opened() -> Iterator[Workers[Any, Any]]:
             kept = run.file(RACE)
             with searching_workers(target, evaluator, options, kept=kept, among=rivals) as workers:
                 if isinstance(workers, Race):
-                    workers.progress = Watch(meter, len(rivals)).raced
+                    workers.progress = watch.raced
                 yield workers
 
         return tuple(
@@ -111,7 +112,7 @@ def score_uniform(
                 opened,
                 costs=all_costs(target.table, limits_of(target.budgets)),
                 path=run.file("baseline.csv"),
-                progress=meter.show,
+                progress=watch.counted,
             )
         )
 

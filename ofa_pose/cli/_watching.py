@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ofa_pose.cli._progress import Meter
-    from ofa_pose.search import Progress
+    from ofa_pose.search import Progress, RaceProgress
 
 
 class Watch:
@@ -22,11 +22,16 @@ class Watch:
         self._done, self._total = 0, total
         self._best: dict[str, float] = {}
         self._pictures = self._of_this_arch = 0
+        self._race = ""
 
     def evaluated(self, state: Progress) -> None:
         """Take note of an evaluation."""
-        self._done, self._total = state.done, state.total
         self._best = {name: round(row.score("AP"), 3) for name, row in state.best.items()}
+        self.counted(state.done, state.total)
+
+    def counted(self, done: int, total: int) -> None:
+        """Take note of how many archs are done, and of how many; the race they were in is over."""
+        self._done, self._total, self._race = done, total, ""
         self._show()
 
     def pictured(self, count: int) -> None:
@@ -35,13 +40,15 @@ class Watch:
         self._of_this_arch = count
         self._show()
 
-    def raced(self, images: int) -> None:
-        """Take note of how many pictures the archs of a race were scored on, in all."""
-        self._pictures = images
+    def raced(self, state: RaceProgress) -> None:
+        """Take note of how far the archs of a race are: all of them are done at its end."""
+        self._pictures = state.images
+        archs = f"{state.seen} of {state.racing} archs"
+        self._race = f"{archs} in part {state.part} of {state.parts} of the race"
         self._show()
 
     def _show(self) -> None:
         pictures = f"{self._pictures:,} pictures" if self._pictures else ""
         best = "best AP" if self._best else ""
-        told = ", ".join(part for part in (pictures, best) if part)
+        told = ", ".join(part for part in (self._race, pictures, best) if part)
         self._meter.show(self._done, self._total, self._best, of=told)

@@ -19,7 +19,7 @@ from ofa_pose.search.features import Features
 from ofa_pose.search.kept import KeptWorkers
 from ofa_pose.search.limits import FeasibleSet, Limit, plain_cost, resolve_budgets
 from ofa_pose.search.predictor import AccuracyPredictor
-from ofa_pose.search.racing import Race, RaceSettings, Standing
+from ofa_pose.search.racing import Race, RaceProgress, RaceSettings, Standing
 from ofa_pose.search.run import Progress, SearchResult, TierResult, search
 from ofa_pose.search.settings import SearchSettings, describe
 from ofa_pose.search.strategy import (
@@ -45,6 +45,7 @@ __all__ = [
     "Progress",
     "KeptWorkers",
     "Race",
+    "RaceProgress",
     "RaceSettings",
     "SearchResult",
     "SearchSettings",

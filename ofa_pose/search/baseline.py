@@ -50,7 +50,8 @@ def uniform_baseline(
         costs: cost name → (archs,) the cost of every arch, those that budgets limit among them.
         path: of the CSV, its journal beside it; what is there already is taken over. None keeps
             nothing on disk.
-        progress: called with how many are done, and of how many, after each that was scored.
+        progress: called with how many are done, and of how many, at first and after each that
+            was scored.
 
     Returns:
         Evaluations whose `tier` is "uniform"; `order` is the arch's number in `uniform_archs`.
@@ -86,6 +87,8 @@ def uniform_baseline(
     if waiting:
         number = f"{len(waiting)} uniformly scaled arch{'s are' if len(waiting) > 1 else ' is'}"
         _LOG.info("%s scored, to compare with", number)
+        if progress is not None:
+            progress(len(baseline), len(within))
         with open_workers() as workers:
             if isinstance(workers, Race):
                 workers.recall((row.index, row.scores) for row in known.values())

@@ -85,6 +85,25 @@ class Standing:
     ties: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class RaceProgress:
+    """How far the archs of a race are.
+
+    Attributes:
+        images: as the race's.
+        part: that is being seen, from 1.
+        parts: of the images, in all.
+        seen: archs that have seen it, or failed on it.
+        racing: archs that are to see it: those dropped before it are not among them.
+    """
+
+    images: int
+    part: int
+    parts: int
+    seen: int
+    racing: int
+
+
 @dataclass
 class _Runner:
     """An arch in a race.
@@ -134,7 +153,7 @@ class Race:
 
     Attributes:
         images: seen so far, over all archs, those whose results were kept included.
-        progress: called with `images` whenever an arch has seen a part.
+        progress: called whenever an arch has seen a part.
     """
 
     def __init__(
@@ -150,7 +169,7 @@ class Race:
         self.settings = settings
         self.objective = objective
         self.images = 0
-        self.progress: Callable[[int], None] | None = None
+        self.progress: Callable[[RaceProgress], None] | None = None
         self._workers = workers
         self._tiers = tiers
         self._finished: dict[int, float] = {}  # the scores of those that saw all parts
@@ -248,13 +267,15 @@ class Race:
     ) -> dict[int, Exception]:
         """Let everybody see one part; return the failures."""
         failures = {}
-        for (index, _), outcome in self._workers.evaluate([(index, part) for index in racing]):
+        outcomes = self._workers.evaluate([(index, part) for index in racing])
+        for seen, ((index, _), outcome) in enumerate(outcomes, start=1):
             if isinstance(outcome, Exception):
                 failures[index] = outcome
                 continue
             self.images += len(outcome)
             if self.progress is not None:
-                self.progress(self.images)
+                now = part + 1, self.settings.parts, seen, len(racing)
+                self.progress(RaceProgress(self.images, *now))
             if part:
                 runner = runners[index]
                 runner.measured, runner.parts = runner.measured.join(outcome), part + 1

@@ -7,7 +7,7 @@ import pytest
 from ofa_pose.cli import _progress
 from ofa_pose.cli._progress import Meter
 from ofa_pose.cli._watching import Watch
-from ofa_pose.search import Evaluation, Progress
+from ofa_pose.search import Evaluation, Progress, RaceProgress
 from ofa_pose.space import Choice, SearchSpace
 
 
@@ -87,12 +87,12 @@ def test_a_search_moves_with_every_batch_of_pictures(make_evaluation):
 def test_a_race_moves_with_every_part_of_an_arch(make_evaluation):
     meter = Recorder()
     watch = Watch(meter, 9)
-    watch.raced(8)
-    watch.raced(16)
+    watch.raced(RaceProgress(8, 1, 2, 1, 2))
+    watch.raced(RaceProgress(16, 1, 2, 2, 2))
     watch.evaluated(Progress(1, 9, make_evaluation(0.25), {"S": make_evaluation(0.25)}))
     assert meter.shown == [
-        (0, 9, {}, "8 pictures"),
-        (0, 9, {}, "16 pictures"),
+        (0, 9, {}, "1 of 2 archs in part 1 of 2 of the race, 8 pictures"),
+        (0, 9, {}, "2 of 2 archs in part 1 of 2 of the race, 16 pictures"),
         (1, 9, {"S": 0.25}, "16 pictures, best AP"),
     ]
 

@@ -62,6 +62,7 @@ def test_those_within_a_budget_are_scored_and_none_twice(land: Any, tmp_path: Pa
     assert {row.index for row in baseline} == within
     assert {row.tier for row in baseline} == {"uniform"}
     assert sorted(land.asked[len(searched) :]) == sorted(within - searched)
+    assert steps[0] == (len(within & searched), len(within))
     assert steps[-1] == (len(within), len(within))
     for row in baseline:
         assert row.scores["AP"] == land.scores[row.index]

@@ -25,7 +25,7 @@ from ofa_pose.search import (
     uniform_baseline,
 )
 from ofa_pose.search.plot import CostAxis, plot_front
-from ofa_pose.search.racing import Race, RaceSettings
+from ofa_pose.search.racing import Race, RaceProgress, RaceSettings
 from ofa_pose.search.workers import InProcess
 from ofa_pose.space import FrozenDict, uniform_archs
 
@@ -95,11 +95,14 @@ def run(race: Race, indices: Sequence[int]) -> dict[int, Mapping[str, float]]:
 
 
 def test_progress_is_told_while_a_batch_is_raced():
-    race, told = race_over(marks_of([0.5, 0.6])), []
+    race, told = race_over(marks_of([0.5, 0.6, 0.1])), []
     race.progress = told.append
-    next(race.evaluate([0, 1]))  # the first outcome comes when all have raced
-    assert told[:2] == [16, 32]  # each has seen the first part
-    assert (told[-1], sorted(told)) == (race.images, told)
+    next(race.evaluate([0, 1, 2]))  # the first outcome comes when all have raced
+    parts = len(PARTS)
+    assert told[:3] == [RaceProgress(16 * seen, 1, parts, seen, 3) for seen in (1, 2, 3)]
+    assert told[-1] == RaceProgress(race.images, parts, parts, 1, 1)  # two were dropped before
+    images = [state.images for state in told]
+    assert (images[-1], sorted(images)) == (race.images, images)
 
 
 def test_a_race_by_another_objective_is_the_same_race():
