@@ -32,8 +32,11 @@ def output_file(
         target = path.resolve() if path.is_symlink() else path
         exists = target.exists()
         is_file = target.is_file()
+        in_circle = target.is_symlink()  # from Python 3.13 on; before, it is an error
     except (OSError, RuntimeError, ValueError) as error:  # links in a circle, too long a name
         raise RunFolderError(f"cannot write {path}: {error}") from None
+    if in_circle:
+        raise RunFolderError(f"cannot write {path}: its links lead in a circle")
     if target.is_dir():
         raise RunFolderError(f"{path} is a folder; give a file's name")
     if exists and not is_file:

@@ -6,6 +6,7 @@ import torch
 import ofa_pose as op
 
 
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0")
 @pytest.mark.parametrize("learns", [True, False])
 def test_a_network_is_one_graph(learns: bool) -> None:
     """`fullgraph` refuses what would make it fall into pieces, of which torch compiles eight."""
