@@ -96,6 +96,11 @@ def test_crowds_and_people_without_joints_are_masked(write_set, three):
         {"size": [40, 60], "counts": [80, 10]},
         {"size": [10**6, 10**6], "counts": "0"},
         {"size": [40, 60], "counts": "rubbish"},
+        {"size": [40, 60], "counts": "0"},
+        {"size": [40, 60], "counts": ""},
+        {"size": [40, 60], "counts": "X[2°"},
+        {"size": [40, 60], "counts": 2400},
+        {"size": [40, 60], "counts": [[80, 2320]]},
         {"size": [40, 60], "counts": None},
         {"counts": "0"},
     ],
@@ -105,6 +110,17 @@ def test_of_an_unusable_segmentation_the_box_is_masked(write_set, three, segment
     paths = write_set({"a.png": picture()}, [person(1, 70), ignored])
     expected = np.ones((40, 60), bool)
     expected[30:35, 50:60] = False
+    np.testing.assert_array_equal(CocoScenes(*paths, skeleton=three)[0].valid, expected)
+
+
+def test_a_crowd_of_compressed_run_lengths_is_masked(write_set, three):
+    # 80 = 2 * 32 + 16, 10, 2310 = 2 * 1024 + 8 * 32 + 6: characters of 48 plus five bits, lowest
+    # first, and 32 where more follow.
+    counts = "".join(chr(48 + digit) for digit in (32 + 16, 2, 10, 32 + 6, 32 + 8, 2))
+    crowd = person(2, 70, iscrowd=1, segmentation={"size": [40, 60], "counts": counts})
+    paths = write_set({"a.png": picture()}, [person(1, 70), crowd])
+    expected = np.ones((40, 60), bool)
+    expected[:10, 2] = False
     np.testing.assert_array_equal(CocoScenes(*paths, skeleton=three)[0].valid, expected)
 
 
