@@ -29,6 +29,7 @@ from ofa_pose.data.faults import (
     person_notes,
 )
 from ofa_pose.data.images import PictureSizeError, UnreadableImageError, quick_check, read_image
+from ofa_pose.data.outlines import outline_mask
 from ofa_pose.data.scene import Scene, joint_boxes
 from ofa_pose.errors import SkeletonError, UsageError
 from ofa_pose.skeleton import Skeleton, load_skeleton, plain_name, skeleton_names
@@ -36,6 +37,7 @@ from ofa_pose.skeleton.names import guess_flip
 
 NAMED_BY_FILE = "named by the file"
 """Name of a skeleton that is made of an annotation file's own words."""
+_UNUSABLE_OUTLINE = "outlines of ignored people that cannot be used; their box is ignored instead"
 _ANY_SIGMA = 0.1
 _ALIKE = 0.75  # share of the joints' names that tell a shipped skeleton; files differ in a few
 
@@ -255,11 +257,21 @@ class SetCheck:
             person = self._person(annotation)
             if person is None:
                 continue
+            if size is not None and not has_joints(person):
+                self._check_outline(annotation, name, size)
             self._people.setdefault(image, []).append(person)
             pose = (image, *person["keypoints"])
             if has_joints(person) and pose in poses:
                 self.report.add(("people annotated twice", f"{name} is {poses[pose]!a:.30}"))
             poses.setdefault(pose, number)
+
+    def _check_outline(
+        self, annotation: Mapping[str, Any], name: str, size: tuple[int, int]
+    ) -> None:
+        """Note an outline that should be masked out and cannot be."""
+        segmentation = annotation.get("segmentation")
+        if segmentation and outline_mask(segmentation, size) is None:
+            self.report.note((_UNUSABLE_OUTLINE, name))
 
     def _is_left_out(self, annotation: Mapping[str, Any], name: str) -> bool:
         """Whether an annotation is of another category than person; one with joints is told."""

@@ -181,6 +181,27 @@ def test_joints_of_another_category_are_noted(look: Look) -> None:
     assert report.counts["people with keypoints"] == 1
 
 
+def test_an_outline_that_cannot_be_used_is_noted(look: Look) -> None:
+    turned = {"size": [60, 40], "counts": [80, 10, 40 * 60 - 90]}  # the picture is 40 high
+    sound = {"size": [40, 60], "counts": [80, 10, 40 * 60 - 90]}
+    report = look(
+        [
+            person(1, segmentation=[[1, 2]]),  # of who has joints nobody looks at it
+            person(2, 71, iscrowd=1, segmentation=turned),
+            person(3, 71, keypoints=[0] * 9, num_keypoints=0, segmentation=[[1, 2, 9, 9, 3]]),
+            person(4, 71, iscrowd=1, segmentation=sound),
+            person(5, 71, iscrowd=1, segmentation=[]),
+        ]
+    )
+    assert report.faults == {}
+    assert report.notes == {
+        "outlines of ignored people that cannot be used; their box is ignored instead": [
+            "annotation 2",
+            "annotation 3",
+        ]
+    }
+
+
 def test_nobody_is_labelled(look: Look) -> None:
     faults = look([person(1, keypoints=[0] * 9, num_keypoints=0)]).faults
     assert faults == {"nobody has labelled joints": ["of 1 annotated"]}
