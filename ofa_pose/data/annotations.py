@@ -63,7 +63,7 @@ def read_annotations(path: Path, skeleton: Skeleton, *, unlabelled: bool = False
     """
     document = load_document(path, unlabelled=unlabelled)
     images, everybody = document["images"], document["annotations"]
-    categories = person_categories(document)
+    categories, naming = person_categories(document), naming_categories(document)
     document.clear()  # so that each raw annotation goes as its checked one comes
     if not images:
         raise DataError(f"{path}: lists no images; an empty set cannot be used")
@@ -75,7 +75,7 @@ def read_annotations(path: Path, skeleton: Skeleton, *, unlabelled: bool = False
         raise DataError(f"{path}: {len(images) - len(ids)} image ids are used twice")
     if not all(isinstance(annotation, dict) for annotation in everybody):
         raise DataError(f"{path}: an entry of `annotations` is not an object")
-    for category in categories:
+    for category in naming:
         for finding in order_faults(category, skeleton):
             advice = "is the file annotated with another skeleton? --data-skeleton tells which"
             raise _refusal(path, finding, advice=advice)
@@ -157,9 +157,18 @@ def load_document(path: Path, *, unlabelled: bool = False) -> dict[str, Any]:
 
 def person_categories(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the categories called person; all annotations are people's without one."""
+    return [item for item in _categories(document) if item.get("name") == "person"]
+
+
+def naming_categories(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the categories that may name people's joints: those called person, else all."""
+    return person_categories(document) or _categories(document)
+
+
+def _categories(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     categories = document.get("categories")
     listed = categories if isinstance(categories, list) else ()
-    return [item for item in listed if isinstance(item, dict) and item.get("name") == "person"]
+    return [item for item in listed if isinstance(item, dict)]
 
 
 def _of_people(

@@ -13,6 +13,7 @@ import numpy as np
 from ofa_pose.data.annotations import (
     has_joints,
     load_document,
+    naming_categories,
     person_categories,
     stated_size,
 )
@@ -86,10 +87,8 @@ def recognise_skeleton(document: Mapping[str, Any]) -> Skeleton:
     """
     names: list[str] = []
     limbs: object = None
-    categories = document.get("categories")
-    listed = categories if isinstance(categories, list) else []
-    for entry in person_categories(document) or listed:
-        if isinstance(entry, dict) and isinstance(entry.get("keypoints"), list):
+    for entry in naming_categories(document):
+        if isinstance(entry.get("keypoints"), list):
             names = [str(name) for name in entry["keypoints"]]
             limbs = entry.get("skeleton")
             break
@@ -157,8 +156,8 @@ class SetCheck:
         document = load_document(annotations)
         self.skeleton = skeleton or recognise_skeleton(document)
         self.report = SetReport()
-        self._categories = person_categories(document)
-        self._category_ids = [category.get("id") for category in self._categories]
+        self._naming = naming_categories(document)
+        self._category_ids = [category.get("id") for category in person_categories(document)]
         self._entries: list[Any] = document["images"]
         self._annotations: list[Any] = document["annotations"]
         self._sound: dict[int, dict[str, Any]] = {}
@@ -225,7 +224,7 @@ class SetCheck:
             self.report.note(("`crowdIndex` is not given for every image, so it is not used", few))
 
     def _check_people(self) -> None:
-        for category in self._categories:
+        for category in self._naming:
             self.report.add(*order_faults(category, self.skeleton))
         ids: set[int] = set()
         poses: dict[tuple[Any, ...], Any] = {}

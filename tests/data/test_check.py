@@ -139,6 +139,11 @@ def _reordered(document: dict[str, Any]) -> None:
     document["categories"][0]["keypoints"] = ["right_hand", "left_hand", "head"]
 
 
+def _renamed(document: dict[str, Any]) -> None:
+    _reordered(document)
+    document["categories"][0]["name"] = "human"
+
+
 def _with_index(value: Any) -> Callable[[dict[str, Any]], None]:
     return lambda document: document["images"][1].update(crowdIndex=value)
 
@@ -147,6 +152,7 @@ def _with_index(value: Any) -> Callable[[dict[str, Any]], None]:
     ("annotation", "change", "kind"),
     [
         (person(2, 71), _reordered, "joints in another order than the skeleton's"),
+        (person(2, 71), _renamed, "joints in another order than the skeleton's"),
         (person(2, keypoints=[3e6, 20, 0, *JOINTS[3:]]), None, "joints beyond 1,000,000 px"),
         (person(2, keypoints=[2e6, 20, 2, *JOINTS[3:]]), _unsized, "joints beyond 1,000,000 px"),
         (person(2, 71, bbox=[8, 10, 2e6, 20]), None, "boxes beyond 1,000,000 px"),
