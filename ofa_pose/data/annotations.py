@@ -64,6 +64,7 @@ def read_annotations(path: Path, skeleton: Skeleton, *, unlabelled: bool = False
     document = load_document(path, unlabelled=unlabelled)
     images, everybody = document["images"], document["annotations"]
     categories, naming = person_categories(document), naming_categories(document)
+    things = thing_ids(document)
     document.clear()  # so that each raw annotation goes as its checked one comes
     if not images:
         raise DataError(f"{path}: lists no images; an empty set cannot be used")
@@ -79,9 +80,10 @@ def read_annotations(path: Path, skeleton: Skeleton, *, unlabelled: bool = False
         for finding in order_faults(category, skeleton):
             advice = "is the file annotated with another skeleton? --data-skeleton tells which"
             raise _refusal(path, finding, advice=advice)
-    people = _of_people(categories, everybody)
+    people = [item for item in _of_people(categories, everybody) if not is_thing(item, things)]
     with_joints = sum(bool(person.get("keypoints")) for person in people)
-    others = sum(bool(item.get("keypoints")) for item in everybody) - with_joints
+    others = sum(bool(item.get("keypoints")) and not is_thing(item, things) for item in everybody)
+    others -= with_joints
     del everybody
     if others:
         _LOG.warning(
@@ -163,6 +165,26 @@ def person_categories(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 def naming_categories(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the categories that may name people's joints: those called person, else all."""
     return person_categories(document) or _categories(document)
+
+
+def thing_ids(document: Mapping[str, Any]) -> list[Any]:
+    """Return the ids of the categories that name no joints where others do and none is a person.
+
+    So files list helmets beside workers; see `is_thing`.
+    """
+    if person_categories(document):
+        return []
+    categories = _categories(document)
+    naming = [item.get("id") for item in categories if item.get("keypoints")]
+    others = [item.get("id") for item in categories if item.get("id") not in naming]
+    return others if naming else []
+
+
+def is_thing(annotation: Mapping[str, Any], things: Sequence[Any]) -> bool:
+    """Say whether an annotation is of one of these categories and tells no joint: of nobody."""
+    given = annotation.get("keypoints")
+    told = any(given) if isinstance(given, list) else bool(given)
+    return "category_id" in annotation and annotation["category_id"] in things and not told
 
 
 def _categories(document: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -12,10 +12,12 @@ import numpy as np
 
 from ofa_pose.data.annotations import (
     has_joints,
+    is_thing,
     load_document,
     naming_categories,
     person_categories,
     stated_size,
+    thing_ids,
 )
 from ofa_pose.data.faults import (
     FARTHEST_PX,
@@ -157,6 +159,7 @@ class SetCheck:
         self.skeleton = skeleton or recognise_skeleton(document)
         self.report = SetReport()
         self._naming = naming_categories(document)
+        self._things = thing_ids(document)
         self._category_ids = [category.get("id") for category in person_categories(document)]
         self._entries: list[Any] = document["images"]
         self._annotations: list[Any] = document["annotations"]
@@ -276,6 +279,8 @@ class SetCheck:
         """Whether an annotation is of another category than person; one with joints is told."""
         category = annotation.get("category_id")
         ids = self._category_ids
+        if is_thing(annotation, self._things):
+            return True
         if not ids or "category_id" not in annotation or category in ids:
             return False
         where = f"{name}: {category!a:.30}"

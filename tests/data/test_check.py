@@ -208,6 +208,19 @@ def test_an_outline_that_cannot_be_used_is_noted(look: Look) -> None:
     }
 
 
+def test_things_are_not_counted_as_people(look: Look, three) -> None:
+    def list_workers(document: dict[str, Any], folder: Path) -> None:
+        worker = {"id": 1, "name": "worker", "keypoints": list(three.joints)}
+        document["categories"] = [worker, {"id": 2, "name": "helmet"}]
+
+    helmet = person(2, category_id=2, keypoints=[0] * 9, num_keypoints=0)
+    report = look([person(1), helmet], list_workers)
+    assert report.faults == {}
+    assert report.notes == {}
+    assert report.counts["annotations"] == 2
+    assert report.counts["people without keypoints"] == 0
+
+
 def test_nobody_is_labelled(look: Look) -> None:
     faults = look([person(1, keypoints=[0] * 9, num_keypoints=0)]).faults
     assert faults == {"nobody has labelled joints": ["of 1 annotated"]}

@@ -84,6 +84,24 @@ def test_crowds_and_people_without_joints_are_masked(write_set, three):
     np.testing.assert_array_equal(scene.valid, expected)
 
 
+def test_things_that_have_no_joints_are_no_ignored_people(write_set, three):
+    worker = {"id": 1, "name": "worker", "keypoints": list(three.joints)}
+    helmet = {"id": 2, "name": "helmet"}
+    none = {"keypoints": [0] * 9, "num_keypoints": 0}
+    people = [
+        person(1, 70),
+        person(2, 70, category_id=2, bbox=[5, 5, 9, 9], **none),
+        person(3, 70, bbox=[40, 30, 5, 5], **none),  # a worker without joints is ignored
+        person(4, 70, category_id=2),  # joints tell that it is somebody, whatever it is called
+    ]
+    paths = write_set({"a.png": picture()}, people, categories=[worker, helmet])
+    scenes = CocoScenes(*paths, skeleton=three)
+    expected = np.ones((40, 60), bool)
+    expected[30:35, 40:45] = False
+    np.testing.assert_array_equal(scenes[0].valid, expected)
+    assert [entry["id"] for entry in scenes.ground_truth()["annotations"]] == [1, 3, 4]
+
+
 @pytest.mark.parametrize(
     "segmentation",
     [
