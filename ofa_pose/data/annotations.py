@@ -63,7 +63,8 @@ def read_annotations(path: Path, skeleton: Skeleton, *, unlabelled: bool = False
     """
     document = load_document(path, unlabelled=unlabelled)
     images, everybody = document["images"], document["annotations"]
-    categories = person_categories(document)
+    categories, naming = person_categories(document), naming_categories(document)
+    things = thing_ids(document)
     document.clear()  # so that each raw annotation goes as its checked one comes
     if not images:
         raise DataError(f"{path}: lists no images; an empty set cannot be used")
@@ -75,13 +76,14 @@ def read_annotations(path: Path, skeleton: Skeleton, *, unlabelled: bool = False
         raise DataError(f"{path}: {len(images) - len(ids)} image ids are used twice")
     if not all(isinstance(annotation, dict) for annotation in everybody):
         raise DataError(f"{path}: an entry of `annotations` is not an object")
-    for category in categories:
+    for category in naming:
         for finding in order_faults(category, skeleton):
             advice = "is the file annotated with another skeleton? --data-skeleton tells which"
             raise _refusal(path, finding, advice=advice)
-    people = _of_people(categories, everybody)
+    people = [item for item in _of_people(categories, everybody) if not is_thing(item, things)]
     with_joints = sum(bool(person.get("keypoints")) for person in people)
-    others = sum(bool(item.get("keypoints")) for item in everybody) - with_joints
+    others = sum(bool(item.get("keypoints")) and not is_thing(item, things) for item in everybody)
+    others -= with_joints
     del everybody
     if others:
         _LOG.warning(
@@ -157,9 +159,38 @@ def load_document(path: Path, *, unlabelled: bool = False) -> dict[str, Any]:
 
 def person_categories(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the categories called person; all annotations are people's without one."""
+    return [item for item in _categories(document) if item.get("name") == "person"]
+
+
+def naming_categories(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the categories that may name people's joints: those called person, else all."""
+    return person_categories(document) or _categories(document)
+
+
+def thing_ids(document: Mapping[str, Any]) -> list[Any]:
+    """Return the ids of the categories that name no joints where others do and none is a person.
+
+    So files list helmets beside workers; see `is_thing`.
+    """
+    if person_categories(document):
+        return []
+    categories = _categories(document)
+    naming = [item.get("id") for item in categories if item.get("keypoints")]
+    others = [item.get("id") for item in categories if item.get("id") not in naming]
+    return others if naming else []
+
+
+def is_thing(annotation: Mapping[str, Any], things: Sequence[Any]) -> bool:
+    """Say whether an annotation is of one of these categories and tells no joint: of nobody."""
+    given = annotation.get("keypoints")
+    told = any(given) if isinstance(given, list) else bool(given)
+    return "category_id" in annotation and annotation["category_id"] in things and not told
+
+
+def _categories(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     categories = document.get("categories")
     listed = categories if isinstance(categories, list) else ()
-    return [item for item in listed if isinstance(item, dict) and item.get("name") == "person"]
+    return [item for item in listed if isinstance(item, dict)]
 
 
 def _of_people(

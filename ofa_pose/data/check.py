@@ -12,9 +12,12 @@ import numpy as np
 
 from ofa_pose.data.annotations import (
     has_joints,
+    is_thing,
     load_document,
+    naming_categories,
     person_categories,
     stated_size,
+    thing_ids,
 )
 from ofa_pose.data.faults import (
     FARTHEST_PX,
@@ -29,6 +32,7 @@ from ofa_pose.data.faults import (
     person_notes,
 )
 from ofa_pose.data.images import PictureSizeError, UnreadableImageError, quick_check, read_image
+from ofa_pose.data.outlines import outline_mask
 from ofa_pose.data.scene import Scene, joint_boxes
 from ofa_pose.errors import SkeletonError, UsageError
 from ofa_pose.skeleton import Skeleton, load_skeleton, plain_name, skeleton_names
@@ -36,6 +40,7 @@ from ofa_pose.skeleton.names import guess_flip
 
 NAMED_BY_FILE = "named by the file"
 """Name of a skeleton that is made of an annotation file's own words."""
+_UNUSABLE_OUTLINE = "outlines of ignored people that cannot be used; their box is ignored instead"
 _ANY_SIGMA = 0.1
 _ALIKE = 0.75  # share of the joints' names that tell a shipped skeleton; files differ in a few
 
@@ -84,10 +89,8 @@ def recognise_skeleton(document: Mapping[str, Any]) -> Skeleton:
     """
     names: list[str] = []
     limbs: object = None
-    categories = document.get("categories")
-    listed = categories if isinstance(categories, list) else []
-    for entry in person_categories(document) or listed:
-        if isinstance(entry, dict) and isinstance(entry.get("keypoints"), list):
+    for entry in naming_categories(document):
+        if isinstance(entry.get("keypoints"), list):
             names = [str(name) for name in entry["keypoints"]]
             limbs = entry.get("skeleton")
             break
@@ -155,8 +158,9 @@ class SetCheck:
         document = load_document(annotations)
         self.skeleton = skeleton or recognise_skeleton(document)
         self.report = SetReport()
-        self._categories = person_categories(document)
-        self._category_ids = [category.get("id") for category in self._categories]
+        self._naming = naming_categories(document)
+        self._things = thing_ids(document)
+        self._category_ids = [category.get("id") for category in person_categories(document)]
         self._entries: list[Any] = document["images"]
         self._annotations: list[Any] = document["annotations"]
         self._sound: dict[int, dict[str, Any]] = {}
@@ -223,7 +227,7 @@ class SetCheck:
             self.report.note(("`crowdIndex` is not given for every image, so it is not used", few))
 
     def _check_people(self) -> None:
-        for category in self._categories:
+        for category in self._naming:
             self.report.add(*order_faults(category, self.skeleton))
         ids: set[int] = set()
         poses: dict[tuple[Any, ...], Any] = {}
@@ -255,16 +259,28 @@ class SetCheck:
             person = self._person(annotation)
             if person is None:
                 continue
+            if size is not None and not has_joints(person):
+                self._check_outline(annotation, name, size)
             self._people.setdefault(image, []).append(person)
             pose = (image, *person["keypoints"])
             if has_joints(person) and pose in poses:
                 self.report.add(("people annotated twice", f"{name} is {poses[pose]!a:.30}"))
             poses.setdefault(pose, number)
 
+    def _check_outline(
+        self, annotation: Mapping[str, Any], name: str, size: tuple[int, int]
+    ) -> None:
+        """Note an outline that should be masked out and cannot be."""
+        segmentation = annotation.get("segmentation")
+        if segmentation and outline_mask(segmentation, size) is None:
+            self.report.note((_UNUSABLE_OUTLINE, name))
+
     def _is_left_out(self, annotation: Mapping[str, Any], name: str) -> bool:
         """Whether an annotation is of another category than person; one with joints is told."""
         category = annotation.get("category_id")
         ids = self._category_ids
+        if is_thing(annotation, self._things):
+            return True
         if not ids or "category_id" not in annotation or category in ids:
             return False
         where = f"{name}: {category!a:.30}"

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from ofa_pose.data.annotations import has_joints, read_annotations, stated_size
 from ofa_pose.data.fingerprint import fingerprint_of
 from ofa_pose.data.images import UnreadableImageError, quick_check, read_image
+from ofa_pose.data.outlines import outline_mask
 from ofa_pose.data.packed import PackedList
 from ofa_pose.data.scene import Scene, category, clear_boxes, ignored_area, next_readable
 from ofa_pose.errors import DataError
@@ -244,44 +243,9 @@ def _valid_mask(people: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> n
     for annotation in people:
         if has_joints(annotation):
             continue
-        region = _segmentation(annotation.get("segmentation"), size)
+        region = outline_mask(annotation.get("segmentation"), size)
         if region is not None:
             valid &= ~region
             continue
         clear_boxes(valid, np.array([annotation["bbox"]]))
     return valid
-
-
-def _segmentation(segmentation: Any, size: tuple[int, int]) -> np.ndarray | None:
-    """Return polygons or an RLE, compressed or not, as an (H, W) bool mask; None if unusable.
-
-    pycocotools does not check what it is given: a NaN in a polygon takes all memory there is.
-    """
-    encoded: Any = segmentation  # pycocotools' stubs know only some of the forms COCO files use
-    try:
-        if isinstance(segmentation, list):
-            polygons: Any = [part for part in segmentation if len(part) >= 6]
-            if not polygons or not all(_is_near(part, size) for part in polygons):
-                return None
-            encoded = coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
-        elif not isinstance(segmentation, dict) or segmentation["size"] != list(size):
-            return None
-        elif isinstance(segmentation["counts"], list):
-            counts = np.array(segmentation["counts"], np.int64)
-            if (counts < 0).any() or counts.sum() != size[0] * size[1]:
-                return None
-            encoded = coco_mask.frPyObjects(encoded, *size)
-        with warnings.catch_warnings():
-            # pycocotools' arrays do not know numpy 2's `copy` keyword.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            region = coco_mask.decode(cast("Any", encoded)).astype(bool)
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return None
-    return region if region.shape == size else None
-
-
-def _is_near(polygon: Any, size: tuple[int, int]) -> bool:
-    """Say whether every corner lies in the picture or less than the picture's size beside it."""
-    corners = np.array(polygon, np.float64)
-    longest = max(size)
-    return corners.ndim == 1 and bool(((corners > -longest) & (corners < 2 * longest)).all())

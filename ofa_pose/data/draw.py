@@ -21,6 +21,7 @@ from ofa_pose.sides import joint_sides, limb_sides
 from ofa_pose.skeleton import Skeleton
 
 _SUBPIXEL_BITS = 4
+_CELL = 384  # side of a picture's place on a sheet, pixels
 _SOURCE = "Source"  # a keyword of the PNG specification
 
 
@@ -68,7 +69,7 @@ def contact_sheet(
     *,
     captions: Sequence[str] | None = None,
     columns: int = 4,
-    cell: int = 384,
+    cell: int = _CELL,
 ) -> np.ndarray:
     """Return several pictures as one, each letterboxed.
 
@@ -111,9 +112,9 @@ def write_contact_sheet(
     Raises:
         OfaPoseError: the file cannot be written.
     """
-    scenes = (source[index] for index in range(min(most, len(source))))
-    sheet = contact_sheet([draw_scene(scene, source.skeleton) for scene in scenes])
-    write_png(path, sheet, source=made_of)
+    scenes = (fit_scene(source[index], _CELL) for index in range(min(most, len(source))))
+    drawn = [draw_scene(scene, source.skeleton, zoom=1) for scene in scenes]
+    write_png(path, contact_sheet(drawn, cell=_CELL), source=made_of)
 
 
 def fit_scene(scene: Scene, side: int) -> Scene:

@@ -172,10 +172,11 @@ def test_what_is_missing_is_filled_in(tmp_path, three):
     assert annotation["iscrowd"] == 0
 
 
-def test_a_file_that_names_its_joints_in_another_order(refusal, three, tmp_path):
+@pytest.mark.parametrize("category", ["person", "human"])
+def test_a_file_that_names_its_joints_in_another_order(refusal, three, tmp_path, category):
     named = document()
     first, second, *rest = three.joints
-    named["categories"] = [{"id": 1, "name": "person", "keypoints": [second, first, *rest]}]
+    named["categories"] = [{"id": 1, "name": category, "keypoints": [second, first, *rest]}]
     assert refusal(named).startswith(
         "joints in another order than the skeleton's: "
         f"joint 1 is named {second!r}, where skeleton 'three' has {first!r}"

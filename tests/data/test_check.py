@@ -139,6 +139,11 @@ def _reordered(document: dict[str, Any]) -> None:
     document["categories"][0]["keypoints"] = ["right_hand", "left_hand", "head"]
 
 
+def _renamed(document: dict[str, Any]) -> None:
+    _reordered(document)
+    document["categories"][0]["name"] = "human"
+
+
 def _with_index(value: Any) -> Callable[[dict[str, Any]], None]:
     return lambda document: document["images"][1].update(crowdIndex=value)
 
@@ -147,6 +152,7 @@ def _with_index(value: Any) -> Callable[[dict[str, Any]], None]:
     ("annotation", "change", "kind"),
     [
         (person(2, 71), _reordered, "joints in another order than the skeleton's"),
+        (person(2, 71), _renamed, "joints in another order than the skeleton's"),
         (person(2, keypoints=[3e6, 20, 0, *JOINTS[3:]]), None, "joints beyond 1,000,000 px"),
         (person(2, keypoints=[2e6, 20, 2, *JOINTS[3:]]), _unsized, "joints beyond 1,000,000 px"),
         (person(2, 71, bbox=[8, 10, 2e6, 20]), None, "boxes beyond 1,000,000 px"),
@@ -179,6 +185,40 @@ def test_joints_of_another_category_are_noted(look: Look) -> None:
         "joints of other categories than person's are left out": ["annotation 2: 18"]
     }
     assert report.counts["people with keypoints"] == 1
+
+
+def test_an_outline_that_cannot_be_used_is_noted(look: Look) -> None:
+    turned = {"size": [60, 40], "counts": [80, 10, 40 * 60 - 90]}  # the picture is 40 high
+    sound = {"size": [40, 60], "counts": [80, 10, 40 * 60 - 90]}
+    report = look(
+        [
+            person(1, segmentation=[[1, 2]]),  # of who has joints nobody looks at it
+            person(2, 71, iscrowd=1, segmentation=turned),
+            person(3, 71, keypoints=[0] * 9, num_keypoints=0, segmentation=[[1, 2, 9, 9, 3]]),
+            person(4, 71, iscrowd=1, segmentation=sound),
+            person(5, 71, iscrowd=1, segmentation=[]),
+        ]
+    )
+    assert report.faults == {}
+    assert report.notes == {
+        "outlines of ignored people that cannot be used; their box is ignored instead": [
+            "annotation 2",
+            "annotation 3",
+        ]
+    }
+
+
+def test_things_are_not_counted_as_people(look: Look, three) -> None:
+    def list_workers(document: dict[str, Any], folder: Path) -> None:
+        worker = {"id": 1, "name": "worker", "keypoints": list(three.joints)}
+        document["categories"] = [worker, {"id": 2, "name": "helmet"}]
+
+    helmet = person(2, category_id=2, keypoints=[0] * 9, num_keypoints=0)
+    report = look([person(1), helmet], list_workers)
+    assert report.faults == {}
+    assert report.notes == {}
+    assert report.counts["annotations"] == 2
+    assert report.counts["people without keypoints"] == 0
 
 
 def test_nobody_is_labelled(look: Look) -> None:

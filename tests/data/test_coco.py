@@ -84,6 +84,24 @@ def test_crowds_and_people_without_joints_are_masked(write_set, three):
     np.testing.assert_array_equal(scene.valid, expected)
 
 
+def test_things_that_have_no_joints_are_no_ignored_people(write_set, three):
+    worker = {"id": 1, "name": "worker", "keypoints": list(three.joints)}
+    helmet = {"id": 2, "name": "helmet"}
+    none = {"keypoints": [0] * 9, "num_keypoints": 0}
+    people = [
+        person(1, 70),
+        person(2, 70, category_id=2, bbox=[5, 5, 9, 9], **none),
+        person(3, 70, bbox=[40, 30, 5, 5], **none),  # a worker without joints is ignored
+        person(4, 70, category_id=2),  # joints tell that it is somebody, whatever it is called
+    ]
+    paths = write_set({"a.png": picture()}, people, categories=[worker, helmet])
+    scenes = CocoScenes(*paths, skeleton=three)
+    expected = np.ones((40, 60), bool)
+    expected[30:35, 40:45] = False
+    np.testing.assert_array_equal(scenes[0].valid, expected)
+    assert [entry["id"] for entry in scenes.ground_truth()["annotations"]] == [1, 3, 4]
+
+
 @pytest.mark.parametrize(
     "segmentation",
     [
@@ -96,6 +114,11 @@ def test_crowds_and_people_without_joints_are_masked(write_set, three):
         {"size": [40, 60], "counts": [80, 10]},
         {"size": [10**6, 10**6], "counts": "0"},
         {"size": [40, 60], "counts": "rubbish"},
+        {"size": [40, 60], "counts": "0"},
+        {"size": [40, 60], "counts": ""},
+        {"size": [40, 60], "counts": "X[2°"},
+        {"size": [40, 60], "counts": 2400},
+        {"size": [40, 60], "counts": [[80, 2320]]},
         {"size": [40, 60], "counts": None},
         {"counts": "0"},
     ],
@@ -105,6 +128,17 @@ def test_of_an_unusable_segmentation_the_box_is_masked(write_set, three, segment
     paths = write_set({"a.png": picture()}, [person(1, 70), ignored])
     expected = np.ones((40, 60), bool)
     expected[30:35, 50:60] = False
+    np.testing.assert_array_equal(CocoScenes(*paths, skeleton=three)[0].valid, expected)
+
+
+def test_a_crowd_of_compressed_run_lengths_is_masked(write_set, three):
+    # 80 = 2 * 32 + 16, 10, 2310 = 2 * 1024 + 8 * 32 + 6: characters of 48 plus five bits, lowest
+    # first, and 32 where more follow.
+    counts = "".join(chr(48 + digit) for digit in (32 + 16, 2, 10, 32 + 6, 32 + 8, 2))
+    crowd = person(2, 70, iscrowd=1, segmentation={"size": [40, 60], "counts": counts})
+    paths = write_set({"a.png": picture()}, [person(1, 70), crowd])
+    expected = np.ones((40, 60), bool)
+    expected[:10, 2] = False
     np.testing.assert_array_equal(CocoScenes(*paths, skeleton=three)[0].valid, expected)
 
 

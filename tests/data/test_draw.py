@@ -5,7 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ofa_pose.data import contact_sheet, draw_scene, write_contact_sheet
+from ofa_pose.data import SyntheticScenes, contact_sheet, draw_scene, write_contact_sheet
+from ofa_pose.data.draw import fit_scene
 
 
 def test_limbs_are_drawn_and_ignored_regions_darkened(dots, three):
@@ -27,8 +28,21 @@ def test_a_sheet_has_a_cell_for_each_picture(dots, three):
 def test_a_sheet_on_disk_shows_the_first_scenes_in_their_colours(dots, three, tmp_path):
     path = tmp_path / "sheet.png"
     write_contact_sheet(path, dots(7), most=5)
-    drawn = contact_sheet([draw_scene(dots(7)[i], three) for i in range(5)])
+    fitted = [fit_scene(dots(7)[i], 384) for i in range(5)]
+    drawn = contact_sheet([draw_scene(scene, three, zoom=1) for scene in fitted], cell=384)
     np.testing.assert_array_equal(np.asarray(cv2.imread(str(path)))[..., ::-1], drawn)
+
+
+def test_joints_are_seen_on_a_sheet_of_large_pictures(three, tmp_path):
+    plain = SyntheticScenes(0, 1, size=1536, skeleton=three)
+    path = tmp_path / "sheet.png"
+    write_contact_sheet(path, plain)
+    sheet = np.asarray(cv2.imread(str(path)))[:384, :384, ::-1].astype(int)
+    scene = plain[0]
+    bare = cv2.resize(scene.image, (384, 384), interpolation=cv2.INTER_AREA).astype(int)
+    for x, y, _ in scene.keypoints[scene.keypoints[..., 2] == 2] / 4:
+        spot = np.s_[int(y) - 1 : int(y) + 2, int(x) - 1 : int(x) + 2]
+        assert np.abs(sheet[spot] - bare[spot]).mean() > 30
 
 
 def test_the_two_sides_of_a_person_differ(dots, three):
