@@ -104,9 +104,9 @@ class PastedScenes:
             return scene
         crowd = _newcomers(scene, int(rng.integers(self.people[0], self.people[1] + 1)), rng)
         canvas = Canvas(scene.image.copy())
-        bounds = paint_crowd(canvas, crowd, rng)
+        boxes = paint_crowd(canvas, crowd, rng)
         painted = label_crowd(
-            canvas.labels, crowd, bounds, mixtures=self._mixtures, skeleton=self.skeleton
+            canvas.labels, crowd, boxes, mixtures=self._mixtures, skeleton=self.skeleton
         )
         return add_painted(
             replace(scene, image=_blend(canvas, _light(scene.image), rng)),

@@ -11,7 +11,13 @@ import pytest
 from ofa_pose.data import SyntheticScenes
 from ofa_pose.data.synth.body import body_plan, random_figure
 from ofa_pose.data.synth.joints import figure_points, label_joints, mixtures_of
-from ofa_pose.data.synth.paint import PARTS, PARTS_STEP, hidden_by_own_body
+from ofa_pose.data.synth.paint import (
+    PARTS,
+    PARTS_STEP,
+    bounds_of,
+    clipped,
+    hidden_by_own_body,
+)
 from ofa_pose.errors import UsageError
 from ofa_pose.skeleton import Skeleton, load_skeleton
 
@@ -144,8 +150,20 @@ def test_the_far_shoulder_is_hidden_by_the_torso():
     assert not hidden_by_own_body("right_shoulder", "torso", points)
     assert not hidden_by_own_body("left_shoulder", "left_upper_arm", points)
     assert hidden_by_own_body("left_shoulder", "right_upper_arm", points)
+    # Of somebody who leans forward the hips are far, and seen all the same.
+    points["neck"], points["left_hip"] = np.array([0, 0, -0.3]), np.zeros(3)
+    assert not hidden_by_own_body("left_hip", "torso", points)
     points["nose"] = np.array([0, 0, 0.06])
     assert hidden_by_own_body("nose", "head", points)  # seen from behind
+
+
+def test_a_box_holds_what_is_in_the_picture():
+    """A triangle leaves a picture of 10 x 20 at the right, and is low where it does."""
+    inside, across = np.array([[1, 2], [3, 2], [2, 4]]), np.array([[5, 5], [15, 15], [15, 25]])
+    beyond = np.array([[-5.0, -5], [-1, -5], [-1, -1]])
+    box = bounds_of(clipped([inside, across.astype(float), beyond], 10, 20))
+    np.testing.assert_allclose(box, [1, 2, 9, 13], atol=1e-4)  # y = 15 where it crosses x = 10
+    assert bounds_of(clipped([beyond], 10, 20)).tolist() == [0, 0, 0, 0]
 
 
 def test_joints_the_figure_lacks_are_refused(three):

@@ -13,11 +13,18 @@ from ofa_pose.data.synth.camera import Camera
 from ofa_pose.data.synth.cloth import dress, smear
 from ofa_pose.data.synth.joints import Mixture, label_joints
 from ofa_pose.data.synth.look import random_look
-from ofa_pose.data.synth.paint import PARTS_STEP, Canvas, nearness, paint_figure
+from ofa_pose.data.synth.paint import (
+    PARTS_STEP,
+    Canvas,
+    bounds_of,
+    clipped,
+    nearness,
+    paint_figure,
+)
 from ofa_pose.pose import BOX_AREA_FACTOR
 from ofa_pose.skeleton import Skeleton
 
-PAINTING = 2  # version of what is painted: another number for other pictures of the same seed
+PAINTING = 3  # version of what is painted: another number for other scenes of the same seed
 SEEN_JOINTS = 3  # fewer, and an annotator would not label the person
 _MOVING = 0.08  # share of people blurred by their own motion
 _FINEST_PX = 512  # side of the noise that folds are cut from, at most
@@ -109,7 +116,12 @@ def random_crowd(
 def paint_crowd(
     canvas: Canvas, crowd: Sequence[Standing], rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Paint figures, the first one farthest; returns each one's (4,) bounds x, y, width, height."""
+    """Paint figures, the first one farthest.
+
+    Returns:
+        Each one's (4,) bounds x, y, width, height of what lies in the picture, hidden or not; all
+        0 where nothing does.
+    """
     light = rng.normal(0, 1, 2) + np.array([0.0, -0.8])
     light /= max(1.0, float(np.linalg.norm(light)))
     noise = texture(min(max(canvas.labels.shape), _FINEST_PX), rng)[:, :, 0]
@@ -118,23 +130,24 @@ def paint_crowd(
         moving = rng.random() < _MOVING
         before = canvas.image.copy() if moving else canvas.image
         look = random_look(rng, light)
-        bounds = paint_figure(
+        outlines = paint_figure(
             canvas, each.figure, each.points, unit=each.unit, number=number, look=look,
             perspective=each.perspective,
         )  # fmt: skip
+        bounds = bounds_of(outlines)
         dress(canvas, bounds, number=number, light=light, noise=noise, rng=rng)
         if moving:
             length = max(1.5, rng.uniform(0.02, 0.09) * each.unit)
             degrees = rng.normal(0, 25)
             smear(canvas, before, bounds, number=number, length=length, degrees=degrees)
-        boxes.append(bounds)
+        boxes.append(bounds_of(clipped(outlines, *canvas.labels.shape[::-1])))
     return boxes
 
 
 def label_crowd(
     labels: np.ndarray,
     crowd: Sequence[Standing],
-    bounds: Sequence[np.ndarray],
+    boxes: Sequence[np.ndarray],
     *,
     mixtures: Sequence[Mixture],
     skeleton: Skeleton,
@@ -144,30 +157,27 @@ def label_crowd(
     Args:
         labels: (H, W), see `Canvas`.
         crowd: the figures.
-        bounds: what `paint_crowd` returned.
+        boxes: what `paint_crowd` returned.
         mixtures: where the skeleton's joints lie.
         skeleton: whose rule for areas holds.
     """
-    limits = np.array(labels.shape[::-1])
     owner = np.where(labels > 0, (labels - 1) // PARTS_STEP, -1)
     ignored = np.zeros(labels.shape, bool)
-    keypoints, boxes, areas = [], [], []
+    keypoints, kept, areas = [], [], []
     for number, each in enumerate(crowd):
         person = label_joints(tuple(mixtures), each.points, labels, number)
         if (person[:, 2] == 2).sum() < min(SEEN_JOINTS, len(person)):
             ignored |= owner == number
             continue
-        low = np.clip(bounds[number][:2], 0, limits)
-        high = np.clip(bounds[number][:2] + bounds[number][2:], 0, limits)
-        box = np.concatenate([low, high - low])
+        box = boxes[number]
         seen = float((owner == number).sum())
         by_box = skeleton.area_rule == "bbox0.53"
         keypoints.append(person)
-        boxes.append(box)
+        kept.append(box)
         areas.append(BOX_AREA_FACTOR * box[2] * box[3] if by_box else seen)
     return Labels(
         keypoints=np.array(keypoints, np.float32).reshape(-1, skeleton.num_joints, 3),
-        boxes=np.array(boxes, np.float32).reshape(-1, 4),
+        boxes=np.array(kept, np.float32).reshape(-1, 4),
         areas=np.array(areas, np.float32),
         painted=(owner >= 0) & ~ignored,
         ignored=ignored,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -24,7 +24,7 @@ _LIMBS = {  # part: the two points it joins
 PARTS = ("torso", "neck", "head", *(f"{side}_{part}" for side in SIDES for part in _LIMBS))
 PARTS_STEP = 32  # labels of one figure: number * PARTS_STEP + place in PARTS + 1
 COVER = -1  # label of things in front of people
-_BEHIND = 0.04  # a joint this far (body heights) behind the torso's middle is hidden by the torso
+_BEHIND = 0.04  # a joint this far (body heights) behind its end of the spine is hidden by the torso
 
 
 class Canvas:
@@ -56,7 +56,7 @@ def paint_figure(
     number: int,
     look: Look,
     perspective: float = 0.0,
-) -> np.ndarray:
+) -> list[np.ndarray]:
     """Paint a figure's parts, the farthest first.
 
     Args:
@@ -69,7 +69,7 @@ def paint_figure(
         perspective: how much larger a part one body height nearer appears.
 
     Returns:
-        (4,) float: the bounds x, y, width, height of all outlines, hidden or not.
+        (n, 2) float outlines, all convex, hidden or not.
     """
     painter = _Painter(canvas, figure, points, unit, number * PARTS_STEP + 1, look, perspective)
     torso = (points["neck"][2] + points["left_hip"][2] + points["right_hip"][2]) / 3
@@ -84,9 +84,31 @@ def paint_figure(
             jobs.append((depth, lambda part=part, side=side: painter.limb(side, part)))
     for _, job in sorted(jobs, key=lambda entry: -entry[0]):
         job()
-    outline = np.concatenate(painter.outlines)
-    low, high = outline.min(axis=0), outline.max(axis=0)
+    return painter.outlines
+
+
+def bounds_of(outlines: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the bounds (4,) x, y, width, height of outlines; all 0 of none."""
+    if not outlines:
+        return np.zeros(4)
+    corners = np.concatenate(outlines)
+    low, high = corners.min(axis=0), corners.max(axis=0)
     return np.concatenate([low, high - low])
+
+
+def clipped(outlines: Sequence[np.ndarray], width: int, height: int) -> list[np.ndarray]:
+    """Return what of convex outlines lies in a picture, as convex outlines again."""
+    frame = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    inside = []
+    for outline in outlines:
+        if (outline >= 0).all() and (outline <= frame[2]).all():
+            inside.append(outline)
+            continue
+        area, shared = cv2.intersectConvexConvex(outline.astype(np.float32), frame)
+        if area > 0:
+            corners = shared.reshape(-1, 2).astype(np.float64)
+            inside.append(np.clip(corners, 0, frame[2]))  # the crossings are rounded
+    return inside
 
 
 def hidden_by_own_body(name: str, part: str, points: Mapping[str, np.ndarray]) -> bool:
@@ -110,8 +132,8 @@ def hidden_by_own_body(name: str, part: str, points: Mapping[str, np.ndarray]) -
     if joint == "ankle":
         meeting += (f"{side}_foot",)
     if part == "torso" and joint in ("shoulder", "hip"):
-        middle = (points["neck"][2] + points["pelvis"][2]) / 2
-        return bool(points[name][2] > middle + _BEHIND)
+        end = "neck" if joint == "shoulder" else "pelvis"
+        return bool(points[name][2] > points[end][2] + _BEHIND)
     return part not in meeting
 
 

@@ -72,11 +72,11 @@ class SyntheticScenes:
         canvas = Canvas(backdrop(self.size, camera.roll, rng))
         people = int(rng.integers(self.people[0], self.people[1] + 1))
         crowd = random_crowd(self.size, people, camera, rng)
-        bounds = paint_crowd(canvas, crowd, rng)
+        boxes = paint_crowd(canvas, crowd, rng)
         if rng.random() < 0.25:
             cover(canvas, rng)
         known = label_crowd(
-            canvas.labels, crowd, bounds, mixtures=self._mixtures, skeleton=self.skeleton
+            canvas.labels, crowd, boxes, mixtures=self._mixtures, skeleton=self.skeleton
         )
         return Scene(
             image=_finish(canvas.image, rng),
