@@ -124,7 +124,8 @@ def paint_crowd(
     """
     light = rng.normal(0, 1, 2) + np.array([0.0, -0.8])
     light /= max(1.0, float(np.linalg.norm(light)))
-    noise = texture(min(max(canvas.labels.shape), _FINEST_PX), rng)[:, :, 0]
+    height, width = canvas.labels.shape
+    noise = texture(min(max(height, width), _FINEST_PX), rng)[:, :, 0]
     boxes = []
     for number, each in enumerate(crowd):
         moving = rng.random() < _MOVING
@@ -140,7 +141,7 @@ def paint_crowd(
             length = max(1.5, rng.uniform(0.02, 0.09) * each.unit)
             degrees = rng.normal(0, 25)
             smear(canvas, before, bounds, number=number, length=length, degrees=degrees)
-        boxes.append(bounds_of(clipped(outlines, *canvas.labels.shape[::-1])))
+        boxes.append(bounds_of(clipped(outlines, width, height)))
     return boxes
 
 
