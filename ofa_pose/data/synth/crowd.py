@@ -124,7 +124,7 @@ def paint_crowd(
     """
     light = rng.normal(0, 1, 2) + np.array([0.0, -0.8])
     light /= max(1.0, float(np.linalg.norm(light)))
-    height, width = canvas.labels.shape
+    height, width = canvas.image.shape[:2]
     noise = texture(min(max(height, width), _FINEST_PX), rng)[:, :, 0]
     boxes = []
     for number, each in enumerate(crowd):
