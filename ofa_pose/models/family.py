@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 import torch
 
-from ofa_pose.errors import OfaPoseError, UnknownNameError, UsageError
+from ofa_pose.errors import OfaPoseError, SpaceError, UnknownNameError, UsageError, listing
 from ofa_pose.models.network import Network, empty_network, initialize
-from ofa_pose.models.unit import NetworkPlan
+from ofa_pose.models.unit import NetworkPlan, Unit
 from ofa_pose.space import Arch, ArchLike, SearchSpace, require_space
 
 ENTRY_POINT_GROUP = "ofa_pose.families"
@@ -80,7 +80,8 @@ def plan(space: SearchSpace, arch: ArchLike, **options: Any) -> NetworkPlan:
         options: the family's own.
 
     Raises:
-        SpaceError: the space is none, but a name or the like.
+        SpaceError: the space is none, but a name or the like; or the family's list of units is
+            no network.
         ArchError: the arch is none, or belongs to another space.
         UsageError: the family has no such option, or its value can change.
     """
@@ -116,7 +117,60 @@ def _plan(
                 f"family {space.family!r} has no option {name!r}; "
                 f"it takes: {', '.join(known[2:]) or 'none'}"
             )
-    return family(space, arch, **dict(options))
+    network = family(space, arch, **dict(options))
+    faults = _faults(network)
+    if faults:
+        raise SpaceError(f"family {space.family!r} lists no network: {listing(faults, most=4)}")
+    return network
+
+
+def _faults(network: object) -> list[str]:
+    """Return what is wrong with how a plan's units are called and wired."""
+    if not isinstance(network, NetworkPlan):
+        return [f"it returns a {type(network).__name__}, not a NetworkPlan"]
+    for name, value in (("units", network.units), ("outputs", network.outputs)):
+        if not isinstance(value, tuple):
+            return [f"{name} is a {type(value).__name__}, not a tuple"]
+    faults = [fault for unit in network.units for fault in _faults_of_a_type(unit)]
+    if faults:
+        return faults
+    known = {"input"}
+    for unit in network.units:
+        if unit.name in known:
+            faults.append(f"two units, or the picture and a unit, are called {unit.name!r}")
+        for name in unit.inputs:
+            if name not in known:
+                faults.append(f"unit {unit.name!r} takes {name!r}, and none before it is called so")
+        if len(unit.inputs) != len(unit.spec.in_shapes):
+            faults.append(
+                f"unit {unit.name!r} has {len(unit.inputs)} inputs and the shapes of "
+                f"{len(unit.spec.in_shapes)}"
+            )
+        known.add(unit.name)
+    units = known - {"input"}
+    for name in sorted(units):
+        parents = name.split(".")[:-1]
+        within = {".".join(parents[:end]) for end in range(1, len(parents) + 1)}
+        faults += [f"unit {name!r} would be a layer of unit {one!r}" for one in within & units]
+    faults += [
+        f"no unit is called {name!r}, which is an output"
+        for name in network.outputs
+        if name not in known
+    ]
+    return faults
+
+
+def _faults_of_a_type(unit: Unit) -> list[str]:
+    values = {
+        "inputs": unit.inputs,
+        "in_shapes": unit.spec.in_shapes,
+        **{f"in_shapes[{i}]": shape for i, shape in enumerate(unit.spec.in_shapes)},
+    }
+    return [
+        f"unit {unit.name!r}: {name} is a {type(value).__name__}, not a tuple"
+        for name, value in values.items()
+        if not isinstance(value, tuple)
+    ]
 
 
 @lru_cache(maxsize=64)
