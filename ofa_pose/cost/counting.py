@@ -98,18 +98,45 @@ def count(space: SearchSpace, arch: ArchLike, **options: Any) -> Cost:
     Raises:
         SpaceError: the space is none, but a name or the like.
         ArchError: the arch is none, or belongs to another space.
-        CostError: a unit holds a layer whose cost is not known, or computes outside its layers.
+        CostError: a unit holds a layer whose cost is not known, or computes outside its layers; or
+            its spec states another input than it is given.
     """
     return count_plan(plan(space, arch, **options))
 
 
 @unit_cache(maxsize=4096)
 def count_plan(network: NetworkPlan) -> Cost:
-    """Count what a listed network costs; see `count`."""
+    """Count what a listed network costs; see `count`.
+
+    Raises:
+        CostError: as `count`.
+    """
+    _check_shapes(network)
     units = tuple(_named(unit.name, unit_cost(unit.spec)) for unit in network.units)
     macs = {name: sum(unit.macs[name] for unit in units) for name in CONVENTIONS}
     params = sum(unit.params for unit in units)
     return Cost(macs, params, _peak_memory(network, units), units)
+
+
+def _check_shapes(network: NetworkPlan) -> None:
+    """Refuse a plan in which a spec states other maps than the units before it give.
+
+    Costs follow from specs alone, so that they would be another network's.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for unit in network.units:
+        for name, stated in zip(unit.inputs, unit.spec.in_shapes, strict=True):
+            given = shapes.setdefault(name, stated)  # the picture's is the first that is stated
+            if (*given, 1, 1)[: max(3, len(given))] != stated:
+                raise CostError(
+                    f"unit {unit.name!r} is given {_sized(given)} by {name!r}, and its spec states "
+                    f"{_sized(stated)}, by which it would be counted; correct its in_shapes"
+                )
+        shapes[unit.name] = _traced(unit.spec)[1]
+
+
+def _sized(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
 
 
 def _named(name: str, cost: UnitCost) -> UnitCost:
@@ -131,17 +158,23 @@ def _peak_memory(network: NetworkPlan, costs: tuple[UnitCost, ...]) -> int:
     return peak
 
 
-@unit_cache(maxsize=65536)
 def unit_cost(spec: UnitSpec) -> UnitCost:
     """Cost of one unit, wherever it stands (its `name` is its key).
 
     Raises:
         CostError: it holds a layer whose cost is not known, or computes outside its layers.
     """
+    return _traced(spec)[0]
+
+
+@unit_cache(maxsize=65536)
+def _traced(spec: UnitSpec) -> tuple[UnitCost, tuple[int, ...]]:
+    """Cost of one unit, and the shape of what it gives for one picture."""
     trace = _Trace(spec)
-    return UnitCost(
+    cost = UnitCost(
         spec.key, spec.key, trace.macs, trace.params, trace.peak_memory(), BYTES * trace.size
     )
+    return cost, trace.shape
 
 
 @unit_cache(maxsize=4096)
@@ -227,6 +260,7 @@ class _Trace:
     Attributes:
         macs: of all layers, by convention.
         params: learnt numbers of the unit.
+        shape: of its output, without the axis of pictures.
         size: elements of its output.
         inside: how many layers, one within the other, are being run just now.
     """
@@ -252,7 +286,8 @@ class _Trace:
                 f"unit {spec.key} returns a {type(output).__name__}; a unit returns one tensor"
             )
         self._output = output
-        self.size = self._output.numel()
+        self.shape = tuple(output.shape[1:])
+        self.size = math.prod(self.shape)
 
     def answer(
         self,

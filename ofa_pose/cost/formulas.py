@@ -113,6 +113,11 @@ def _transposed_conv_shape(layer: nn.ConvTranspose2d, source: Shape) -> Shape:
 
 
 def _linear_shape(layer: nn.Linear, source: Shape) -> Shape:
+    if source[-1] != layer.in_features:
+        raise CostError(
+            f"a Linear of {layer.in_features} features is given {'x'.join(map(str, source[1:]))}; "
+            "units give each other maps, so flatten in the unit that the layer stands in"
+        )
     return (*source[:-1], layer.out_features)
 
 

@@ -4,7 +4,7 @@ import contextlib
 import io
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -13,9 +13,9 @@ from torch import nn
 
 import ofa_pose as op
 from ofa_pose.cost import CONVENTIONS, formulas, register_layer_cost
-from ofa_pose.cost.counting import unit_cost
+from ofa_pose.cost.counting import count_plan, unit_cost
 from ofa_pose.errors import CostError, UsageError
-from ofa_pose.models import UnitSpec, register_unit
+from ofa_pose.models import NetworkPlan, Unit, UnitSpec, register_unit
 from ofa_pose.models.unit import clear_unit_caches
 
 # GMACs of the searched networks in the paper's convention, and thop's (14 joints, 17 joints).
@@ -432,3 +432,54 @@ def test_a_shape_that_is_changed_in_place(unit_of) -> None:
 
     # A convolution of 4 x 4 products a cell, then a linear layer of 4 x 2.
     assert unit_cost(unit_of(Turned)).macs["exact"] == 8 * 8 * (4 * 4 + 4 * 2)
+
+
+class _Pooled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flat = nn.Flatten()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.flat(self.pool(x))
+
+
+def _plan_of(*units: tuple[Callable[[], nn.Module], tuple[int, int, int], int]) -> NetworkPlan:
+    """A chain of units, each of what makes it, what its spec states of its input, and channels."""
+    found: list[Unit] = []
+    for number, (make, shape, channels) in enumerate(units):
+        kind = f"test_stated_{number}"
+        register_unit(kind)(lambda spec, make=make: make())  # pyright: ignore[reportArgumentType]
+        source = found[-1].name if found else "input"
+        found.append(Unit(f"unit{number}", UnitSpec(kind, (shape,), channels), (source,)))
+    return NetworkPlan(tuple(found), (found[-1].name,))
+
+
+@pytest.mark.parametrize(
+    ("stated", "given"), [((8, 7, 7), "8x8x8"), ((4, 8, 8), "8x8x8"), ((8, 16, 16), "8x8x8")]
+)
+def test_a_map_that_is_not_what_its_reader_states_is_reported(stated, given) -> None:
+    network = _plan_of(
+        (lambda: nn.Conv2d(3, 8, 3, 2, 1), (3, 15, 15), 8),
+        (lambda: nn.Conv2d(stated[0], 4, 1), stated, 4),
+    )
+    wanted = f"unit 'unit1' is given {given} by 'unit0', and its spec states "
+    with pytest.raises(CostError, match=wanted + "x".join(map(str, stated))):
+        count_plan(network)
+
+
+def test_a_picture_that_two_units_state_otherwise_is_reported() -> None:
+    network = _plan_of((lambda: nn.Conv2d(3, 4, 1), (3, 16, 16), 4))
+    (first,) = network.units
+    other = Unit("other", UnitSpec(first.spec.kind, ((3, 8, 8),), 4), ("input",))
+    with pytest.raises(CostError, match="is given 3x16x16 by 'input', and its spec states 3x8x8"):
+        count_plan(NetworkPlan((first, other), ("unit0", "other")))
+
+
+def test_a_vector_is_stated_as_a_map_of_one_cell() -> None:
+    """What reads it counts alike, if it makes a vector of the map; a linear layer alone cannot."""
+    pooled = (_Pooled, (4, 8, 8), 4)
+    flat = (lambda: nn.Sequential(nn.Flatten(), nn.Linear(4, 10)), (4, 1, 1), 10)
+    assert count_plan(_plan_of(pooled, flat)).macs["exact"] == 4 * 10
+    with pytest.raises(CostError, match="a Linear of 4 features is given 4x1x1; .* flatten in the"):
+        count_plan(_plan_of(pooled, (lambda: nn.Linear(4, 10), (4, 1, 1), 10)))
