@@ -26,6 +26,7 @@ from ofa_pose.supernet.elastic import (
     copy_cut,
     make_elastic,
 )
+from ofa_pose.supernet.readings import read_of_layers
 
 _SIDE = 32
 """Largest side of the maps that two units are compared on, in cells, where they take any."""
@@ -78,7 +79,7 @@ def unit_cut(full: UnitSpec, part: UnitSpec) -> UnitCut:
     }
     own_spec = part if sized else _at_sizes_of(full, part)
     _refuse_other_constants(full, own_spec, own)
-    differences = list(_differences(whole, own))
+    differences = [*_differences(whole, own), *_differences_read(full, whole, own)]
     if differences and not _compute_the_same(full, own_spec, cuts):
         told = [
             f"{name} is {_shown(here)} (there {_shown(there)})" for name, there, here in differences
@@ -86,7 +87,7 @@ def unit_cut(full: UnitSpec, part: UnitSpec) -> UnitCut:
         raise SpaceError(
             f"unit {part.key} does not compute what the largest arch's {full.key} does in its "
             f"place, whose code a supernet runs: {listing(told, most=4)}; keep such a value the "
-            "same in every arch, or take it from the tensors' shapes"
+            "same in every arch, or take it from the shapes of what forward is given"
         )
     return cuts
 
@@ -179,6 +180,18 @@ def _differences(whole: nn.Module, own: nn.Module) -> Iterator[Difference]:
             one, other = theirs.get(name, _MISSING), ours.get(name, _MISSING)
             if not _equal(one, other):
                 yield f"{path}.{name}" if path else name, one, other
+
+
+def _differences_read(full: UnitSpec, whole: nn.Module, own: nn.Module) -> Iterator[Difference]:
+    """Yield in what elastic layers differ that the unit's own code reads of them."""
+    layers, ours = dict(whole.named_modules()), dict(own.named_modules())
+    for path, name in read_of_layers(full):
+        one, other = getattr(layers[path], name), getattr(ours[path], name)
+        if isinstance(one, Tensor) and isinstance(other, Tensor):
+            one, other = tuple(one.shape), tuple(other.shape)
+            name += ".shape"
+        if not _equal(one, other):
+            yield f"{path}.{name}", one, other
 
 
 class _Missing:

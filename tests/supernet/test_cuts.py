@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import ofa_pose as op
@@ -161,6 +162,37 @@ class Flat(nn.Module):
         return self.linear(x.flatten(1))
 
 
+class PaddedByLayer(Plain):
+    """TensorFlow's way of padding, by what the layer says of itself."""
+
+    def __init__(self, spec: UnitSpec) -> None:
+        super().__init__(spec)
+        self.conv = nn.Conv2d(spec.in_channels[0], spec.out_channels, spec.kernel)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.pad(x, (self.conv.kernel_size[0] // 2,) * 4))
+
+
+class ResidualByLayer(Plain):
+    def forward(self, x: Tensor) -> Tensor:
+        same = self.conv.in_channels == self.conv.out_channels
+        return x + self.conv(x) if same else self.conv(x)
+
+
+class MeanOfWeight(Plain):
+    """A number of the whole weight, of which another arch has a part."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) * self.conv.weight.abs().mean()
+
+
+class InPrecisionOfLayer(Plain):
+    """Reads what is the same in every arch, and calls what the layer would."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x.to(self.conv.weight.dtype))
+
+
 class Constant(Plain):
     def __init__(self, spec: UnitSpec) -> None:
         super().__init__(spec)
@@ -180,7 +212,7 @@ def check_equal(space: op.SearchSpace) -> None:
         )
 
 
-@pytest.mark.parametrize("unit", [Plain, Kernel, HalvedByShape])
+@pytest.mark.parametrize("unit", [Plain, Kernel, HalvedByShape, InPrecisionOfLayer])
 def test_what_a_unit_merely_knows_may_differ(unit: type[nn.Module]) -> None:
     check_equal(space_of(unit, resolutions=(16, 8)))
 
@@ -198,6 +230,9 @@ def test_what_a_unit_merely_knows_may_differ(unit: type[nn.Module]) -> None:
         (Halved, (8, 4, 5), r"middle is 2 \(there 6\)"),
         (Regrouped, (4, 12, 5), r"channels is 4 \(there 8\)"),
         (DroppedOut, (8, 12, 3), r"drop.p is 0.3.* \(there 0.5\)"),
+        (PaddedByLayer, (8, 12, 3), r"conv.kernel_size is \(3, 3\) \(there \(5, 5\)\)"),
+        (ResidualByLayer, (8, 8, 5), r"conv.out_channels is 8 \(there 12\)"),
+        (MeanOfWeight, (8, 4, 5), r"conv.weight.shape is \(4, 8, 1, 1\) \(there \(12, 8, 1, 1\)\)"),
         (Constant, (8, 12, 3), "the buffer scale holds other values"),
     ],
 )
