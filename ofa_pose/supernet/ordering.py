@@ -4,13 +4,15 @@ Which tensor dimensions must be permuted together is derived from the network it
 into some channels of a layer's output shows at which other layers the same channels arrive. No
 family lists anything by hand. A layer of another kind than convolutions without groups, depthwise
 ones, linear layers and batch norms keeps the channels it meets as they are, and so does one that
-returns something else than one tensor.
+returns something else than one tensor. What a mark does not show, as it ends in `torch.where` or
+is blind to a channel's place, is tried: an order is free if another one gives the same outputs.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -90,13 +92,42 @@ def permute_channels(supernet: Supernet, order_of: Callable[[ChannelGroup], Tens
 def channel_groups(network: Network) -> list[ChannelGroup]:
     """Derive which dimensions of a plain network share one order of channels.
 
-    Runs the network once for every layer, in eval mode, on a tiny picture where it takes one, else
-    on one of the side that its plan has.
+    Runs the network once for every layer and once for every group, in eval mode, on a tiny picture
+    where it takes one, else on one of the side that its plan has. The network is left as it was.
     """
-    image = _picture(network)
     layers = {
         path: layer for path, layer in network.named_modules() if any(True for _ in _tensors(layer))
     }
+    with torch.no_grad(), _evaluating(network):
+        image = _picture(network)
+        found = _marked_groups(network, layers, image)
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn(image.shape, generator=generator, device="cpu").to(image)
+        expected = network(noise)
+
+        def is_free(group: ChannelGroup) -> bool:
+            with _reordered(layers, group):
+                return all(map(_alike, network(noise), expected))
+
+        return [replace(group, fixed=group.fixed or not is_free(group)) for group in found]
+
+
+@contextlib.contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Put a network into eval mode, and each of its layers back into its own."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _marked_groups(
+    network: Network, layers: Mapping[str, nn.Module], image: Tensor
+) -> list[ChannelGroup]:
+    """Derive the groups from where marks arrive."""
     union = _Union()
     for path, layer in layers.items():
         if not _can_be_permuted(layer):
@@ -105,9 +136,8 @@ def channel_groups(network: Network) -> list[ChannelGroup]:
                 if f"{inner}.".startswith(f"{path}."):
                     union.fix((inner, "in"))
                     union.fix((inner, "out"))
-    with torch.no_grad():
-        for path in layers:
-            _probe(network, layers, path, image, union)
+    for path in layers:
+        _probe(network, layers, path, image, union)
     for path in layers:
         if (path, "in") not in union.reached:  # nothing tells where its channels come from
             union.fix((path, "in"))
@@ -125,11 +155,38 @@ def _picture(network: Network) -> Tensor:
     image = torch.zeros(1, channels, height, width, device=next(network.parameters()).device)
     tiny = image[:, :, :_SIDE, :_SIDE]
     try:
-        with torch.no_grad():
-            network(tiny)
+        network(tiny)
     except Exception:  # noqa: BLE001 - whatever a layer of a fixed size raises
         return image
     return tiny
+
+
+@contextlib.contextmanager
+def _reordered(layers: Mapping[str, nn.Module], group: ChannelGroup) -> Iterator[None]:
+    """Put a group's channels into some other order, and back."""
+    order = torch.randperm(group.channels, generator=torch.Generator().manual_seed(0))
+    if torch.equal(order, torch.arange(group.channels)):
+        order = order.roll(1)
+    _reorder(layers, group, order)
+    try:
+        yield
+    finally:
+        _reorder(layers, group, order.argsort())
+
+
+def _reorder(layers: Mapping[str, nn.Module], group: ChannelGroup, order: Tensor) -> None:
+    for path, port in group.ports:
+        for name, dim in _dimensions(layers[path], port):
+            tensor = getattr(layers[path], name)
+            tensor.copy_(tensor.index_select(dim, order.to(tensor.device)))
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two outputs are the same but for the order in which numbers were added."""
+    if not other.is_floating_point():
+        return torch.equal(one, other)
+    tolerance = max(1e-3, 32 * torch.finfo(one.dtype).eps) * float(other.abs().max())
+    return torch.allclose(one, other, rtol=0, atol=tolerance, equal_nan=True)
 
 
 class _Union:

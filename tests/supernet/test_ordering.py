@@ -306,3 +306,68 @@ def test_units_that_are_called_in_other_ways(unit: type[nn.Module]) -> None:
     torch.testing.assert_close(after, before, rtol=1e-5, atol=1e-5)
     moved = supernet.network.get_submodule("all.first").get_parameter("weight")
     assert torch.equal(moved, first) == (unit is not Coarse)  # the only one with a free order
+
+
+def _first_half_activated(x: Tensor) -> Tensor:
+    half = x.shape[1] // 2
+    return torch.cat([x[:, :half].relu(), x[:, half:]], dim=1)
+
+
+def _times_its_place(x: Tensor) -> Tensor:
+    return x * torch.arange(x.shape[1], dtype=x.dtype)[:, None, None]
+
+
+UNSEEN = {
+    "where": lambda x: torch.where(x > 0, x, torch.zeros_like(x)),
+    "sign": torch.sign,
+    "half": _first_half_activated,
+    "place": _times_its_place,
+}
+
+
+@pytest.mark.parametrize("by", ["l1", "bn"])
+@pytest.mark.parametrize("name", UNSEEN)
+def test_channels_that_a_mark_does_not_tell_apart_keep_their_order(name: str, by: str) -> None:
+    @register_unit("test_unseen")
+    class Unseen(nn.Module):
+        def __init__(self, spec: UnitSpec) -> None:
+            super().__init__()
+            self.first = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8))
+            self.last = nn.Sequential(nn.Conv2d(8, 8, 1), nn.ReLU(), nn.Conv2d(8, 4, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(UNSEEN[name](self.first(x)))
+
+    @op.register_family("test_unseen")
+    def unseen(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
+        spec = UnitSpec("test_unseen", ((3, 16, 16),), 4)
+        return NetworkPlan((Unit("all", spec, ("input",)),), ("all",))
+
+    choices = (op.Choice("resolution", (16,)),)
+    supernet = stirred(op.SearchSpace(name="unseen", family="test_unseen", choices=choices))
+    weights = {path: tensor.clone() for path, tensor in supernet.network.state_dict().items()}
+    images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        (before,) = supernet(images, "largest")
+        order_channels(supernet, by=by)
+        torch.testing.assert_close(supernet(images, "largest")[0], before, rtol=1e-4, atol=1e-4)
+    moved = {
+        path
+        for path, tensor in supernet.network.state_dict().items()
+        if not torch.equal(tensor, weights[path])
+    }
+    by_reader = {"all.last.0.weight", "all.last.2.weight"}  # and by no norm, whose bias is 0
+    assert moved == (by_reader if by == "l1" else set())
+
+
+def test_groups_are_derived_without_a_trace() -> None:
+    """A network in training mode keeps its mode, its statistics and its weights."""
+    supernet = stirred(op.load_space("toy"))
+    network = supernet.extract("largest").train()
+    network.get_submodule("stem").eval()
+    before = {path: tensor.clone() for path, tensor in network.state_dict().items()}
+    modes = [module.training for module in network.modules()]
+    channel_groups(network)
+    assert [module.training for module in network.modules()] == modes
+    for path, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[path]), path
