@@ -24,8 +24,10 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
             at the arch's resolution.
 
     Raises:
-        DataError: there is no batch.
+        DataError: there is no batch, or one is no tensor of images alone.
     """
+    if isinstance(batches, Tensor):
+        raise DataError("re-calibration takes several batches, such as [images], not one tensor")
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]  # noqa: SLF001
     momenta = [norm.momentum for norm in norms]
     network.eval()
@@ -35,6 +37,11 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
             norm.train()
         seen = 0
         for batch in batches:
+            if not isinstance(batch, Tensor):
+                raise DataError(
+                    f"re-calibration takes batches of images, and one is a {type(batch).__name__}; "
+                    "from a loader of pairs take (images for images, _ in loader)"
+                )
             seen += len(batch)
             for norm in norms:
                 norm.momentum = len(batch) / seen  # 1 at first: the batch replaces the reset values

@@ -1,5 +1,7 @@
 """Batch-norm re-calibration against statistics computed by hand."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -48,3 +50,16 @@ def test_no_batches_is_an_error() -> None:
     space = op.load_space("toy")
     with pytest.raises(DataError, match="at least one batch"):
         op.recalibrate(op.build(space, space.largest), [])
+
+
+@pytest.mark.parametrize(
+    ("batches", "told"),
+    [
+        ([(torch.rand(2, 3, 4, 4), torch.zeros(2))], "one is a tuple; .* .images for images, _ in"),
+        ([[torch.rand(2, 3, 4, 4), torch.zeros(2)]], "one is a list"),
+        (torch.rand(2, 3, 4, 4), r"such as \[images\], not one tensor"),
+    ],
+)
+def test_what_is_no_batch_of_images_is_told(batches: Any, told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        op.recalibrate(nn.Sequential(nn.BatchNorm2d(3)), batches)
