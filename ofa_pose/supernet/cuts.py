@@ -126,9 +126,15 @@ def _layer_cut(
         raise SpaceError(f"unit {part.key}: layer {path!r} has other tensors than {full.key}")
     regions = {name: _region(tensors[name], own[name], f"{part.key} {path}") for name in own}
     if any(regions.values()) and type(layer) not in ELASTIC:
+        varying = listing(name for name, region in regions.items() if region)
+        what = (
+            f"layer {path!r} is a {type(layer).__name__}, which cannot be sliced"
+            if path
+            else f"its own {varying}, outside any layer, cannot be sliced"
+        )
         raise SpaceError(
-            f"unit {part.key}: layer {path!r} is a {type(layer).__name__}, which cannot be "
-            f"sliced; elastic are: {', '.join(sorted(t.__name__ for t in ELASTIC))}"
+            f"unit {part.key}: {what}; elastic are: "
+            f"{', '.join(sorted(t.__name__ for t in ELASTIC))}"
         )
     return LayerCut(regions, layer)
 

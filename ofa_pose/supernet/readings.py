@@ -64,7 +64,7 @@ def _run(unit: nn.Module, shapes: Iterable[Shape]) -> None:
 
 
 class _Watch:
-    """Makes types of layers that note what is read of them while no layer is being called."""
+    """Makes types of layers that note what is read of them, but by their own forward."""
 
     def __init__(self) -> None:
         self.read: dict[Reading, None] = {}
@@ -73,10 +73,10 @@ class _Watch:
     def type_of(self, kind: type[nn.Module], path: str) -> type[nn.Module]:
         """Return the type of a layer that stands at `path` in its unit."""
 
-        def call(layer: nn.Module, *inputs: Any, **named: Any) -> Any:
+        def forward(layer: nn.Module, *inputs: Any, **named: Any) -> Any:
             self._inside += 1
             try:
-                return kind.__call__(layer, *inputs, **named)
+                return kind.forward(layer, *inputs, **named)
             finally:
                 self._inside -= 1
 
@@ -85,4 +85,4 @@ class _Watch:
                 self.read[path, name] = None
             return kind.__getattribute__(layer, name)
 
-        return type(kind.__name__, (kind,), {"__call__": call, "__getattribute__": get})
+        return type(kind.__name__, (kind,), {"forward": forward, "__getattribute__": get})

@@ -27,6 +27,14 @@ class Read(Called):
         return self.body(x)[:, : self.body[0].out_channels]
 
 
+class ReadByHook(Called):
+    def __init__(self, spec: UnitSpec) -> None:
+        super().__init__(spec)
+        self.linear.register_forward_pre_hook(
+            lambda layer, inputs: print(layer.in_features, end="")
+        )
+
+
 class OfOneSize(Read):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.reshape(-1, 4, 64, 32))
@@ -47,6 +55,10 @@ def read(unit: type[nn.Module]) -> set[tuple[str, str]]:
 
 def test_a_call_is_no_reading() -> None:
     assert not read(Called)
+
+
+def test_what_a_hook_asks_for_is() -> None:
+    assert read(ReadByHook) == {("linear", "in_features")}
 
 
 @pytest.mark.parametrize("unit", [Read, OfOneSize])

@@ -136,3 +136,31 @@ def test_a_layer_that_cannot_be_sliced_is_named() -> None:
     supernet = op.Supernet(space)
     with pytest.raises(SpaceError, match="GroupNorm, which cannot be sliced"):
         supernet(torch.rand(1, 3, 16, 16), space.smallest)
+
+
+@register_unit("test_layer_scale")
+class Scaled(nn.Module):
+    def __init__(self, spec: UnitSpec) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(spec.in_channels[0], spec.out_channels, 1)
+        self.gamma = nn.Parameter(torch.ones(spec.out_channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) * self.gamma
+
+
+@op.register_family("test_scaled")
+def scaled(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
+    spec = UnitSpec("test_layer_scale", ((3, arch.resolution, arch.resolution),), arch["width"])
+    return NetworkPlan((Unit("only", spec, ("input",)),), ("only",))
+
+
+def test_a_units_own_tensor_that_cannot_be_sliced_is_named() -> None:
+    space = op.SearchSpace(
+        name="scaled",
+        family="test_scaled",
+        choices=(op.Choice("resolution", (16,)), op.Choice("width", (8, 4))),
+    )
+    told = "unit test_layer_scale:3x0x0:4:.*: its own gamma, outside any layer, cannot be sliced"
+    with pytest.raises(SpaceError, match=told):
+        op.Supernet(space).extract("smallest")
