@@ -118,14 +118,14 @@ def _plan(
                 f"it takes: {', '.join(known[2:]) or 'none'}"
             )
     network = family(space, arch, **dict(options))
-    faults = _faults(network)
+    faults = _faults(network, arch.resolution)
     if faults:
         raise SpaceError(f"family {space.family!r} lists no network: {listing(faults, most=4)}")
     return network
 
 
-def _faults(network: object) -> list[str]:
-    """Return what is wrong with how a plan's units are called and wired."""
+def _faults(network: object, resolution: int) -> list[str]:
+    """Return what is wrong with how a plan's units are called and wired, of a picture's side."""
     if not isinstance(network, NetworkPlan):
         return [f"it returns a {type(network).__name__}, not a NetworkPlan"]
     for name, value in (("units", network.units), ("outputs", network.outputs)):
@@ -146,6 +146,15 @@ def _faults(network: object) -> list[str]:
                 f"unit {unit.name!r} has {len(unit.inputs)} inputs and the shapes of "
                 f"{len(unit.spec.in_shapes)}"
             )
+        pictures = (
+            s for n, s in zip(unit.inputs, unit.spec.in_shapes, strict=False) if n == "input"
+        )
+        for shape in pictures:
+            if shape[1:] != (resolution, resolution):
+                faults.append(
+                    f"unit {unit.name!r} takes a picture of {'x'.join(map(str, shape))}, and the "
+                    f"arch's resolution is {resolution}"
+                )
         known.add(unit.name)
     units = known - {"input"}
     for name in sorted(units):

@@ -51,6 +51,10 @@ def unit(name: str, *inputs: str, shapes: int = 1) -> Unit:
             "unit 'b' has 2 inputs and the shapes of 1",
         ),
         (
+            NetworkPlan((Unit("a", UnitSpec("test_family", ((3, 8, 4),), 3), ("input",)),), ("a",)),
+            "unit 'a' takes a picture of 3x8x4, and the arch's resolution is 8",
+        ),
+        (
             NetworkPlan((unit("a.b", "input"), unit("a.b.c.d", "a.b")), ("a.b.c.d",)),
             "unit 'a.b.c.d' would be a layer of unit 'a.b'",
         ),
