@@ -65,7 +65,7 @@ def test_elastic_depth() -> None:
         assert table["peak_memory"][index] == cost.peak_memory
 
 
-@register_unit("test_add")
+@register_unit("test_sum")
 class _Add(nn.Module):
     """A 1x1 convolution of each input, added up."""
 
@@ -88,7 +88,7 @@ def test_wiring_by_a_choice() -> None:
         def unit(name: str, inputs: tuple[str, ...], out: int) -> Unit:
             shapes = tuple(((widths[source], side, side)) for source in inputs)
             widths[name] = out
-            return Unit(name, UnitSpec("test_add", shapes, out), inputs)
+            return Unit(name, UnitSpec("test_sum", shapes, out), inputs)
 
         side, width = arch.resolution, arch["width"]
         widths = {"input": 3}
@@ -121,9 +121,9 @@ def test_a_unit_that_only_some_pairs_of_values_have_is_never_missed() -> None:
     @op.register_family("test_pairs")
     def pairs(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
         side, first, second = arch.resolution, arch["w0"], arch["w1"]
-        units = [Unit("a", UnitSpec("test_add", ((3, side, side),), first), ("input",))]
+        units = [Unit("a", UnitSpec("test_sum", ((3, side, side),), first), ("input",))]
         if first > second:
-            spec = UnitSpec("test_add", ((first, side, side),), first)
+            spec = UnitSpec("test_sum", ((first, side, side),), first)
             units.append(Unit("b", spec, ("a",)))
         return NetworkPlan(tuple(units), (units[-1].name,))
 
@@ -151,11 +151,11 @@ def test_a_unit_of_a_few_archs_is_varied_by_itself() -> None:
     @op.register_family("test_rare")
     def rare(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
         side, width = arch.resolution, arch["width"]
-        units = [Unit("a", UnitSpec("test_add", ((3, side, side),), 2), ("input",))]
+        units = [Unit("a", UnitSpec("test_sum", ((3, side, side),), 2), ("input",))]
         if arch["kind"] == 20:
-            units.append(Unit("b", UnitSpec("test_add", ((2, side, side),), width), ("a",)))
+            units.append(Unit("b", UnitSpec("test_sum", ((2, side, side),), width), ("a",)))
             if arch["depth"] == 20:
-                units.append(Unit("c", UnitSpec("test_add", ((width, side, side),), 5), ("b",)))
+                units.append(Unit("c", UnitSpec("test_sum", ((width, side, side),), 5), ("b",)))
         return NetworkPlan(tuple(units), (units[-1].name,))
 
     space = op.SearchSpace(
@@ -183,10 +183,10 @@ def test_a_winner_whose_costs_do_not_split_is_refused() -> None:
     @op.register_family("test_single")
     def single(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
         side = arch.resolution
-        units = [Unit("a", UnitSpec("test_add", ((3, side, side),), arch["w0"]), ("input",))]
-        units.append(Unit("b", UnitSpec("test_add", ((arch["w0"], side, side),), 2), ("a",)))
+        units = [Unit("a", UnitSpec("test_sum", ((3, side, side),), arch["w0"]), ("input",))]
+        units.append(Unit("b", UnitSpec("test_sum", ((arch["w0"], side, side),), 2), ("a",)))
         if (arch["w0"], arch["w1"]) == (2, 2):
-            units.append(Unit("c", UnitSpec("test_add", ((2, side, side),), 90), ("b",)))
+            units.append(Unit("c", UnitSpec("test_sum", ((2, side, side),), 90), ("b",)))
         return NetworkPlan(tuple(units), (units[-1].name,))
 
     widths = tuple(range(48, 0, -1))
