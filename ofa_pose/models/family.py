@@ -18,6 +18,12 @@ from ofa_pose.space import Arch, ArchLike, SearchSpace, require_space
 ENTRY_POINT_GROUP = "ofa_pose.families"
 
 
+_OF_YOUR_OWN = (
+    "one of your own is known once its module is imported, and to the command by an entry point "
+    "of its package (docs/families.md)"
+)
+
+
 class Family(Protocol):
     """A function that lists the units of an arch; its keywords are the family's own options."""
 
@@ -55,7 +61,8 @@ def get_family(name: str) -> Family:
             if entry.name == name:
                 _FAMILIES.setdefault(name, _loaded(entry))
         if name not in _FAMILIES:
-            raise UnknownNameError("family", name, {*_FAMILIES, *(e.name for e in entries)})
+            known = {*_FAMILIES, *(e.name for e in entries)}
+            raise UnknownNameError("family", name, known, hint=_OF_YOUR_OWN)
     return _FAMILIES[name]
 
 

@@ -8,7 +8,7 @@ import pytest
 from torch import Tensor, nn
 
 import ofa_pose as op
-from ofa_pose.errors import SpaceError
+from ofa_pose.errors import SpaceError, UnknownNameError
 from ofa_pose.models import NetworkPlan, Unit, UnitSpec, register_unit
 
 
@@ -82,3 +82,11 @@ def test_what_is_no_network_is_told(network: Any, told: str) -> None:
 def test_units_beside_each_other_may_share_a_beginning_of_their_names() -> None:
     network = NetworkPlan((unit("a.b", "input"), unit("a.bc", "a.b"), unit("ab", "a.bc")), ("ab",))
     assert len(op.build(space_of(network), "largest")(Tensor(1, 3, 8, 8).zero_())) == 1
+
+
+def test_an_unknown_family_is_told_with_how_one_is_known() -> None:
+    space = op.SearchSpace(name="x", family="nobodys", choices=(op.Choice("resolution", (8,)),))
+    with pytest.raises(
+        UnknownNameError, match="^unknown family 'nobodys'.*litepose.*; one of your own"
+    ):
+        op.build(space, "largest")
