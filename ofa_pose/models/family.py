@@ -12,7 +12,7 @@ import torch
 
 from ofa_pose.errors import OfaPoseError, SpaceError, UnknownNameError, UsageError, listing
 from ofa_pose.models.network import Network, empty_network, initialize
-from ofa_pose.models.unit import NetworkPlan, Unit
+from ofa_pose.models.unit import NetworkPlan, Unit, UnitSpec
 from ofa_pose.space import Arch, ArchLike, SearchSpace, require_space
 
 ENTRY_POINT_GROUP = "ofa_pose.families"
@@ -177,6 +177,11 @@ def _faults(network: object, resolution: int) -> list[str]:
 
 
 def _faults_of_a_type(unit: Unit) -> list[str]:
+    if type(unit.spec) is not UnitSpec:
+        return [
+            f"unit {unit.name!r}: its spec is a {type(unit.spec).__name__}, not a UnitSpec, by "
+            "whose key a latency table knows it; put what has no field into the kind"
+        ]
     values = {
         "inputs": unit.inputs,
         "in_shapes": unit.spec.in_shapes,

@@ -22,6 +22,10 @@ class Conv(nn.Module):
         return self.conv(sum(maps))
 
 
+class OwnSpec(UnitSpec):
+    """One whose further fields would be in no key."""
+
+
 def space_of(network: Any) -> op.SearchSpace:
     op.register_family("test_family")(lambda space, arch: network)
     return op.SearchSpace(
@@ -63,6 +67,10 @@ def unit(name: str, *inputs: str, shapes: int = 1) -> Unit:
         (
             NetworkPlan((Unit("a", unit("a").spec, "input"),), ("a",)),  # pyright: ignore[reportArgumentType]
             "unit 'a': inputs is a str, not a tuple",
+        ),
+        (
+            NetworkPlan((Unit("a", OwnSpec("test_family", ((3, 8, 8),), 3), ("input",)),), ("a",)),
+            "unit 'a': its spec is a OwnSpec, not a UnitSpec, by whose key",
         ),
         ([unit("a", "input")], "it returns a list, not a NetworkPlan"),
     ],

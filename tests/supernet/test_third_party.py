@@ -164,3 +164,48 @@ def test_a_units_own_tensor_that_cannot_be_sliced_is_named() -> None:
     told = "unit test_layer_scale:3x0x0:4:.*: its own gamma, outside any layer, cannot be sliced"
     with pytest.raises(SpaceError, match=told):
         op.Supernet(space).extract("smallest")
+
+
+class Excited(nn.Module):
+    """What has no field of a spec, the width inside, is read from the kind."""
+
+    def __init__(self, spec: UnitSpec) -> None:
+        super().__init__()
+        inner = int(spec.kind.removeprefix("test_excited"))
+        self.conv = nn.Conv2d(spec.in_channels[0], spec.out_channels, 1)
+        self.squeeze = nn.Conv2d(spec.out_channels, inner, 1)
+        self.excite = nn.Conv2d(inner, spec.out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return y * self.excite(self.squeeze(y.mean((2, 3), keepdim=True)).relu()).sigmoid()
+
+
+for _inner in (4, 2):
+    register_unit(f"test_excited{_inner}")(Excited)
+
+
+@op.register_family("test_excited")
+def excited(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
+    shapes = ((3, arch.resolution, arch.resolution),)
+    spec = UnitSpec(f"test_excited{arch['inner']}", shapes, arch["width"])
+    return NetworkPlan((Unit("only", spec, ("input",)),), ("only",))
+
+
+def test_a_unit_of_several_kinds_shares_its_weights() -> None:
+    space = op.SearchSpace(
+        name="excited",
+        family="test_excited",
+        choices=(
+            op.Choice("resolution", (16,)),
+            op.Choice("width", (8, 4)),
+            op.Choice("inner", (4, 2)),
+        ),
+    )
+    supernet = op.Supernet(space).eval()
+    images = torch.rand(2, 3, 16, 16)
+    for arch in space:
+        assert torch.equal(supernet(images, arch)[0], supernet.extract(arch)(images)[0])
+        width, inner = arch["width"], arch["inner"]
+        macs = op.count(space, arch).macs["exact"]
+        assert macs == 16 * 16 * 3 * width + 2 * width * inner
