@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from ofa_pose.evaluate.detections import Detections, detect_together
 from ofa_pose.evaluate.people import Mapper, find_people
 from ofa_pose.evaluate.pictures import PictureBatch, picture_batches
 from ofa_pose.evaluate.shard import Shard
+from ofa_pose.models.eval_mode import in_eval_mode
 from ofa_pose.pose import (
     SCORED,
     DecodeSettings,
@@ -235,15 +235,3 @@ def device_of(network: nn.Module) -> torch.device:
     """Return where a network's weights lie."""
     parameter = next(network.parameters(), None)
     return torch.device("cpu") if parameter is None else parameter.device
-
-
-@contextlib.contextmanager
-def in_eval_mode(network: nn.Module) -> Iterator[None]:
-    """Put every module in eval mode and each back into its own afterwards."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -14,7 +14,8 @@ from ofa_pose.evaluate.detections import Detections, results_of
 from ofa_pose.evaluate.oracle import Truth, people_by_truth, people_of_true_peaks
 from ofa_pose.evaluate.people import check_joints, person_in_picture, run_passes
 from ofa_pose.evaluate.pictures import PictureBatch, picture_batches
-from ofa_pose.evaluate.predict import Progress, in_eval_mode, labelled, mapper_of
+from ofa_pose.evaluate.predict import Progress, labelled, mapper_of
+from ofa_pose.models.eval_mode import in_eval_mode
 from ofa_pose.pose import (
     SCORED,
     DecodeSettings,

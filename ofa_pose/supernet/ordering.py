@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ofa_pose.errors import SpaceError
 from ofa_pose.models import Network
+from ofa_pose.models.eval_mode import in_eval_mode
 from ofa_pose.supernet.supernet import Supernet
 
 _SIDE = 32  # of the tiny picture that most networks can be probed with
@@ -98,7 +99,7 @@ def channel_groups(network: Network) -> list[ChannelGroup]:
     layers = {
         path: layer for path, layer in network.named_modules() if any(True for _ in _tensors(layer))
     }
-    with torch.no_grad(), _evaluating(network):
+    with torch.no_grad(), in_eval_mode(network):
         image = _picture(network)
         found = _marked_groups(network, layers, image)
         generator = torch.Generator().manual_seed(0)
@@ -110,18 +111,6 @@ def channel_groups(network: Network) -> list[ChannelGroup]:
                 return all(map(_alike, network(noise), expected))
 
         return [replace(group, fixed=group.fixed or not is_free(group)) for group in found]
-
-
-@contextlib.contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Put a network into eval mode, and each of its layers back into its own."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _marked_groups(
