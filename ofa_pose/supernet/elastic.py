@@ -145,12 +145,36 @@ class ElasticBatchNorm2d(_ElasticBatchNorm, nn.BatchNorm2d):
     """Elastic batch norm over `(N, C, H, W)`."""
 
 
+class ElasticGroupNorm(_Elastic, nn.GroupNorm):
+    """Group norm with a slice of its affine weights, over the groups that the cut has."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise with the active cut."""
+        cut = self._cut()
+        layer: Any = cut.layer
+        weight, bias = cut.take("weight", self.weight), cut.take("bias", self.bias)
+        return F.group_norm(input, layer.num_groups, weight, bias, layer.eps)
+
+
+class ElasticLayerNorm(_Elastic, nn.LayerNorm):
+    """Layer norm with a slice of its affine weights."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise with the active cut."""
+        cut = self._cut()
+        layer: Any = cut.layer
+        weight, bias = cut.take("weight", self.weight), cut.take("bias", self.bias)
+        return F.layer_norm(input, layer.normalized_shape, weight, bias, layer.eps)
+
+
 ELASTIC: dict[type[nn.Module], type[_Elastic]] = {
     nn.Conv2d: ElasticConv2d,
     nn.ConvTranspose2d: ElasticConvTranspose2d,
     nn.Linear: ElasticLinear,
     nn.BatchNorm1d: ElasticBatchNorm1d,
     nn.BatchNorm2d: ElasticBatchNorm2d,
+    nn.GroupNorm: ElasticGroupNorm,
+    nn.LayerNorm: ElasticLayerNorm,
 }
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 import ofa_pose as op
 from ofa_pose.errors import SpaceError
 from ofa_pose.models import NetworkPlan, Unit, UnitSpec, register_unit
+from ofa_pose.supernet import order_channels
 
 
 @register_unit("test_conv")
@@ -110,12 +111,12 @@ def test_a_layer_pads_in_the_supernet_as_it_does_alone() -> None:
         assert torch.equal(maps, supernet.extract(arch)(images)[0])
 
 
-@register_unit("test_layer_norm")
+@register_unit("test_instance_norm")
 class Normed(nn.Module):
     def __init__(self, spec: UnitSpec) -> None:
         super().__init__()
         self.conv = nn.Conv2d(spec.in_channels[0], spec.out_channels, 1)
-        self.norm = nn.GroupNorm(1, spec.out_channels)
+        self.norm = nn.InstanceNorm2d(spec.out_channels, affine=True)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(self.conv(x))
@@ -123,7 +124,7 @@ class Normed(nn.Module):
 
 @op.register_family("test_rigid")
 def rigid(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
-    spec = UnitSpec("test_layer_norm", ((3, arch.resolution, arch.resolution),), arch["width"])
+    spec = UnitSpec("test_instance_norm", ((3, arch.resolution, arch.resolution),), arch["width"])
     return NetworkPlan((Unit("only", spec, ("input",)),), ("only",))
 
 
@@ -134,8 +135,73 @@ def test_a_layer_that_cannot_be_sliced_is_named() -> None:
         choices=(op.Choice("resolution", (16,)), op.Choice("width", (8, 4))),
     )
     supernet = op.Supernet(space)
-    with pytest.raises(SpaceError, match="GroupNorm, which cannot be sliced"):
+    with pytest.raises(SpaceError, match="InstanceNorm2d, which cannot be sliced"):
         supernet(torch.rand(1, 3, 16, 16), space.smallest)
+
+
+@register_unit("test_other_norms")
+class OtherNorms(nn.Module):
+    """As in a ConvNeXt: groups of 4 channels, then channels last."""
+
+    def __init__(self, spec: UnitSpec) -> None:
+        super().__init__()
+        width = spec.out_channels
+        self.conv = nn.Conv2d(spec.in_channels[0], width, 1)
+        self.groups = nn.GroupNorm(width // 4, width, eps=1e-3)
+        self.last = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.groups(self.conv(x))
+        return self.last(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+@op.register_family("test_other_norms")
+def normed(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
+    side, width = arch.resolution, arch["width"]
+    first = UnitSpec("test_other_norms", ((3, side, side),), width)
+    second = UnitSpec("test_other_norms", ((width, side, side),), width)
+    return NetworkPlan((Unit("a", first, ("input",)), Unit("b", second, ("a",))), ("b",))
+
+
+def test_group_and_layer_norms_are_cut() -> None:
+    space = op.SearchSpace(
+        name="norms",
+        family="test_other_norms",
+        choices=(op.Choice("resolution", (8,)), op.Choice("width", (16, 12, 4))),
+    )
+    supernet = op.Supernet(space)
+    with torch.no_grad():
+        for weight in supernet.parameters():
+            weight.normal_(generator=torch.Generator().manual_seed(weight.numel()))
+    images = torch.rand(2, 3, 8, 8)
+    for arch in space:
+        alone = supernet.extract(arch)
+        (maps,), (expected,) = supernet(images, arch), alone(images)
+        assert torch.equal(maps, expected)
+        supernet.zero_grad()
+        maps.square().sum().backward()
+        expected.square().sum().backward()
+        width = arch["width"]
+        for name in ("a.groups.weight", "a.groups.bias", "b.last.weight", "b.last.bias"):
+            whole = supernet.network.get_parameter(name).grad
+            own = alone.get_parameter(name).grad
+            assert whole is not None
+            assert own is not None
+            torch.testing.assert_close(whole[:width], own)
+            assert not whole[width:].any()
+
+
+def test_channels_that_meet_such_norms_keep_their_order() -> None:
+    space = op.SearchSpace(
+        name="norms",
+        family="test_other_norms",
+        choices=(op.Choice("resolution", (8,)), op.Choice("width", (16, 4))),
+    )
+    supernet = op.Supernet(space).eval()
+    images = torch.rand(2, 3, 8, 8)
+    (before,) = supernet(images, space.largest)
+    order_channels(supernet)
+    assert torch.equal(supernet(images, space.largest)[0], before)
 
 
 @register_unit("test_layer_scale")
