@@ -75,12 +75,15 @@ class CocoScenes:
         if only_people:  # first: pictures of nobody need not even be there
             records = [image for image in records if people[image["id"]]]
         shown = len(records)
+        nobody = DataError(f"{self.path}: nobody in its {total} images has labelled joints")
+        if not (shown or unlabelled):
+            raise nobody
         records = self._readable(records)
         if only_people:
             _LOG.info("%s: %d of %d pictures show people", self.path, shown, total)
         labelled = any(has_joints(one) for image in records for one in people[image["id"]])
         if not (labelled or unlabelled):
-            raise DataError(f"{self.path}: nobody in its {total} images has labelled joints")
+            raise nobody
         self._images = PackedList(records)
         self._people = PackedList(people[image["id"]] for image in records)
         self._fingerprint = ""
