@@ -235,10 +235,11 @@ def _checked(annotation: dict[str, Any], skeleton: Skeleton, path: Path) -> dict
     for finding in person_refusals(annotation, skeleton):
         advice = _ALL_FAULTS
         if finding[0] == OTHER_JOINTS:
+            own = _likely(len(annotation["keypoints"]))
             advice = (
-                "tell the joints the file is annotated with: --skeleton "
-                f"{_likely(len(annotation['keypoints']))} for a network of these, --data-skeleton "
-                f"to teach {skeleton.name!r} with them"
+                f"tell the joints the file is annotated with: --data-skeleton {own} matches them "
+                f"with those of {skeleton.name!r} by name; train --skeleton {own} makes a network "
+                "of these"
             )
         raise _refusal(path, finding, advice=advice)
     given = annotation.get("keypoints") or [0] * (3 * skeleton.num_joints)

@@ -68,8 +68,8 @@ def test_another_joint_count(refusal):
     assert refusal(document(keypoints=[1, 2, 2] * 17)) == (
         "people with another number of joints than the skeleton: "
         "annotation 5 has 17 joints, skeleton 'three' has 3; "
-        "tell the joints the file is annotated with: --skeleton coco for a network of these, "
-        "--data-skeleton to teach 'three' with them"
+        "tell the joints the file is annotated with: --data-skeleton coco matches them "
+        "with those of 'three' by name; train --skeleton coco makes a network of these"
     )
 
 
