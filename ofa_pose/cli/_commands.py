@@ -116,18 +116,23 @@ def lasting(
     """
     before = earlier or {}
     return {
-        key: value if key not in _NAMED or value == before.get(key) else _in_full(value, key)
+        key: value
+        if key not in _NAMED or value == before.get(key)
+        else _in_full(value, key, before=before.get(key))
         for key, value in options.items()
     }
 
 
-def _in_full(value: Any, key: str) -> Any:
+def _in_full(value: Any, key: str, *, before: Any) -> Any:
     if isinstance(value, list | tuple):
-        return [_in_full(item, key) for item in value]
-    if not isinstance(value, str) or not Path(value).expanduser().exists():
+        return [_in_full(item, key, before=before) for item in value]
+    if not isinstance(value, str):
         return value
-    known = _known_names(key)
-    return value if value in known else str(Path(value).expanduser().resolve())
+    path = Path(value).expanduser()
+    whole = str(path.resolve())
+    if not path.exists():  # what a run began with may be gone when it is resumed
+        return whole if whole in (before if isinstance(before, list) else (before,)) else value
+    return value if value in _known_names(key) else whole
 
 
 def _known_names(key: str) -> Collection[str]:

@@ -147,7 +147,7 @@ def command(
     if plain is None:
         _require_for_supernet(stage=stage, compiled=compiled)
     files = [Path(given) for given in (space, skeleton, data_skeleton, arch) if given]
-    start = _Start(space, init, ordering, files)
+    start = _Start(space, skeleton, init, ordering, files)
     with together(device) as own:
         options = LearningOptions.of(context, device=own)
         of_ordering = "it sorts the channels of the network that --init names"
@@ -185,12 +185,14 @@ class _Start:
 
     Attributes:
         space: as given by `--space`.
+        skeleton: as given by `--skeleton`.
         init: as given by `--init`.
         ordering: of a supernet's channels.
         files: that the command line may name besides; `--force` must not delete them.
     """
 
     space: str
+    skeleton: str | None
     init: str | None
     ordering: Ordering
     files: Sequence[Path]
@@ -300,7 +302,8 @@ def _train_network(learning: Learning, start: _Start, plain: _Plain, *, as_json:
         tier = save_trained(run, tier, network, result=result, occasion="trained")
     words = ["eval", str(tier.path)]
     if arch == space.largest and not learning.recipe.tags:  # no AP tells of it
-        words = ["train", "--space", start.space, "--init", str(run.path)]
+        joints = ["--skeleton", start.skeleton] if start.skeleton else []
+        words = ["train", "--space", start.space, *joints, "--init", str(run.path)]
     hint = shlex.join(["ofa-pose", *words, "--data", "FOLDER"])
     tell_outcome(run, result, tier=tier, as_json=as_json, hint=hint)
 

@@ -21,6 +21,7 @@ from ofa_pose.data.faults import (
 )
 from ofa_pose.data.scene import joint_boxes
 from ofa_pose.errors import DataError
+from ofa_pose.pose import BOX_AREA_FACTOR
 from ofa_pose.skeleton import Skeleton, load_skeleton, skeleton_names
 
 _LOG = logging.getLogger(__name__)
@@ -102,11 +103,19 @@ def read_annotations(path: Path, skeleton: Skeleton, *, unlabelled: bool = False
     if len(people) < total:
         strays = total - len(people)
         _LOG.warning("%s: %d annotations of images it does not list are left out", path, strays)
-    unscored = 0
+    unscored = exact = 0
     for place, person in enumerate(people):
         checked = people[place] = _checked(person, skeleton, path)
         if has_joints(checked) and not checked["scored"] and person.get("num_keypoints") != 0:
             unscored += 1
+        exact += has_joints(checked) and checked["scored"] and not scored_area(checked, skeleton)
+    if exact:
+        _LOG.warning(
+            "%s: %d of %d people have a stated area of 0, where only exact predictions score: AP "
+            "will be too low; if `area` is left out, 0.53 of the box serves, and for a box the "
+            "bounds of the joints",
+            *(path, exact, len(people)),
+        )
     if unscored:
         _LOG.warning(
             "%s: %d of %d people are learnt from and not scored: no area is stated, and their "
@@ -114,6 +123,14 @@ def read_annotations(path: Path, skeleton: Skeleton, *, unlabelled: bool = False
             *(path, unscored, len(people)),
         )
     return {"images": images, "annotations": people}
+
+
+def scored_area(annotation: Mapping[str, Any], skeleton: Skeleton) -> float:
+    """Return the area in px that scales the OKS of a checked annotation, by the skeleton's rule."""
+    _, _, width, height = annotation["bbox"]
+    if skeleton.area_rule == "annotated" and "area" in annotation:
+        return float(annotation["area"])
+    return BOX_AREA_FACTOR * width * height
 
 
 def load_document(path: Path, *, unlabelled: bool = False) -> dict[str, Any]:
@@ -218,10 +235,11 @@ def _checked(annotation: dict[str, Any], skeleton: Skeleton, path: Path) -> dict
     for finding in person_refusals(annotation, skeleton):
         advice = _ALL_FAULTS
         if finding[0] == OTHER_JOINTS:
+            own = _likely(len(annotation["keypoints"]))
             advice = (
-                "tell the joints the file is annotated with: --skeleton "
-                f"{_likely(len(annotation['keypoints']))} for a network of these, --data-skeleton "
-                f"to teach {skeleton.name!r} with them"
+                f"tell the joints the file is annotated with: --data-skeleton {own} matches them "
+                f"with those of {skeleton.name!r} by name; train --skeleton {own} makes a network "
+                "of these"
             )
         raise _refusal(path, finding, advice=advice)
     given = annotation.get("keypoints") or [0] * (3 * skeleton.num_joints)

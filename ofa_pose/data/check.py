@@ -31,7 +31,13 @@ from ofa_pose.data.faults import (
     person_faults,
     person_notes,
 )
-from ofa_pose.data.images import PictureSizeError, UnreadableImageError, quick_check, read_image
+from ofa_pose.data.images import (
+    PictureSizeError,
+    UnreadableImageError,
+    is_turned,
+    quick_check,
+    read_image,
+)
 from ofa_pose.data.outlines import outline_mask
 from ofa_pose.data.scene import Scene, joint_boxes
 from ofa_pose.errors import SkeletonError, UsageError
@@ -42,6 +48,7 @@ NAMED_BY_FILE = "named by the file"
 """Name of a skeleton that is made of an annotation file's own words."""
 _UNUSABLE_OUTLINE = "outlines of ignored people that cannot be used; their box is ignored instead"
 _ANY_SIGMA = 0.1
+_STORED = "pictures are taken as stored, though viewers turn them (EXIF): do the joints fit?"
 _ALIKE = 0.75  # share of the joints' names that tell a shipped skeleton; files differ in a few
 
 
@@ -321,6 +328,8 @@ class SetCheck:
                     self._check_joints(image["id"], picture.shape[:2])
                 elif picture.shape[:2] != size:
                     read_image(path, size)  # turned as its EXIF says it may fit
+                if size in (None, picture.shape[:2]) and is_turned(path):
+                    self.report.note((_STORED, name))
             except PictureSizeError as error:
                 self.report.add(("sizes that are not the picture's", f"{name}: {error}"))
                 return False

@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ofa_pose.data.annotations import has_joints, read_annotations, stated_size
+from ofa_pose.data.annotations import has_joints, read_annotations, scored_area, stated_size
 from ofa_pose.data.fingerprint import fingerprint_of
 from ofa_pose.data.images import UnreadableImageError, quick_check, read_image
 from ofa_pose.data.outlines import outline_mask
 from ofa_pose.data.packed import PackedList
 from ofa_pose.data.scene import Scene, category, clear_boxes, ignored_area, next_readable
 from ofa_pose.errors import DataError
-from ofa_pose.pose import BOX_AREA_FACTOR
 from ofa_pose.skeleton import Skeleton, load_skeleton
 
 _LOG = logging.getLogger(__name__)
@@ -75,12 +74,15 @@ class CocoScenes:
         if only_people:  # first: pictures of nobody need not even be there
             records = [image for image in records if people[image["id"]]]
         shown = len(records)
+        nobody = DataError(f"{self.path}: nobody in its {total} images has labelled joints")
+        if not (shown or unlabelled):
+            raise nobody
         records = self._readable(records)
         if only_people:
             _LOG.info("%s: %d of %d pictures show people", self.path, shown, total)
         labelled = any(has_joints(one) for image in records for one in people[image["id"]])
         if not (labelled or unlabelled):
-            raise DataError(f"{self.path}: nobody in its {total} images has labelled joints")
+            raise nobody
         self._images = PackedList(records)
         self._people = PackedList(people[image["id"]] for image in records)
         self._fingerprint = ""
@@ -120,13 +122,14 @@ class CocoScenes:
         keypoints = np.array([annotation["keypoints"] for annotation in labelled], np.float32)
         keypoints = keypoints.reshape(len(labelled), self.skeleton.num_joints, 3)
         boxes = np.array([annotation["bbox"] for annotation in labelled], np.float32)
+        areas = [scored_area(annotation, self.skeleton) for annotation in labelled]
         return Scene(
             image=image,
             keypoints=keypoints,
             valid=_valid_mask(people, image.shape[:2]),
             image_id=record["id"],
             boxes=boxes.reshape(len(labelled), 4),
-            areas=np.array([self._area(annotation) for annotation in labelled], np.float32),
+            areas=np.array(areas, np.float32),
         )
 
     def image_id(self, index: int) -> int:
@@ -171,18 +174,12 @@ class CocoScenes:
 
     def _truth(self, annotation: Mapping[str, Any]) -> dict[str, Any]:
         """Return what is scored: with an area; with no joint counted where nobody is to score."""
-        truth = {**annotation, "area": self._area(annotation)}
+        truth = {**annotation, "area": scored_area(annotation, self.skeleton)}
         if not truth.pop("scored"):
             if has_joints(annotation) and truth["area"] == 0:
                 truth["bbox"], truth["area"] = ignored_area(annotation["bbox"])
             truth["num_keypoints"] = 0
         return truth
-
-    def _area(self, annotation: Mapping[str, Any]) -> float:
-        _, _, width, height = annotation["bbox"]
-        if self.skeleton.area_rule == "annotated" and "area" in annotation:
-            return float(annotation["area"])
-        return BOX_AREA_FACTOR * width * height
 
     def _readable(self, images: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the images whose files can be read, as far as their heads tell."""

@@ -142,6 +142,8 @@ def person_faults(
     box = number_list(annotation.get("bbox"), 4)
     if box is not None and box[2:].min() == 0:
         yield "boxes of no width or height", f"{name}: {_listed(box)}"
+    if box is not None and size is not None:
+        yield from _box_outside(name, box, size)
     by_area = skeleton.area_rule == "annotated" and annotation.get("keypoints")
     if by_area and annotation.get("area") == 0 and annotation.get("iscrowd") != 1:
         yield "areas of 0, of which only exact predictions score", name
@@ -151,6 +153,9 @@ def person_faults(
         for joint in np.flatnonzero(~np.isin(points[:, 2], (0, 1, 2))):
             where = f"{name}, {skeleton.joints[joint]}: {points[joint, 2]:g}"
             yield "visibility flags other than 0, 1 and 2", where
+        labelled = points[points[:, 2] > 0, :2]
+        if len(labelled) > 1 and labelled.min() >= 0 and labelled.max() <= 1:
+            yield "joints within one pixel: are they fractions of the picture, not pixels?", name
         if size is not None:
             yield from outside_faults(annotation.get("id"), points, skeleton, size)
 
@@ -247,6 +252,17 @@ def _form_fault(name: str, keypoints: Any, skeleton: Skeleton) -> Finding:
 
 def _listed(numbers: Iterable[float]) -> str:
     return ", ".join(f"{number:g}" for number in numbers)
+
+
+def _box_outside(name: str, box: np.ndarray, size: tuple[int, int]) -> Iterator[Finding]:
+    """Yield a box that reaches out of its picture, as one of two corners does."""
+    x, y, width, height = box
+    beside = max(-x, -y, x + width - size[1], y + height - size[0])
+    if beside > _BESIDE and box.max() <= FARTHEST_PX:
+        yield (
+            "boxes that reach out of their picture: are they x, y, width, height?",
+            f"{name}: {_listed(box)} in {size[1]}x{size[0]}",
+        )
 
 
 def _box_refusals(name: str, box: Any) -> Iterator[Finding]:

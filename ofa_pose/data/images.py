@@ -99,6 +99,21 @@ def read_image(
     return np.array(image)
 
 
+def is_turned(path: Path) -> bool:
+    """Whether a picture's EXIF asks for a turn, without which viewers do not show it.
+
+    Raises:
+        UnreadableImageError: the file is no picture that can be read.
+    """
+    try:
+        with _open(path) as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(stream, formats=_kinds()) as image:
+                return _turn(image) is not None
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise UnreadableImageError(str(error)) from error
+
+
 def _ends_earlier(jpeg: bytes) -> bool:
     """Say whether a JPEG ends well before the file does, as those with a film appended do.
 

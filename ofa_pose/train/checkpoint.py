@@ -19,6 +19,7 @@ from ofa_pose.catalog import load_space, space_names
 from ofa_pose.digest import digest
 from ofa_pose.errors import OfaPoseError, RunFolderError, TrainingDivergedError, WeightsError
 from ofa_pose.files import atomic_path
+from ofa_pose.skeleton import Skeleton, load_skeleton, skeleton_names
 from ofa_pose.supernet.metadata import SKELETON, WEIGHTS_FORMAT
 from ofa_pose.train.plain import check_plain, plain
 
@@ -308,7 +309,17 @@ def _command(identity: Mapping[str, Any], file: Path) -> str:
     words = ["ofa-pose", "train", "--space", name if known else "FILE"]
     if arch is not None:
         words += ["--arch", "-".join(map(str, arch.values()))]
+    joints = identity.get(SKELETON)
+    if joints is not None and not (known and _has_joints(load_space(name).skeleton, joints)):
+        called = joints["name"]
+        shipped = called in skeleton_names() and _has_joints(called, joints)
+        words += ["--skeleton", called if shipped else "FILE"]
     return shlex.join([*words, "--init", str(file), "--out", "ANOTHER"])
+
+
+def _has_joints(skeleton: str | Skeleton, joints: Mapping[str, Any]) -> bool:
+    """Whether a skeleton is the one that a checkpoint declares."""
+    return plain(load_skeleton(skeleton).to_dict()) == joints
 
 
 def is_checkpoint(path: Path) -> bool:

@@ -89,6 +89,15 @@ def test_resume_does_not_need_what_it_started_from(command, folder, tmp_path, ki
     assert "neither best.safetensors nor last.safetensors" in outcome.err
 
 
+def test_resume_does_not_need_it_where_its_path_is_relative(command, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    line = [*TRAIN, "--steps", 1, "--init", folder.name, "--out", tmp_path / "run"]
+    assert command(*line).code == 0
+    folder.rename(tmp_path / "moved")
+    outcome = command(*line, "--resume")
+    assert outcome.code == 0, outcome.err
+
+
 def test_resume_of_a_finetuning_needs_the_yaml_alone(command, folder, tmp_path):
     line = [*SEARCH, "--supernet", folder, "--budget", "0.25M", "--out", tmp_path / "search"]
     assert command(*line).code == 0

@@ -123,6 +123,14 @@ def test_pretrained_network_starts_a_supernet(command, tmp_path):
     assert not all(torch.equal(states["bn"][n], states["l1"][n]) for n in states["l1"])
 
 
+def test_the_next_command_keeps_the_skeleton(command, tmp_path):
+    """Without it the supernet would have the space's joints, and heads that start anew."""
+    line = ["train", "--space", "toy", *SCENES, "--steps", 1, "--skeleton", "coco"]
+    outcome = command(*line, "--stage", "pretrain", "--out", tmp_path / "first")
+    assert outcome.code == 0, outcome.err
+    assert "next: ofa-pose train --space toy --skeleton coco --init " in outcome.out
+
+
 @pytest.mark.parametrize("sampler", ["sandwich", "fair"])
 def test_samplers_by_name(command, tmp_path, sampler):
     line = ["train", "--space", "toy", *SCENES, "--steps", 2, "--set", f"sampler={sampler}"]

@@ -432,6 +432,12 @@ def test_what_an_option_names_lasts(tmp_path, monkeypatch):
     assert lasting(given, earlier={"data_skeleton": own})["data_skeleton"] == own
     tables = ["x86-onnxruntime", "own.yaml", "gone.yaml"]
     assert lasting({"latency": tables}) == {"latency": ["x86-onnxruntime", own, "gone.yaml"]}
+    gone = {"init": str(tmp_path / "gone"), "latency": [own, str(tmp_path / "gone.yaml"), "toy"]}
+    assert lasting({"init": "gone", "latency": ["own.yaml", "gone.yaml"]}, earlier=gone) == {
+        "init": gone["init"],
+        "latency": gone["latency"][:2],
+    }
+    assert lasting({"init": "other"}, earlier=gone) == {"init": "other"}
     assert lasting({"init": "imagenet"}) == {"init": "imagenet"}
     assert lasting({"init": "weights"}) == {"init": str(tmp_path / "weights")}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,8 +68,8 @@ def test_another_joint_count(refusal):
     assert refusal(document(keypoints=[1, 2, 2] * 17)) == (
         "people with another number of joints than the skeleton: "
         "annotation 5 has 17 joints, skeleton 'three' has 3; "
-        "tell the joints the file is annotated with: --skeleton coco for a network of these, "
-        "--data-skeleton to teach 'three' with them"
+        "tell the joints the file is annotated with: --data-skeleton coco matches them "
+        "with those of 'three' by name; train --skeleton coco makes a network of these"
     )
 
 
@@ -205,6 +206,24 @@ def test_people_of_another_category_are_counted(three, tmp_path, caplog):
     path.write_text(json.dumps(mixed))
     assert len(read_annotations(path, three)["annotations"]) == 1
     assert "1 annotations with joints are left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("rule", "changes", "told"),
+    [
+        ("annotated", {"area": 0}, True),
+        ("annotated", {"area": 1}, False),
+        ("annotated", {"area": 0, "iscrowd": 1}, False),
+        ("annotated", {"area": 0, "num_keypoints": 0}, False),
+        ("bbox0.53", {"area": 0}, False),
+        ("bbox0.53", {"bbox": [0, 0, 0, 4]}, True),
+    ],
+)
+def test_areas_of_0_are_told(three, tmp_path, caplog, rule, changes, told):
+    path = tmp_path / "people.json"
+    path.write_text(json.dumps(document(**changes)))
+    read_annotations(path, replace(three, area_rule=rule))
+    assert ("1 of 1 people have a stated area of 0" in caplog.text) == told
 
 
 def peak_bytes(act: Callable[[], Any]) -> int:

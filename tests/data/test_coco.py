@@ -238,6 +238,13 @@ def test_only_people_leaves_the_others_out(write_set, three):
         CocoScenes(*paths, skeleton=three)
 
 
+@pytest.mark.parametrize("only_people", [False, True])
+def test_a_set_without_annotations_says_so(write_set, three, only_people):
+    paths = write_set({"a.png": picture()}, [])
+    with pytest.raises(DataError, match="nobody in its 1 images has labelled joints"):
+        CocoScenes(*paths, skeleton=three, only_people=only_people)
+
+
 def test_other_categories_are_left_out(write_set, three):
     dog = person(2, 70, category_id=18, keypoints=[0, 0, 0, 1, 1, 2])
     categories = [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}]

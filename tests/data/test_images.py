@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ofa_pose.data.images import PictureSizeError, UnreadableImageError, quick_check, read_image
+from ofa_pose.data.images import (
+    PictureSizeError,
+    UnreadableImageError,
+    is_turned,
+    quick_check,
+    read_image,
+)
 
 
 @pytest.fixture
@@ -76,6 +82,24 @@ def test_pixels_of_an_unknown_range_are_refused(tmp_path, pixel, expected):
     Image.fromarray(np.full((4, 5), 200, pixel)).save(tmp_path / "deep.tif")
     with pytest.raises(UnreadableImageError, match=f"{expected}.*whose range is not known"):
         read_image(tmp_path / "deep.tif")
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize(("orientation", "turned"), [(None, False), (1, False), (3, True)])
+def test_whether_viewers_turn_a_picture(tmp_path, kind, orientation, turned):
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    path = tmp_path / f"a.{kind}"
+    Image.new("RGB", (6, 4)).save(path, exif=exif)
+    assert is_turned(path) == turned
+
+
+def test_whether_viewers_turn_what_is_no_picture(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    for name in ("a.jpg", "b.jpg"):
+        with pytest.raises(UnreadableImageError):
+            is_turned(tmp_path / name)
 
 
 def test_grey_and_16_bit_pictures_become_rgb(tmp_path):

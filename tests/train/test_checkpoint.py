@@ -13,6 +13,7 @@ import torch
 
 import ofa_pose
 from ofa_pose.errors import OfaPoseError, RunFolderError, WeightsError
+from ofa_pose.skeleton import load_skeleton
 from ofa_pose.supernet import load_weights
 from ofa_pose.train.checkpoint import (
     Checkpoint,
@@ -245,6 +246,29 @@ def test_how_to_train_on_from_it_is_told(path: Path):
     identity = {"space": "toy", "space_hash": "of mine", "arch": {"resolution": 48, "stem": 4}}
     save_checkpoint(path, Checkpoint(identity, TrainState(step=1), {}, {}))
     assert describe(path).endswith(f"{start} FILE --arch 48-4 --init {path} --out ANOTHER")
+
+
+@pytest.mark.parametrize(
+    ("space", "skeleton", "told"),
+    [
+        ("toy", "crowdpose", ""),
+        ("toy", "coco", " --skeleton coco"),
+        ("toy", "five", " --skeleton FILE"),
+        ("FILE", "crowdpose", " --skeleton crowdpose"),
+    ],
+)
+def test_the_command_names_the_joints_unless_the_space_does(
+    path: Path, space: str, skeleton: str, told: str
+):
+    toy = ofa_pose.load_space("toy")  # whose skeleton is crowdpose
+    joints = load_skeleton("coco" if skeleton == "five" else skeleton).to_dict()
+    joints["name"] = skeleton
+    identity: dict[str, Any] = {"space": "toy", "space_hash": toy.hash}
+    if space == "FILE":
+        identity["space_hash"] = "of mine"
+    identity["skeleton_declaration"] = joints
+    save_checkpoint(path, Checkpoint(identity, TrainState(step=1), {}, {}))
+    assert describe(path).endswith(f"--space {space}{told} --init {path} --out ANOTHER")
 
 
 def test_a_model_by_itself(short: Any, finished: Path):
