@@ -34,7 +34,11 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 # What a run may be resumed with other values of: they do not change its result, or it is told.
-_FREE = ("workers", "device", "checkpoint_minutes", "tensorboard", "recipe.accumulate")
+# Where pictures lie is free, as long as they and their labels are the same.
+_FREE = (
+    *("workers", "device", "checkpoint_minutes", "tensorboard", "recipe.accumulate"),
+    *("data", "annotations", "images", "val", "val_images"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,6 +239,10 @@ class Learning:
             "space_hash": self.space.hash,
             "skeleton": self.train.skeleton.name,
             "recipe": self.recipe.to_dict(),
+            "pictures": {
+                "train": self.train.fingerprint(),
+                "val": None if self.val is None else self.val.fingerprint(),
+            },
         }
         hidden = {"out", "resume", "force", "set_", "batch_size", "steps", "epochs", "minutes"}
         given = {key: value for key, value in vars(self.options).items() if key not in hidden}

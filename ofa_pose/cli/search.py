@@ -78,6 +78,7 @@ _OF_INTERPOLATE = "it is for latency tables: give --latency TABLE, or a budget i
 _FREE = (
     *("supernet", "device", "batch_size", "evaluations", "axis", "budgets", "workers"),
     *("baseline", "finalists", "cache", "commands", "given"),
+    *("data", "annotations", "images", "calibration", "report"),  # where; `pictures` has what
 )
 _HIDDEN = ("budget", "space", "skeleton", "out", "resume", "force", "as_json")
 

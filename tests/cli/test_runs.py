@@ -457,6 +457,32 @@ def test_a_training_is_resumed_from_another_folder(command, tmp_path, monkeypatc
     assert again.code == 0, again.err
 
 
+def test_runs_go_on_where_their_pictures_have_moved(command, tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    for split in ("train", "val"):
+        line = ["data", "synth", here, "--count", 3, "--size", 64, "--split", split]
+        assert command(*line).code == 0
+    train = ["train", "--space", "toy", "--batch-size", 2, "--workers", 0, "--steps", 1]
+    train += ["--out", tmp_path / "weights", "--data"]
+    assert command(*train, here).code == 0
+    search = ["search", "--supernet", tmp_path / "weights", "--no-baseline", "--finalists", 0]
+    search += ["--calibration-scenes", 2, "--evaluations", 1, "--out", tmp_path / "found", "--data"]
+    assert command(*search, here).code == 0
+    here.rename(there)
+    for line in (train, search):
+        outcome = command(*line, there, "--resume")
+        assert outcome.code == 0, outcome.err
+        config = yaml.safe_load((line[line.index("--out") + 1] / "config.yaml").read_text())
+        assert config["data"] == str(there)
+    labels = there / "annotations" / "val.json"
+    document = json.loads(labels.read_text())
+    document["annotations"].pop()
+    labels.write_text(json.dumps(document))
+    outcome = command(*train, there, "--resume")
+    assert (outcome.code, "pictures.val was '" in outcome.err) == (2, True)
+    assert "pictures.train" not in outcome.err
+
+
 def test_a_search_with_weights_in_the_box_is_resumed(command, tmp_path):
     line = ["search", "--supernet", "litepose-lite0-starter", "--budget", "60M", "--no-baseline"]
     line += ["--scenes", 2, "--calibration-scenes", 2, "--evaluations", 1, "--finalists", 0]
