@@ -14,6 +14,7 @@ from ofa_pose.cli._commands import earlier_config, lasting
 from ofa_pose.cli._progress import Meter
 from ofa_pose.cli._settings import read_settings, refuse_unused
 from ofa_pose.cli._sources import (
+    ANY_DATA,
     OF_CANVAS,
     OF_MOSAIC,
     Making,
@@ -103,7 +104,12 @@ class LearningOptions:
         pictures = Pictures(self.data, self.annotations, self.images, self.data_skeleton)
         if pictures.has_split("val"):
             return pictures.words
-        return ("--data", "FOLDER") if pictures.given else ()
+        return ANY_DATA if pictures.given else ()
+
+    @property
+    def learnt_from(self) -> tuple[str, ...]:
+        """The options of a command line that name the photographs learnt from."""
+        return Pictures(self.data, self.annotations, self.images, self.data_skeleton).words
 
     def overrides(self, stage: str) -> dict[str, Any]:
         """Return the changes to the recipe of a stage that the options ask for.

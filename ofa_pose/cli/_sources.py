@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ofa_pose.skeleton import Skeleton
 
 CANVAS = 256
+ANY_DATA = ("--data", "FOLDER")
+"""What a command line names photographs by where it is not known which."""
 OF_MOSAIC = "it composes photographs: give --data FOLDER"
 OF_CANVAS = "it is the side of mosaics (--mosaic) and of painted scenes"
 

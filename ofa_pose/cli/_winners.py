@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ofa_pose.cli import _console
 from ofa_pose.cli._budgets import costs_document, latencies_of
 from ofa_pose.cli._reporting import REPORT
+from ofa_pose.cli._sources import ANY_DATA
 from ofa_pose.files import atomic_write
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def tell_search(
         _console.line(result.predictor.summary)
     _console.line(f"front: {run.file('front.png')}; to read and to show: {run.file(REPORT)}")
     if tiers:
-        words = ["ofa-pose", "finetune", str(tiers[0].path), *(data or ("--data", "FOLDER"))]
+        words = ["ofa-pose", "finetune", str(tiers[0].path), *(data or ANY_DATA)]
         _console.line(f"next: {shlex.join(words)}")
 
 

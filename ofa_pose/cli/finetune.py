@@ -44,7 +44,7 @@ from ofa_pose.cli._options import (
     WorkersOption,
 )
 from ofa_pose.cli._outcome import save_trained, tell_outcome
-from ofa_pose.cli._sources import CANVAS
+from ofa_pose.cli._sources import ANY_DATA, CANVAS
 from ofa_pose.cli._training import together, train_network
 
 if TYPE_CHECKING:
@@ -188,7 +188,8 @@ def _finetune(
         )
         occasion = "trained" if from_scratch else "finetuned"
         tuned = save_trained(run, tuned, network, result=result, occasion=occasion)
-    hint = f"ofa-pose eval {shlex.quote(str(tuned.path))} --data FOLDER"
+    scored = learning.options.held_out or ANY_DATA
+    hint = shlex.join(["ofa-pose", "eval", str(tuned.path), *scored])
     tell_outcome(run, result, tier=tuned, as_json=as_json, hint=hint)
 
 

@@ -48,7 +48,7 @@ from ofa_pose.cli._options import (
     WorkersOption,
 )
 from ofa_pose.cli._outcome import finished_weights, save_trained, tell_outcome
-from ofa_pose.cli._sources import CANVAS
+from ofa_pose.cli._sources import ANY_DATA, CANVAS
 from ofa_pose.cli._training import together, train_network, training_meter
 from ofa_pose.cli._weights import (
     INIT_HELP,
@@ -300,11 +300,12 @@ def _train_network(learning: Learning, start: _Start, plain: _Plain, *, as_json:
             plain.label, space, arch, skeleton=skeleton, seed=seed, created_by="ofa-pose train"
         )
         tier = save_trained(run, tier, network, result=result, occasion="trained")
-    words = ["eval", str(tier.path)]
+    words = ["eval", str(tier.path), *(learning.options.held_out or ANY_DATA)]
     if arch == space.largest and not learning.recipe.tags:  # no AP tells of it
         joints = ["--skeleton", start.skeleton] if start.skeleton else []
         words = ["train", "--space", start.space, *joints, "--init", str(run.path)]
-    hint = shlex.join(["ofa-pose", *words, "--data", "FOLDER"])
+        words += learning.options.learnt_from or ANY_DATA
+    hint = shlex.join(["ofa-pose", *words])
     tell_outcome(run, result, tier=tier, as_json=as_json, hint=hint)
 
 

@@ -99,6 +99,21 @@ def test_checkpoints_are_as_frequent_as_asked_for(command, tmp_path, photographs
     assert not (tmp_path / "none").exists()
 
 
+def test_the_command_told_next_names_the_data_set(command, tmp_path):
+    data = tmp_path / "my data"
+    for split in ("train", "val"):
+        line = ["data", "synth", data, "--count", 2, "--size", 64, "--split", split]
+        assert command(*line).code == 0
+    line = ["train", "--space", "toy", "--data", data, "--batch-size", 2, "--workers", 0]
+    line += ["--steps", 1, "--set", "warmup_steps=0"]
+    alone = command(*line, "--arch", "smallest", "--out", tmp_path / "alone")
+    tier = tmp_path / "alone" / "smallest.yaml"
+    assert f"next: ofa-pose eval {tier} --data '{data}'" in alone.out, alone.err
+    first = command(*line, "--stage", "pretrain", "--out", tmp_path / "first")
+    told = f"next: ofa-pose train --space toy --init {tmp_path / 'first'} --data '{data}'"
+    assert told in first.out, first.err
+
+
 def test_pretrained_network_starts_a_supernet(command, tmp_path):
     """The largest network, heatmaps only; then the supernet, with the channels sorted or not."""
     first = tmp_path / "pretrained"
