@@ -22,13 +22,13 @@ _VIDEOS = (
 )
 
 
-def film_source(name: str) -> Path | int | None:
+def film_source(name: str | Path) -> Path | int | None:
     """Return a video's path or a camera's number; None where `name` is of pictures.
 
     A whole number is a camera, unless a file or a folder is called that, and so is /dev/video0, as
     Linux calls it.
     """
-    path = Path(name)
+    path, name = Path(name), str(name)
     if device := re.fullmatch(r"/dev/video(\d{1,3})", name, re.ASCII):
         return int(device[1])
     if name.isascii() and name.isdigit() and not _exists(path):
@@ -48,8 +48,10 @@ def find_pictures(names: Iterable[str | Path]) -> list[Path]:
 
     Raises:
         DataError: something does not exist, or a folder holds no picture.
-        UsageError: a video is among them, or a name is empty.
+        UsageError: a video is among them, a name is empty, or one name is given without a list.
     """
+    if isinstance(names, str | Path):  # a text is a list of letters, and / is the whole disk
+        raise UsageError(f"pictures are named in a list, such as [{str(names)!r}]")
     found: dict[Path, None] = {}
     for name in names:
         if not str(name):

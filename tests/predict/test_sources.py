@@ -94,3 +94,14 @@ def test_videos_and_cameras(album):
     (album / "clip.mp4").write_bytes(b"")
     with pytest.raises(UsageError, match="clip.mp4 is a video"):
         find_pictures(["b.jpg", "clip.mp4"])
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_one_name_is_no_list_of_its_letters(album, kind):
+    with pytest.raises(UsageError, match=r"in a list, such as \['.*more'\]"):
+        find_pictures(kind(album / "more"))
+
+
+def test_a_path_is_a_source_too(album):
+    assert film_source(Path("film.mp4")) == Path("film.mp4")
+    assert film_source(album / "b.jpg") is None
