@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ofa_pose.data.fingerprint import fingerprint_of
-from ofa_pose.data.scene import Scene, SceneSource, ground_truth_of
+from ofa_pose.data.scene import Scene, SceneSource, ground_truth_of, place_in
 from ofa_pose.errors import UsageError
 
 _SEED = 401  # first word of the seeds: no other use of a user's seed shares this stream of numbers
@@ -84,7 +84,7 @@ class MixedScenes:
         return len(self._source)
 
     def __getitem__(self, index: int) -> Scene:
-        index = range(len(self))[index]
+        index = place_in(self, index)
         number, place = self.locate(index)
         return replace(self.sources[number][place], image_id=index)
 

@@ -12,7 +12,7 @@ import numpy as np
 from ofa_pose.data.augment import drop_outside
 from ofa_pose.data.fingerprint import fingerprint_of
 from ofa_pose.data.geometry import scaling, transform_boxes, transform_points
-from ofa_pose.data.scene import Scene, SceneSource, ground_truth_of
+from ofa_pose.data.scene import Scene, SceneSource, ground_truth_of, place_in
 from ofa_pose.errors import UsageError
 
 # The first words of the seeds, so that no two uses of one user seed share a stream of numbers.
@@ -77,7 +77,7 @@ class MosaicScenes:
         return len(self._ends)
 
     def __getitem__(self, index: int) -> Scene:
-        index = range(len(self))[index]
+        index = place_in(self, index)
         start = int(self._ends[index - 1]) if index else 0
         pictures = [self._picture(use) for use in range(start, int(self._ends[index]))]
         rng = np.random.default_rng([_LAYOUT, self.seed, index])

@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from ofa_pose.data.scene import place_in
+
 T = TypeVar("T")
 
 
@@ -31,7 +33,7 @@ class PackedList(Generic[T]):
         return len(self._ends)
 
     def __getitem__(self, index: int) -> T:
-        index = range(len(self))[index]
+        index = place_in(self, index)
         start = self._ends[index - 1] if index else 0
         return pickle.loads(self._bytes[start : self._ends[index]].tobytes())
 

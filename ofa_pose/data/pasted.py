@@ -15,6 +15,7 @@ from ofa_pose.data.scene import (
     clear_boxes,
     ground_truth_of,
     image_id_of,
+    place_in,
     read_one,
 )
 from ofa_pose.data.synth.camera import random_camera
@@ -77,7 +78,7 @@ class PastedScenes:
         return len(self.source)
 
     def __getitem__(self, index: int) -> Scene:
-        index = range(len(self))[index]
+        index = place_in(self, index)
         return self._painted(self.source[index], index)
 
     def read_one(self, index: int) -> Scene | None:

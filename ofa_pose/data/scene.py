@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import operator
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, SupportsIndex, runtime_checkable
 
 import cv2
 import numpy as np
@@ -90,6 +91,16 @@ class PictureSource(Protocol):
         ...
 
 
+def place_in(source: Sized, index: SupportsIndex) -> int:
+    """Return an index counted from the front.
+
+    Raises:
+        IndexError: there is no such scene.
+        TypeError: the index is a slice, or no whole number.
+    """
+    return range(len(source))[operator.index(index)]
+
+
 def read_one(source: SceneSource, index: int) -> Scene | None:
     """Return a scene without another in its place; None where its picture is damaged.
 
@@ -107,7 +118,7 @@ def next_readable(source: PictureSource, index: int) -> Scene | None:
         IndexError: there is no such scene.
     """
     count = len(source)
-    start = range(count)[index]
+    start = place_in(source, index)
     scenes = (source.read_one((start + step) % count) for step in range(count))
     return next((scene for scene in scenes if scene is not None), None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -226,3 +227,12 @@ def test_thirty_scenes_a_second():
 def test_the_smallest_size():
     source = SyntheticScenes(0, 40, size=32, skeleton="coco")
     assert all(source[index].image.shape == (32, 32, 3) for index in range(40))
+
+
+@pytest.mark.parametrize("index", [slice(0, 2), 1.0, "1"])
+def test_a_scene_has_a_whole_number(index):
+    scenes = SyntheticScenes(1, 3, size=64, skeleton="crowdpose")
+    with pytest.raises(TypeError):
+        scenes[index]
+    last: Any = np.int64(2)
+    np.testing.assert_array_equal(scenes[last].image, scenes[-1].image)

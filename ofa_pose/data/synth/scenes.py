@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ofa_pose.data.fingerprint import fingerprint_of
-from ofa_pose.data.scene import Scene, ground_truth_of
+from ofa_pose.data.scene import Scene, ground_truth_of, place_in
 from ofa_pose.data.synth.backdrop import backdrop, cover
 from ofa_pose.data.synth.camera import blur_motion, random_camera
 from ofa_pose.data.synth.crowd import PAINTING, label_crowd, paint_crowd, random_crowd
@@ -66,7 +66,7 @@ class SyntheticScenes:
         return self._count
 
     def __getitem__(self, index: int) -> Scene:
-        index = range(len(self))[index]
+        index = place_in(self, index)
         rng = np.random.default_rng([_SEED, self.seed, index])
         camera = random_camera(rng)
         canvas = Canvas(backdrop(self.size, camera.roll, rng))
