@@ -33,7 +33,7 @@ from ofa_pose.errors import CostError
 from ofa_pose.models import NetworkPlan, UnitSpec, plan
 from ofa_pose.models.meta import ShapesOnly
 from ofa_pose.models.unit import unit_cache
-from ofa_pose.space import ArchLike, SearchSpace
+from ofa_pose.space import ArchLike, FrozenDict, SearchSpace
 
 BYTES = 4
 """Bytes of one activation: float32."""
@@ -113,7 +113,7 @@ def count_plan(network: NetworkPlan) -> Cost:
     """
     _check_shapes(network)
     units = tuple(_named(unit.name, unit_cost(unit.spec)) for unit in network.units)
-    macs = {name: sum(unit.macs[name] for unit in units) for name in CONVENTIONS}
+    macs = FrozenDict({name: sum(unit.macs[name] for unit in units) for name in CONVENTIONS})
     params = sum(unit.params for unit in units)
     return Cost(macs, params, _peak_memory(network, units), units)
 
@@ -171,9 +171,8 @@ def unit_cost(spec: UnitSpec) -> UnitCost:
 def _traced(spec: UnitSpec) -> tuple[UnitCost, tuple[int, ...]]:
     """Cost of one unit, and the shape of what it gives for one picture."""
     trace = _Trace(spec)
-    cost = UnitCost(
-        spec.key, spec.key, trace.macs, trace.params, trace.peak_memory(), BYTES * trace.size
-    )
+    macs = FrozenDict(trace.macs)  # what is kept for the next caller must not change
+    cost = UnitCost(spec.key, spec.key, macs, trace.params, trace.peak_memory(), BYTES * trace.size)
     return cost, trace.shape
 
 

@@ -94,7 +94,7 @@ class CostTable:
                 `latency:<name or path of a latency table>` (ms).
 
         Returns:
-            Array `(len(space),)`: int64, a latency float64.
+            Array `(len(space),)`: int64, a latency float64; read-only, as the table keeps it.
 
         Raises:
             CostError: there is no such cost.
@@ -124,10 +124,10 @@ class CostTable:
         return {cost: self[cost] for cost in (*COUNTED, *(LATENCY + name for name in names))}
 
     def frame(self, *, latencies: Iterable[str | LatencyTable] = ()) -> pd.DataFrame:
-        """Return `arrays` as a data frame, one row an arch in the space's index order."""
+        """Return `arrays` as a data frame of one's own, a row an arch in the index order."""
         import pandas as pd
 
-        return pd.DataFrame(self.arrays(latencies=latencies), copy=False)
+        return pd.DataFrame(self.arrays(latencies=latencies), copy=True)
 
     def use(self, table: LatencyTable) -> str:
         """Predict `latency:<its name>` with this table from now on; return its name."""
@@ -146,7 +146,8 @@ class CostTable:
                     "could be checked",
                     *(table.name, adapted.table, 100 * adapted.leave_one_out.mape),
                 )
-            self._predicted[name] = table.predict_all(self, interpolate=self.interpolate)
+            times = table.predict_all(self, interpolate=self.interpolate)
+            self._predicted[name] = _fixed(times)
             self._used[name] = table
         return self._predicted[name]
 
@@ -205,7 +206,7 @@ class CostTable:
         grid = np.zeros((rows, *self.space.gene_counts), dtype=np.int64)
         for part in parts.values():
             grid += part
-        return grid.reshape(rows, -1)
+        return _fixed(grid.reshape(rows, -1))
 
     @cached_property
     def _peak_memory(self) -> np.ndarray:
@@ -226,7 +227,7 @@ class CostTable:
         for arch in self._some_archs():
             if flat[self.space.index(arch)] != count(self.space, arch, **self.options).peak_memory:
                 raise self._not_split(arch, "is wired otherwise")
-        return flat
+        return _fixed(flat)
 
     def _scanned(self, network: NetworkPlan, part: tuple[slice, ...]) -> np.ndarray:
         """Return the peak memory of a part of the archs, all wired as `network` is."""
@@ -328,6 +329,12 @@ class CostTable:
             f"the costs of space {self.space.name!r} do not split by choices: "
             f"arch {arch.key} {what} than its choices give one by one"
         )
+
+
+def _fixed(values: np.ndarray) -> np.ndarray:
+    """Return an array that can no longer be changed."""
+    values.flags.writeable = False
+    return values
 
 
 def _specs(network: NetworkPlan) -> dict[str, UnitSpec]:

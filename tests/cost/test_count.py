@@ -483,3 +483,14 @@ def test_a_vector_is_stated_as_a_map_of_one_cell() -> None:
     assert count_plan(_plan_of(pooled, flat)).macs["exact"] == 4 * 10
     with pytest.raises(CostError, match="a Linear of 4 features is given 4x1x1; .* flatten in the"):
         count_plan(_plan_of(pooled, (lambda: nn.Linear(4, 10), (4, 1, 1), 10)))
+
+
+def test_what_was_counted_cannot_be_changed() -> None:
+    space = op.load_space("toy")
+    cost = op.count(space, "largest")
+    for macs in (cost.macs, cost.units[0].macs):
+        with pytest.raises(TypeError):
+            macs["exact"] = 0  # pyright: ignore[reportIndexIssue]
+    assert op.count(space, "largest").macs["exact"] == sum(
+        unit.macs["exact"] for unit in cost.units
+    )

@@ -230,3 +230,16 @@ def test_unit_macs_add_up_to_the_networks():
     assert units.sum(axis=1).tolist() == table["macs_exact"][indices].tolist()
     names = list(table.specs(space[17]))
     assert units.shape == (4, len(names))
+
+
+@pytest.mark.parametrize("cost", ["macs_exact", "peak_memory"])
+def test_a_table_s_numbers_stay_and_a_frame_s_are_one_s_own(cost: str) -> None:
+    space = op.load_space("toy")
+    table = op.CostTable(space)
+    frame = table.frame()
+    frame.loc[0, cost] = 1
+    with pytest.raises(ValueError, match="read-only"):
+        table[cost][0] = 1
+    counted = op.count(space, space[0])
+    expected = counted.macs["exact"] if cost == "macs_exact" else counted.peak_memory
+    assert table[cost][0] == expected
