@@ -39,8 +39,8 @@ class SearchSpace:
             their meaning. Stable over runs and platforms.
 
     Raises:
-        SpaceError: no `resolution` choice, two choices of one name, too many archs, or a
-            `network` of more than mappings, lists, numbers and text.
+        SpaceError: no `resolution` choice, two choices of one name, too many archs, a `network`
+            of more than mappings, lists, numbers and text, or pixels that cannot be normalised.
         ArchError: a named arch that is not in the space.
     """
 
@@ -69,6 +69,7 @@ class SearchSpace:
             put(name, freeze(getattr(self, name)))
         put("pixel_mean", tuple(float(value) for value in self.pixel_mean))
         put("pixel_std", tuple(float(value) for value in self.pixel_std))
+        _check_pixels(self.pixel_mean, self.pixel_std)
         put("hash", self._hash())
         put("archs", FrozenDict({name: self.arch(dict(arch)) for name, arch in self.archs.items()}))
 
@@ -208,9 +209,11 @@ class SearchSpace:
         """Return genes (n, choices) int64 of indices (n,).
 
         Raises:
-            ArchError: an index out of range.
+            ArchError: an index out of range, or what is no row of indices, such as a mask.
         """
-        positions = np.asarray(indices).astype(np.int64, casting="same_kind")
+        positions = _whole_numbers("indices", indices)
+        if positions.ndim != 1:
+            raise ArchError(f"indices are (n,), not {positions.shape}")
         if positions.size and (positions.min() < 0 or positions.max() >= len(self)):
             raise ArchError(f"indices of space {self.name!r} lie in 0..{len(self) - 1}")
         counts = np.array(self.gene_counts, dtype=np.int64)
@@ -220,9 +223,9 @@ class SearchSpace:
         """Return indices (n,) int64 of genes (n, choices); the inverse of `genes_of`.
 
         Raises:
-            ArchError: another number of genes than choices, or a gene out of range.
+            ArchError: another number of genes than choices, a gene out of range, or none at all.
         """
-        table = np.asarray(genes).astype(np.int64, casting="same_kind")
+        table = _whole_numbers("genes", genes)
         if table.ndim != 2 or table.shape[1] != len(self.choices):
             raise ArchError(f"genes are (n, {len(self.choices)}), not {table.shape}")
         if ((table < 0) | (table >= np.array(self.gene_counts))).any():
@@ -291,6 +294,26 @@ def _check_choices(choices: Sequence[Choice]) -> None:
         raise SpaceError("a space needs a choice called 'resolution': it belongs to the arch")
     if prod(len(choice.values) for choice in choices) > sys.maxsize:
         raise SpaceError(f"the choices span more than {sys.maxsize} archs")
+
+
+def _check_pixels(mean: Sequence[float], std: Sequence[float]) -> None:
+    for name, values in (("pixel_mean", mean), ("pixel_std", std)):
+        if len(values) != 3 or not np.isfinite(values).all():
+            raise SpaceError(f"{name} is three numbers, for red, green and blue, not {values}")
+    if min(std) <= 0:
+        raise SpaceError(f"pixel_std must be above 0, got {std}")
+
+
+def _whole_numbers(what: str, values: Any) -> np.ndarray:
+    """Return values as int64; floats are refused, and truth values, which numpy takes for 0 and 1.
+
+    Raises:
+        ArchError: the values are a mask.
+    """
+    table = np.asarray(values)
+    if table.dtype == bool:
+        raise ArchError(f"{what} are whole numbers; np.flatnonzero gives those of a mask")
+    return table.astype(np.int64, casting="same_kind" if table.size else "unsafe")
 
 
 def _plain_numbers(value: Any) -> Any:

@@ -223,3 +223,31 @@ def test_a_changed_copy_takes_its_named_archs_along(space: SearchSpace) -> None:
     assert changed.hash != space.hash
     assert changed.arch("S") in changed
     assert changed.arch("S").to_dict() == space.arch("S").to_dict()
+
+
+def test_a_mask_is_no_row_of_indices(space: SearchSpace) -> None:
+    with pytest.raises(ArchError, match="indices are whole numbers; np.flatnonzero"):
+        space.genes_of(np.array([True, False, True]))
+    with pytest.raises(ArchError, match="genes are whole numbers"):
+        space.indices_of(np.array([[False, True, True]]))
+    with pytest.raises(ArchError, match=r"indices are \(n,\), not \(\)"):
+        space.genes_of(np.array(3))
+    assert space.genes_of(np.array([])).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        ({"pixel_mean": (1, 2)}, "pixel_mean is three numbers"),
+        ({"pixel_mean": (1, 2, float("nan"))}, "pixel_mean is three numbers"),
+        ({"pixel_std": (1, 0, 1)}, "pixel_std must be above 0"),
+    ],
+)
+def test_pixels_that_cannot_be_normalised(pixels: dict[str, tuple[float, ...]], message: str):
+    with pytest.raises(SpaceError, match=message):
+        SearchSpace(
+            name="x",
+            family="litepose",
+            choices=(Choice("resolution", (64,)),),
+            **pixels,  # pyright: ignore[reportArgumentType]
+        )
