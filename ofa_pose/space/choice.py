@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Integral
 
 from ofa_pose.errors import ArchError, SpaceError
 
@@ -38,12 +39,15 @@ class Choice:
     values: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if not self.values:
+        if isinstance(self.values, str) or not isinstance(self.values, Iterable):
+            raise SpaceError(f"choice {self.name!r}: values are a list, not {self.values!r}")
+        values = tuple(self.values)
+        if not values:
             raise SpaceError(f"choice {self.name!r} has no values")
-        for value in self.values:
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        for value in values:
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
                 raise SpaceError(f"choice {self.name!r}: {value!r} is not a positive integer")
-        object.__setattr__(self, "values", tuple(sorted(set(self.values), reverse=True)))
+        object.__setattr__(self, "values", tuple(sorted(set(map(int, values)), reverse=True)))
 
     @classmethod
     def from_ratios(

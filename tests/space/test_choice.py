@@ -1,5 +1,6 @@
 """Choices: MobileNetV2's rounding, canonical values, refusals."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,3 +58,14 @@ def test_values_that_are_no_positive_integers_are_refused(values: tuple) -> None
 def test_a_value_that_is_not_allowed_lists_those_that_are(value: object) -> None:
     with pytest.raises(ArchError, match=r"width: .* is not allowed; allowed: 16, 8, 1"):
         Choice("width", (1, 8, 16)).gene(value)
+
+
+def test_values_may_come_one_by_one_or_from_numpy() -> None:
+    given = Choice("a", (value for value in (2, 8, 2)))  # pyright: ignore[reportArgumentType]
+    assert given == Choice("a", tuple(np.array([8, 2])))
+    assert given.values == (8, 2)
+    assert {type(value) for value in given.values} == {int}
+    with pytest.raises(SpaceError, match="no values"):
+        Choice("a", (value for value in ()))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(SpaceError, match="values are a list, not 3"):
+        Choice("a", 3)  # pyright: ignore[reportArgumentType]
