@@ -42,8 +42,12 @@ def draw_people(
         min_joint: joints with a lower score are left out.
 
     Raises:
-        UsageError: the number of ids or of joints does not fit.
+        UsageError: the picture is none, or the number of ids or of joints does not fit.
     """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise UsageError(
+            f"people are drawn into (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}"
+        )
     if ids is not None and len(ids) != len(people):
         raise UsageError(f"{len(ids)} ids were given for {len(people)} people")
     canvas = np.ascontiguousarray(image).copy()

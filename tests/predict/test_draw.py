@@ -73,3 +73,11 @@ def test_what_does_not_fit_is_refused(three, make_person):
         draw_people(BLANK, [make_person(*HANDS)], three, ids=[1, 2])
     with pytest.raises(UsageError, match="2 joints, skeleton 'three' has 3"):
         draw_people(BLANK, [make_person((1, 1), (2, 2))], three)
+
+
+@pytest.mark.parametrize(
+    "picture", [BLANK / 255, BLANK[..., 0], np.dstack([BLANK, BLANK[..., :1]])]
+)
+def test_only_a_picture_is_drawn_into(three, make_person, picture):
+    with pytest.raises(UsageError, match=r"\(H, W, 3\) uint8 RGB"):
+        draw_people(picture, [make_person(*HANDS)], three)
