@@ -75,7 +75,7 @@ class OksTracker:
             if not ids[place]:
                 self._last_id += 1
                 ids[place] = self._last_id
-            known[ids[place]] = _Track(ids[place], person.keypoints)
+            known[ids[place]] = _Track(ids[place], person.keypoints.copy())
         self._tracks = [track for track in known.values() if track.unseen <= self._patience]
         return ids
 

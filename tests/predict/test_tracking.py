@@ -71,3 +71,11 @@ def test_who_is_hidden_is_remembered_for_a_while(make_person, three):
 def test_what_cannot_work(three, min_oks, patience):
     with pytest.raises(UsageError, match="tracking needs"):
         OksTracker(three, min_oks=min_oks, patience=patience)
+
+
+def test_who_was_seen_stays_where_they_were_seen(make_person, three):
+    tracker = OksTracker(three)
+    person = at(make_person, 0)
+    tracker.update([person])
+    person.keypoints[:, :2] *= 10  # as where a picture is shown larger
+    assert tracker.update([at(make_person, 0)]) == [1]
