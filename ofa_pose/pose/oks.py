@@ -97,7 +97,7 @@ def person_to_result(person: Person, image_id: int) -> dict[str, Any]:
         "image_id": int(image_id),
         "category_id": CATEGORY,
         "keypoints": [float(value) for value in person.keypoints.ravel()],
-        "score": person.score,
+        "score": float(person.score),
         "bbox": box,
         "area": box[2] * box[3],
     }
@@ -148,6 +148,9 @@ def coco_results(
     """Return the predictions with id, box and area, as pycocotools' own loader fills them in."""
     results = []
     for number, prediction in enumerate(predictions, start=1):
+        missing = [key for key in ("image_id", "keypoints", "score") if key not in prediction]
+        if missing:
+            raise DataError(f"prediction {number} has no {', '.join(missing)}")
         keypoints = prediction["keypoints"]
         if len(keypoints) != 3 * skeleton.num_joints:
             raise DataError(
@@ -161,7 +164,8 @@ def coco_results(
             )
         if not np.isfinite([*keypoints, prediction["score"]]).all():
             raise DataError(f"prediction {number} holds NaN or infinite values")
-        box = list(prediction.get("bbox") or _span(keypoints, labelled_only=False))
+        box = prediction.get("bbox")
+        box = list(_span(keypoints, labelled_only=False) if box is None or not len(box) else box)
         results.append(
             {
                 "id": number,

@@ -10,7 +10,7 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
-from ofa_pose.errors import OfaPoseError
+from ofa_pose.errors import OfaPoseError, UsageError
 from ofa_pose.files import atomic_path
 from ofa_pose.pose import Person, person_to_result
 from ofa_pose.skeleton import Skeleton
@@ -29,7 +29,7 @@ def coco_result(person: Person, image_id: int, *, track_id: int | None = None) -
     result["bbox"] = [round(value, _PLACE_DIGITS) for value in result["bbox"]]
     result["area"] = round(result["area"], _PLACE_DIGITS)
     result["score"] = round(result["score"], _SCORE_DIGITS)
-    return result if track_id is None else {**result, "track_id": track_id}
+    return result if track_id is None else {**result, "track_id": int(track_id)}
 
 
 def describe_person(
@@ -38,7 +38,15 @@ def describe_person(
     """Return a person as score, box (x, y, width, height) and joints by name: x, y, score.
 
     Joints that were not found are left out.
+
+    Raises:
+        UsageError: the person has another number of joints than the skeleton.
     """
+    if len(person.keypoints) != skeleton.num_joints:
+        raise UsageError(
+            f"a person has {len(person.keypoints)} joints, skeleton {skeleton.name!r} has "
+            f"{skeleton.num_joints}"
+        )
     result = coco_result(person, 0, track_id=track_id)
     numbers = result["keypoints"]
     joints = {
@@ -46,12 +54,12 @@ def describe_person(
         for joint, name in enumerate(skeleton.joints)
         if person.keypoints[joint, 2] > 0
     }
-    track = {} if track_id is None else {"track_id": track_id}
+    track = {} if track_id is None else {"track_id": int(track_id)}
     return {**track, "score": result["score"], "bbox": result["bbox"], "joints": joints}
 
 
 @contextlib.contextmanager
-def json_list(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+def json_list(path: str | Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Yield what appends an entry, one a line, to a JSON list that need not fit into memory.
 
     The file is there once the block has ended. Where an error ended it, the file holds the whole

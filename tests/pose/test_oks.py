@@ -274,3 +274,17 @@ def test_crowdpose_equals_pycocotools_on_disturbed_annotations(test_data: Path) 
         list(scores.values()), crowdpose_directly(ground_truth, predictions)
     )
     assert 0.2 < scores["AP"] < 0.8
+
+
+@pytest.mark.parametrize("key", ["image_id", "keypoints", "score"])
+def test_a_prediction_without_what_is_needed(key: str):
+    truth = {"images": [{"id": 1}], "annotations": [annotation(1, 50)]}
+    kept = {name: value for name, value in prediction(1, 50).items() if name != key}
+    with pytest.raises(DataError, match=f"prediction 1 has no {key}"):
+        evaluate_predictions(truth, [kept], COCO17)
+
+
+def test_a_prediction_s_box_may_be_an_array():
+    truth = {"images": [{"id": 1}], "annotations": [annotation(1, 50)]}
+    boxed = {**prediction(1, 50), "bbox": np.array([25.0, 0.0, 50.0, 100.0])}
+    assert evaluate_predictions(truth, [boxed], COCO17)["AP"] == pytest.approx(1)

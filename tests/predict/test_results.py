@@ -3,9 +3,10 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 
-from ofa_pose.errors import OfaPoseError
+from ofa_pose.errors import OfaPoseError, UsageError
 from ofa_pose.predict import coco_result, describe_person, json_list
 
 # Joints at (10.126, 20) and (30, 60.5); the head was not found.
@@ -90,3 +91,17 @@ def test_two_lists_of_which_one_cannot_be_written(tmp_path):
         write()
     for name in ("a.json", "b.json"):
         assert json.loads((tmp_path / name).read_text()) == [{"number": 0}]
+
+
+def test_numbers_of_numpy_are_written(make_person, three):
+    person = make_person(*PLACES, score=np.float32(0.5))
+    for entry in (
+        coco_result(person, np.int64(7), track_id=np.int64(3)),  # pyright: ignore
+        describe_person(person, three, track_id=np.int64(3)),  # pyright: ignore
+    ):
+        assert json.loads(json.dumps(entry))["track_id"] == 3
+
+
+def test_joints_of_another_skeleton_are_not_named(make_person, three):
+    with pytest.raises(UsageError, match="a person has 2 joints, skeleton 'three' has 3"):
+        describe_person(make_person(*PLACES[:2]), three)
