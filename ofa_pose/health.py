@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ofa_pose.data import SceneSource
-from ofa_pose.errors import RunFolderError, TrainingDivergedError, WeightsError
+from ofa_pose.errors import RunFolderError, TrainingDivergedError, UsageError, WeightsError
 from ofa_pose.evaluate import SubnetEvaluator, evaluate_network, growing_parts
 from ofa_pose.runs import RunFolder
 from ofa_pose.search import journal
@@ -143,7 +143,8 @@ def check_health(
 ) -> Health:
     """Measure archs on growing parts of the scenes, and the first few of them fine-tuned.
 
-    What was measured is on disk at once; a check that was stopped goes on. An arch that gives NaN
+    What was measured is on disk at once; a check that was stopped goes on, with the same weights
+    and scenes. An arch that gives NaN
     or infinite values is left out, and one whose fine-tuning diverges or ends in such values is
     left out of the fine-tuned.
 
@@ -157,12 +158,15 @@ def check_health(
         progress: called with the number of archs that are measured and fine-tuned, in all.
 
     Raises:
-        RunFolderError: the journal is damaged or of another space.
+        UsageError: there are no archs.
+        RunFolderError: the journal is damaged, or of another space, seed, weights or scenes.
         WeightsError: networks give NaN or infinite values, and at most one does not.
     """
     space = evaluator.supernet.space
-    path = Path(path)
-    measured, fine_tuned = _read(path, space)
+    path, archs = Path(path), list(archs)
+    if not archs:
+        raise UsageError("a health check needs archs, and none is given")
+    measured, fine_tuned = _read(path, space, {"seed": seed, **evaluator.identity()})
     for number, arch in enumerate(archs):
         if arch.key not in measured:
             measured[arch.key] = _outcome(partial(_measure, evaluator, arch, seed=seed))
@@ -211,8 +215,16 @@ def draw_archs(space: SearchSpace, count: int, *, seed: int, mask: np.ndarray | 
         space: of the archs.
         count: how many; fewer where there are not so many.
         seed: of the draw.
-        mask: (archs,) which may be drawn; None is all.
+        mask: (archs,) bool, which may be drawn; None is all.
+
+    Raises:
+        UsageError: the mask is none.
     """
+    if mask is not None and (mask.dtype != bool or mask.shape != (len(space),)):
+        raise UsageError(
+            f"a mask is {len(space):,} truth values, one for each arch of {space.name!r}, not "
+            f"{mask.dtype} of shape {mask.shape}"
+        )
     allowed = np.arange(len(space)) if mask is None else np.flatnonzero(mask)
     rng = np.random.default_rng(seed)
     drawn = rng.choice(allowed, size=min(count, len(allowed)), replace=False)
@@ -243,16 +255,21 @@ def _judge(archs: Sequence[CheckedArch]) -> Health:
 
 
 def _read(
-    path: Path, space: SearchSpace
+    path: Path, space: SearchSpace, identity: Mapping[str, Any]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """Return what the journal holds, by an arch's key: measurements and those after tuning."""
-    head = {"format": _FORMAT, "space_hash": space.hash}
+    head = {"format": _FORMAT, "space_hash": space.hash, **identity}
     if not path.exists():
         journal.create(path, head)
         return {}, {}
     records, size = journal.read(path)
-    if records[0] != head:
+    differing = [key for key in head if records[0].get(key) != head[key]]
+    if not {"format", "space_hash"}.isdisjoint(differing):
         raise RunFolderError(f"{path} is no health check of space {space.name!r}")
+    if differing:
+        raise RunFolderError(
+            f"{path} is a health check with other {', '.join(differing)}; give another path"
+        )
     journal.cut(path, size)
     measured = {row["arch"]: row for row in records[1:] if "arch" in row}
     return measured, {row["tuned"]: row for row in records[1:] if "tuned" in row}

@@ -13,7 +13,7 @@ import ofa_pose as op
 from ofa_pose.catalog import catalog_folder
 from ofa_pose.cli.main import run
 from ofa_pose.data import SyntheticScenes
-from ofa_pose.errors import RunFolderError, TrainingDivergedError, WeightsError
+from ofa_pose.errors import RunFolderError, TrainingDivergedError, UsageError, WeightsError
 from ofa_pose.evaluate import SubnetEvaluator
 from ofa_pose.health import check_health, draw_archs
 from ofa_pose.pose import Matches, match_people
@@ -229,3 +229,30 @@ def test_data_without_a_training_split_is_refused(
     told = capsys.readouterr().err
     assert "--tuned 0 leaves it out" in told
     assert told.count("\n") == 1
+
+
+def test_a_journal_of_other_weights_or_of_another_order_is_not_gone_on_with(
+    evaluator: SubnetEvaluator, tmp_path: Path
+) -> None:
+    space, path = evaluator.supernet.space, tmp_path / "health.jsonl"
+    archs = draw_archs(space, 2, seed=1, mask=None)
+
+    def check(evaluator: SubnetEvaluator, seed: int = 0) -> None:
+        check_health(evaluator, archs, tune=lambda _: 0.0, tuned=0, path=path, seed=seed)
+
+    check(evaluator)
+    check(evaluator)
+    scenes = evaluator.scenes
+    other = Guessing(op.Supernet(space, seed=1), calibration=scenes, scenes=scenes)
+    with pytest.raises(RunFolderError, match="a health check with other weights; give another"):
+        check(other)
+    with pytest.raises(RunFolderError, match="a health check with other seed"):
+        check(evaluator, seed=1)
+    with pytest.raises(UsageError, match="needs archs"):
+        check_health(evaluator, [], tune=lambda _: 0.0, tuned=0, path=path)
+
+
+@pytest.mark.parametrize("mask", [np.array([1, 5, 7]), np.array([True])])
+def test_archs_are_drawn_by_a_mask_alone(evaluator: SubnetEvaluator, mask: np.ndarray) -> None:
+    with pytest.raises(UsageError, match="a mask is 64 truth values"):
+        draw_archs(evaluator.supernet.space, 2, seed=0, mask=mask)
