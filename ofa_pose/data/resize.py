@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from numbers import Real
+from numbers import Integral, Real
 
 import cv2
 import numpy as np
@@ -36,7 +36,14 @@ def resize_for_network(
     Returns:
         The canvas, (h, w, 3) uint8, and the (2, 3) float64 affine from canvas to picture
         coordinates, both continuous (pixel i covers [i, i + 1)).
+
+    Raises:
+        UsageError: the picture is of another kind, or there is no such resolution or fit.
     """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise UsageError(f"a picture is (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}")
+    if not isinstance(resolution, Integral) or resolution < 1:
+        raise UsageError(f"a resolution is a whole number of pixels from 1 on, not {resolution!r}")
     height, width = image.shape[:2]
     if fit == "short":
         factor = min(resolution / min(height, width), _LONGEST * resolution / max(height, width))

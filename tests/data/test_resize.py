@@ -117,3 +117,23 @@ def test_scales_that_can_be_tested_at():
     ):
         with pytest.raises(UsageError, match=expected):
             check_scales(scales)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.ones((4, 4, 3), np.float32),
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+    ],
+)
+def test_what_is_no_picture(image: np.ndarray):
+    with pytest.raises(UsageError, match=r"a picture is \(H, W, 3\) uint8 RGB, not"):
+        resize_for_network(image, 64)
+
+
+@pytest.mark.parametrize("resolution", [0, -64, 64.5, "64"])
+def test_what_is_no_resolution(resolution):
+    with pytest.raises(UsageError, match="a resolution is a whole number"):
+        resize_for_network(picture(10, 10), resolution)
