@@ -5,11 +5,11 @@ from __future__ import annotations
 import numbers
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 
-from ofa_pose.errors import RecipeError
+from ofa_pose.errors import RecipeError, suggest
 from ofa_pose.space import Arch, SearchSpace
 
 SamplerName = Literal["uniform", "sandwich", "fair"]
@@ -172,8 +172,12 @@ def make_sampler(
     """Return the sampler of that name over a space.
 
     Raises:
-        RecipeError: the space has no arch of one of the resolutions; a negative seed.
+        RecipeError: no sampler has the name; the space has no arch of one of the resolutions; a
+            negative seed.
     """
+    if name not in get_args(SamplerName):
+        known = get_args(SamplerName)
+        raise RecipeError(f"unknown sampler {name!r}{suggest(str(name), known)}")
     check_seed(seed)
     check_resolutions(space, resolutions)
     if name == "sandwich":

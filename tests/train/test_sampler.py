@@ -130,3 +130,8 @@ def test_fixed():
 def test_seeds_that_nothing_can_be_drawn_with(name, seed):
     with pytest.raises(RecipeError, match=f"a seed is a whole number of at least 0, not {seed}"):
         make_sampler(name, load_space("toy"), seed=seed)
+
+
+def test_a_sampler_that_is_not_known():
+    with pytest.raises(RecipeError, match="unknown sampler 'sandwhich'; did you mean 'sandwich'"):
+        make_sampler("sandwhich", TOY, seed=0)  # pyright: ignore[reportArgumentType]
