@@ -59,8 +59,9 @@ def search(
         LatencyError: a latency table cannot be used for the space.
         CostError: the costs do not split by choices, which a winner's may show at the end; the
             archive is written then.
-        UsageError: neither budgets nor tiers, tiers whose files would overwrite a run's own or
-            each other's, or whatever else `ofa_pose.search.run.search` refuses.
+        UsageError: neither budgets nor tiers, a table of another space's costs, tiers whose files
+            would overwrite a run's own or each other's, or whatever else
+            `ofa_pose.search.run.search` refuses.
     """
     require_space(space)
     named = budgets if isinstance(budgets, Mapping) else name_budgets(space, budgets)
@@ -70,6 +71,11 @@ def search(
     if costs is not None and not isinstance(costs, CostTable):
         return search_numbers(space, evaluate, budgets=limits, costs=costs, **options)
     table = costs or CostTable(space, **_options_of(evaluate))
+    if table.space.hash != space.hash:
+        raise UsageError(
+            f"the costs are of space {table.space.name!r} ({table.space.hash}), the search is in "
+            f"{space.name!r} ({space.hash}); give CostTable(space)"
+        )
     use_tables(table, bounds)
     options = {"format_cost": format_cost, "unit_costs": table.unit_macs, **options}
     result = search_numbers(

@@ -1,5 +1,7 @@
 """The search as a program asks for it: texts for budgets, costs counted by itself."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -268,3 +270,9 @@ def test_nor_a_tier_that_a_program_names(toy, name):
     assert str(caught.value) == (
         f"tier {name!r} has the name of a run's own file; rename it (taken: config, best, last)"
     )
+
+
+def test_costs_of_another_space_are_refused(toy):
+    other = replace(toy, name="other", pixel_mean=(0.0, 0.0, 0.0))  # has as many archs
+    with pytest.raises(UsageError, match=r"the costs are of space 'other' \(.*in 'toy'"):
+        op.search(toy, wide, budgets=["0.3M"], costs=op.CostTable(other), evaluations=8)
