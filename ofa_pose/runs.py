@@ -151,8 +151,7 @@ class RunFolder:
 
     def close(self) -> None:
         """Stop writing to `log.txt` and close the listeners; may be called twice."""
-        logging.getLogger("ofa_pose").removeHandler(self._handler)
-        self._handler.close()
+        _stop_log(self._handler)
         if self._lock is not None:
             self._lock.close()
         while self._listeners:
@@ -179,8 +178,7 @@ class RunFolder:
         made = {file for file in visible if file.name not in (CONFIG, LOG)}
         if any(file.is_dir() or file.stat().st_size for file in made):
             return
-        logging.getLogger("ofa_pose").removeHandler(self._handler)
-        self._handler.close()  # Windows deletes no open file
+        _stop_log(self._handler)  # Windows deletes no open file
         for file in visible:
             file.unlink()
         with contextlib.suppress(OSError):  # Windows deletes no open file, the lock is one
@@ -415,6 +413,9 @@ def _plain(value: Any) -> Any:
 class _LogFile(logging.FileHandler):
     """Loses what a full disk does not take: by then a run ends, of what it could not save."""
 
+    set_level = False
+    """Whether the last of the files that are open gives the package's level back."""
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         if not isinstance(sys.exception(), OSError):
             super().handleError(record)
@@ -424,7 +425,7 @@ class _LogFile(logging.FileHandler):
             super().close()
 
 
-def _log_to(path: Path) -> logging.Handler:
+def _log_to(path: Path) -> _LogFile:
     """Send the package's messages from INFO on to the end of `path` as well."""
     handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     handler.setLevel(logging.INFO)
@@ -432,5 +433,20 @@ def _log_to(path: Path) -> logging.Handler:
     logger = logging.getLogger("ofa_pose")
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.INFO)
+        handler.set_level = True
     logger.addHandler(handler)
     return handler
+
+
+def _stop_log(handler: logging.Handler) -> None:
+    """Send nothing more to a run's log; may be called twice."""
+    logger = logging.getLogger("ofa_pose")
+    logger.removeHandler(handler)
+    handler.close()
+    if isinstance(handler, _LogFile) and handler.set_level:
+        handler.set_level = False
+        others = [other for other in logger.handlers if isinstance(other, _LogFile)]
+        if others:
+            others[0].set_level = True
+        elif logger.level == logging.INFO:
+            logger.setLevel(logging.NOTSET)

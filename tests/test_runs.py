@@ -432,3 +432,22 @@ def test_log(tmp_path: Path):
         "INFO second",
         "ERROR stopped: ValueError: broken",
     ]
+
+
+def test_the_level_of_messages_is_given_back(tmp_path: Path):
+    logger = logging.getLogger("ofa_pose")
+    before = logger.level
+    logger.setLevel(logging.NOTSET)
+    try:
+        outer = RunFolder.open(tmp_path / "outer", config=CONFIG)
+        inner = RunFolder.open(tmp_path / "inner", config=CONFIG)
+        outer.close()
+        assert logger.level == logging.INFO  # the other still writes down what it is told
+        inner.close()
+        inner.close()
+        assert logger.level == logging.NOTSET
+        with RunFolder.open(tmp_path / "own", config=CONFIG):
+            logger.setLevel(logging.DEBUG)
+        assert logger.level == logging.DEBUG  # somebody else's choice
+    finally:
+        logger.setLevel(before)
