@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Literal, get_args
 
 from ofa_pose.errors import UsageError, suggest
@@ -76,14 +77,23 @@ class DecodeSettings:
         modes = get_args(Mode)
         if self.mode not in modes:
             raise UsageError(f"no decoding mode {self.mode!r}{suggest(str(self.mode), modes)}")
+        for name in ("window", "max_people", *(["best"] if self.best is not None else [])):
+            _require(name, getattr(self, name), Integral, "a whole number")
+        for name in ("threshold", "tag_distance"):
+            _require(name, getattr(self, name), Real, "a number")
+            if not getattr(self, name) >= 0:  # so that NaN is refused too
+                raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.window < 1 or self.window % 2 == 0:
             raise UsageError(f"decoding window must be odd and positive, got {self.window}")
         if self.max_people < 1:
             raise UsageError(f"max_people must be at least 1, got {self.max_people}")
-        if self.threshold < 0:
-            raise UsageError(f"threshold must not be negative, got {self.threshold}")
         if self.best is not None and self.best < 1:
             raise UsageError(f"best must be at least 1 person, got {self.best}")
+
+
+def _require(name: str, value: object, kind: type, called: str) -> None:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise UsageError(f"{name} of decoding must be {called}, got {value!r}")
 
 
 SCORED = DecodeSettings(best=20)

@@ -304,3 +304,23 @@ def test_every_constant_has_a_source() -> None:
     assert all(constant.source for constant in PUBLISHED.values())
     for name in ("window", "max_people", "threshold", "tag_distance"):
         assert getattr(DecodeSettings(), name) == values[name]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"window": 5.0},
+        {"window": "5"},
+        {"max_people": 2.5},
+        {"max_people": True},
+        {"best": 2.5},
+        {"threshold": math.nan},
+        {"threshold": "0.1"},
+        {"tag_distance": math.nan},
+        {"tag_distance": -1},
+    ],
+)
+def test_settings_that_cannot_work(wrong: dict[str, Any]):
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        DecodeSettings(**wrong)
+    assert DecodeSettings(best=np.int64(3), threshold=np.float32(0.5)).best == 3  # pyright: ignore
