@@ -17,7 +17,7 @@ from ofa_pose.data import (
     resize_for_network,
     resize_to_scales,
 )
-from ofa_pose.errors import DataError, UsageError
+from ofa_pose.errors import DataError, OfaPoseError, UsageError
 from ofa_pose.evaluate import PictureBatch, find_people
 from ofa_pose.export import Tier, load_runnable
 from ofa_pose.files import atomic_path
@@ -76,6 +76,8 @@ class PosePredictor:
             raise UsageError(f"min_score must be a number, got {min_score!r}")
         if not min_score >= 0:
             raise UsageError(f"min_score must not be negative, got {min_score}")
+        if not isinstance(settings, DecodeSettings):
+            raise UsageError(f"settings must be DecodeSettings, got {settings!r:.60}")
         if not isinstance(tier, Tier):
             tier = load_runnable(tier, device=device, threads=threads)
         self.tier = tier
@@ -148,7 +150,10 @@ def write_picture(path: str | Path, image: np.ndarray) -> None:
         raise UsageError(f"{path}: a picture is written as {', '.join(_WRITTEN)}")
     picture = Image.fromarray(_checked(image))
     with atomic_path(path) as temporary:
-        picture.save(temporary, kind, quality=_QUALITY)
+        try:
+            picture.save(temporary, kind, quality=_QUALITY)
+        except ValueError as error:  # WebP has a largest side
+            raise OfaPoseError(f"cannot write {path}: {error}") from error
 
 
 def _checked(image: np.ndarray) -> np.ndarray:

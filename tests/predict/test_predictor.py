@@ -8,7 +8,7 @@ from PIL import Image
 
 import ofa_pose as op
 from ofa_pose.data import SyntheticScenes
-from ofa_pose.errors import DataError, UsageError, WeightsError
+from ofa_pose.errors import DataError, OfaPoseError, UsageError, WeightsError
 from ofa_pose.evaluate import predict_scenes
 from ofa_pose.pose import person_to_result
 from ofa_pose.predict import PosePredictor, read_picture, write_picture
@@ -175,3 +175,15 @@ def test_a_picture_of_no_kind_is_not_written(tmp_path):
 def test_the_public_names():
     assert op.PosePredictor is PosePredictor
     assert op.read_picture is read_picture
+
+
+@pytest.mark.parametrize("settings", [None, "fast", {"threshold": 0.2}])
+def test_settings_are_told_from_what_they_are_not(dots, settings):
+    with pytest.raises(UsageError, match="settings must be DecodeSettings"):
+        PosePredictor(dots.tier, settings=settings)
+
+
+def test_a_picture_too_large_for_its_kind(tmp_path):
+    with pytest.raises(OfaPoseError, match=r"cannot write .*wide\.webp: .*16383"):
+        write_picture(tmp_path / "wide.webp", np.zeros((1, 20_000, 3), np.uint8))
+    assert not list(tmp_path.iterdir())
