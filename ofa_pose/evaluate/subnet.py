@@ -33,7 +33,7 @@ from ofa_pose.pose import (
     evaluate_predictions,
     match_people,
 )
-from ofa_pose.space import Arch
+from ofa_pose.space import Arch, ArchLike
 from ofa_pose.supernet import Supernet, recalibrate
 
 CACHE_BYTES = 1 << 30
@@ -113,8 +113,10 @@ class SubnetEvaluator:
         self._ground_truth: dict[str, Any] | None = None
         self._people: dict[str, Any] | None = None  # likewise, whatever has been read
 
-    def __call__(self, arch: Arch) -> dict[str, float]:
+    def __call__(self, arch: ArchLike) -> dict[str, float]:
         """Return AP, AP50, AP75, … of one arch, as fractions; see `pose.evaluate_predictions`.
+
+        The arch is also what `space.arch` takes, such as `"largest"`.
 
         `AP_low` and `AP_high` are the ends of the AP's 95 % interval, left out where they are not
         known; see `pose.ap_interval`.
@@ -128,8 +130,9 @@ class SubnetEvaluator:
         """
         return self.scored(arch)[0]
 
-    def scored(self, arch: Arch) -> tuple[dict[str, float], Matches]:
+    def scored(self, arch: ArchLike) -> tuple[dict[str, float], Matches]:
         """Return what a call does, and the people found, by which two archs can be compared."""
+        arch = self.supernet.space.arch(arch)
         with _threads(self.threads):
             results = detect_together(self.scenes, self.shard, lambda: self._detect(arch))
         if self._ground_truth is None:
@@ -194,8 +197,9 @@ class SubnetEvaluator:
         other._check_sources()
         return other
 
-    def subnet(self, arch: Arch) -> Network:
+    def subnet(self, arch: ArchLike) -> Network:
         """Return the stand-alone network that is scored: re-calibrated, in eval mode."""
+        arch = self.supernet.space.arch(arch)
         network = self.supernet.extract(arch)
         with _threads(self.threads):
             recalibrate(network, self._calibration_batches(arch.resolution))

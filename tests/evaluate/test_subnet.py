@@ -236,3 +236,12 @@ def test_what_cannot_be_scored_is_refused(space, supernet):
         coco(space.smallest)
     with pytest.raises(ArchError, match="litepose"):
         coco(load_space("litepose").smallest)
+
+
+def test_an_arch_may_be_named() -> None:
+    space = load_space("toy")
+    evaluator = SubnetEvaluator(
+        Supernet(space), calibration=Crowd(2), scenes=Crowd(2), calibration_images=2
+    )
+    assert evaluator("smallest") == evaluator(space.smallest.key) == evaluator(space.smallest)
+    assert evaluator.subnet("smallest").plan == evaluator.subnet(space.smallest).plan
