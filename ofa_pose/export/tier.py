@@ -135,12 +135,14 @@ class Tier:
         """Return the network with the tier's weights, in eval mode.
 
         Raises:
-            UsageError: the tier has not been saved.
+            UsageError: the tier has not been saved, or this machine has no such device.
             WeightsError: the weights are missing, damaged, changed, or another network's.
         """
         weights = self._saved_weights()
         from ofa_pose.export.tier_files import read_network
+        from ofa_pose.models import check_device
 
+        check_device(device)
         return read_network(self, weights).to(device).eval()
 
     def mapper(self, *, device: str | torch.device = "cpu", threads: int | None = None) -> Mapper:

@@ -25,7 +25,7 @@ from ofa_pose.export.tier import (
 from ofa_pose.files import atomic_write, sha256_file
 from ofa_pose.models import Network, empty_network, plan, takes_option
 from ofa_pose.skeleton import Skeleton, load_skeleton
-from ofa_pose.space import Arch, ArchLike, FrozenDict, SearchSpace
+from ofa_pose.space import Arch, ArchLike, FrozenDict, SearchSpace, require_space
 from ofa_pose.supernet import load_state, load_weights, save_weights
 from ofa_pose.supernet.weights import WEIGHTS_FORMAT
 
@@ -52,9 +52,11 @@ def make_tier(
     `latency_ms` are predicted latencies by the name of their table.
 
     Raises:
+        SpaceError: the space is none, but a name or the like.
         ArchError: the arch is of another space.
         UsageError: the family has no such option.
     """
+    require_space(space)
     if skeleton is None and takes_option(space, "skeleton"):
         skeleton = space.skeleton
     joints = None if skeleton is None else load_skeleton(skeleton)

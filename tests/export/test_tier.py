@@ -21,6 +21,7 @@ from ofa_pose.errors import (
     ArchError,
     OfaPoseError,
     SkeletonError,
+    SpaceError,
     UnknownNameError,
     UsageError,
     WeightsError,
@@ -449,3 +450,15 @@ def test_a_family_that_is_not_installed_is_named(saved, folder, tmp_path):
     tensors = load_file(weights_of(saved))
     rewrite_weights(saved, tensors, space="mine", space_hash=own.hash)
     refused(saved, UnknownNameError, "unknown family 'squeeze'")
+
+
+def test_a_device_that_is_not_there(saved: Tier) -> None:
+    with pytest.raises(UsageError, match="gpu"):
+        saved.build(device="gpu")
+    with pytest.raises(UsageError, match="gpu"):
+        saved.mapper(device="gpu")
+
+
+def test_a_tier_is_of_a_space_not_of_a_name() -> None:
+    with pytest.raises(SpaceError, match="a search space is needed, not 'toy'"):
+        make_tier("S", "toy", "largest")  # pyright: ignore[reportArgumentType]
