@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ofa_pose.converters.packages import require_packages
 from ofa_pose.errors import ConversionError, RunFolderError, UsageError, WeightsError
+from ofa_pose.export.onnx_tier import OnnxTier
 from ofa_pose.export.raw import RawNetwork, Run, difference_to
 from ofa_pose.export.tier import Tier
 from ofa_pose.files import atomic_path
@@ -95,13 +96,17 @@ class Exporter:
             force: overwrite files that exist.
 
         Raises:
-            UsageError: the path has another suffix than the runtime's files.
+            UsageError: the path has another suffix than the runtime's files, or the tier is none
+                or that of an ONNX file.
             RunFolderError: a file exists and `force` is not set, or it may not be replaced at
                 all; see `output_file`. Or one of several files is a link and another is none.
             MissingExtraError: a package is not installed that the runtime needs.
             ConversionError: the converter or the runtime cannot have the network.
             WeightsError: the weights cannot be used, or the runtime gives something else.
         """
+        if isinstance(tier, OnnxTier) or not isinstance(tier, Tier):
+            given = "that of an ONNX file" if isinstance(tier, OnnxTier) else f"{tier!r:.60}"
+            raise UsageError(f"a tier is exported as load_tier reads it from its YAML, not {given}")
         path = Path(path)
         files = path, *(path.with_suffix(suffix) for suffix in self.beside)
         read = tier.path, tier.weights

@@ -181,3 +181,11 @@ def test_without_onnxruntime(alone, monkeypatch):
 def test_the_package_onnx_is_not_needed(alone, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert load_onnx(alone).name == "mine"
+
+
+def test_an_onnx_file_is_not_exported_again(alone, tmp_path):
+    with pytest.raises(UsageError, match="from its YAML, not that of an ONNX file"):
+        export_onnx(load_onnx(alone), tmp_path / "again.onnx")
+    with pytest.raises(UsageError, match="from its YAML, not 'S.yaml'"):
+        export_onnx("S.yaml", tmp_path / "again.onnx")  # pyright: ignore[reportArgumentType]
+    assert not list(tmp_path.iterdir())
