@@ -82,12 +82,13 @@ class Film:
 
     def __init__(
         self,
-        source: Path | int,
+        source: str | Path | int,
         *,
         open_capture: Callable[[str | int], Capture] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.source = source
+        source = Path(source) if isinstance(source, str) else source
+        self.source: Path | int = source
         self._clock = clock
         if isinstance(source, Path) and not source.is_file():
             raise DataError(f"{source}: there is no such file")
@@ -160,7 +161,7 @@ class Film:
 
 
 @contextlib.contextmanager
-def film_writer(path: Path, *, fps: float, live: bool = False) -> Iterator[WriteFrame]:
+def film_writer(path: str | Path, *, fps: float, live: bool = False) -> Iterator[WriteFrame]:
     """Yield what writes a frame, (H, W, 3) uint8 RGB, to an MP4; whole or not there in the end.
 
     The first frame decides the size; others are resized to it.
@@ -176,6 +177,7 @@ def film_writer(path: Path, *, fps: float, live: bool = False) -> Iterator[Write
     Raises:
         OfaPoseError: the video cannot be written, or its path is not UTF-8.
     """
+    path = Path(path)
     _check_name(path)
     with atomic_path(path) as temporary:
         reel = _Reel(temporary, path, fps=min(fps, _LIVE_FPS) if live else fps)

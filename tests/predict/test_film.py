@@ -268,3 +268,13 @@ def test_files_that_are_no_videos(tmp_path, capfd):
         with pytest.raises(DataError, match="is not a video that OpenCV can read"):
             Film(tmp_path / "a.mp4")
     assert capfd.readouterr().err == ""
+
+
+def test_paths_may_be_texts(tmp_path):
+    path = str(tmp_path / "film.mp4")
+    with film_writer(path, fps=10) as write:
+        write(np.zeros((16, 16, 3), np.uint8))
+    with Film(path) as film:
+        assert (film.total, film.is_live) == (1, False)
+    with pytest.raises(DataError, match="there is no such file"):
+        Film(str(tmp_path / "other.mp4"))
