@@ -42,6 +42,8 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
                     f"re-calibration takes batches of images, and one is a {type(batch).__name__}; "
                     "from a loader of pairs take (images for images, _ in loader)"
                 )
+            if not len(batch):
+                continue
             seen += len(batch)
             for norm in norms:
                 norm.momentum = len(batch) / seen  # 1 at first: the batch replaces the reset values

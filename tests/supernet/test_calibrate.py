@@ -63,3 +63,12 @@ def test_no_batches_is_an_error() -> None:
 def test_what_is_no_batch_of_images_is_told(batches: Any, told: str) -> None:
     with pytest.raises(DataError, match=told):
         op.recalibrate(nn.Sequential(nn.BatchNorm2d(3)), batches)
+
+
+def test_a_batch_without_pictures_says_nothing() -> None:
+    norm = nn.BatchNorm2d(1)
+    pictures = torch.tensor([1.0, 3.0]).view(1, 1, 1, 2)
+    op.recalibrate(norm, [pictures[:0], pictures, pictures[:0]])
+    torch.testing.assert_close(norm.running_mean, torch.tensor([2.0]))
+    with pytest.raises(DataError, match="at least one batch"):
+        op.recalibrate(norm, [pictures[:0]])
