@@ -98,8 +98,8 @@ class SubnetEvaluator:
         if calibration_images < 1:
             raise UsageError(f"calibration needs at least 1 image, got {calibration_images}")
         self.supernet = supernet
-        self.calibration = calibration
-        self.scenes = scenes
+        self._calibration = calibration
+        self._scenes = scenes
         self.calibration_images = calibration_images
         self.batch_size = batch_size
         self.flip = flip
@@ -112,6 +112,16 @@ class SubnetEvaluator:
         self._kept_as = {"calibration": object(), "scenes": object()}  # names of what is in it
         self._ground_truth: dict[str, Any] | None = None
         self._people: dict[str, Any] | None = None  # likewise, whatever has been read
+
+    @property
+    def scenes(self) -> SceneSource:
+        """The scenes that the AP is measured on; `on` gives an evaluator of others."""
+        return self._scenes
+
+    @property
+    def calibration(self) -> SceneSource:
+        """Where batch norms are measured; `on` gives an evaluator with others."""
+        return self._calibration
 
     def __call__(self, arch: ArchLike) -> dict[str, float]:
         """Return AP, AP50, AP75, … of one arch, as fractions; see `pose.evaluate_predictions`.
@@ -188,10 +198,10 @@ class SubnetEvaluator:
         """
         other = type(self).__new__(type(self))
         other.__dict__ |= self.__dict__  # `copy.copy` would take what is sent to other processes
-        other.scenes = scenes
+        other._scenes = scenes
         other._kept_as = {**self._kept_as, "scenes": object()}
         if calibration is not None:
-            other.calibration = calibration
+            other._calibration = calibration
             other._kept_as["calibration"] = object()
         other._ground_truth = other._people = None
         other._check_sources()

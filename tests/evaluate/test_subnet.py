@@ -245,3 +245,12 @@ def test_an_arch_may_be_named() -> None:
     )
     assert evaluator("smallest") == evaluator(space.smallest.key) == evaluator(space.smallest)
     assert evaluator.subnet("smallest").plan == evaluator.subnet(space.smallest).plan
+
+
+@pytest.mark.parametrize("name", ["scenes", "calibration"])
+def test_scenes_are_not_exchanged_under_what_is_kept_of_them(name: str) -> None:
+    space = load_space("toy")
+    evaluator = SubnetEvaluator(Supernet(space), calibration=Crowd(2), scenes=Crowd(2))
+    with pytest.raises(AttributeError, match=f"'{name}'"):
+        setattr(evaluator, name, Crowd(3))
+    assert len(evaluator.on(Crowd(3), calibration=Crowd(4)).scenes) == 3
