@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ofa_pose.errors import ArchError, OfaPoseError, RunFolderError, UsageError
+from ofa_pose.errors import ArchError, OfaPoseError, RunFolderError, UnknownNameError, UsageError
 from ofa_pose.files import atomic_write
 from ofa_pose.runs import lock_file
 from ofa_pose.search import journal
@@ -179,7 +179,18 @@ class Archive:
                 self._by_index[index] = replace(row, costs=FrozenDict({**found, **row.costs}))
 
     def front(self, *, objective: str, costs: Sequence[str]) -> tuple[Evaluation, ...]:
-        """Return the Pareto front over `costs` (lower) and `objective` (higher); see `ranking`."""
+        """Return the Pareto front over `costs` (lower) and `objective` (higher); see `ranking`.
+
+        Raises:
+            UnknownNameError: no evaluation has the score or one of the costs.
+        """
+        scores = {name for row in self._by_index.values() for name in row.scores}
+        if scores and objective not in scores:
+            raise UnknownNameError("score", objective, scores)
+        known = {name for row in self._by_index.values() for name in row.costs}
+        for name in costs if known else ():
+            if name not in known:
+                raise UnknownNameError("cost", name, known)
         return front(self, objective=objective, costs=costs)
 
     def __len__(self) -> int:

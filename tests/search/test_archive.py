@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ofa_pose.errors import OfaPoseError, RunFolderError, UsageError
+from ofa_pose.catalog import load_space
+from ofa_pose.errors import OfaPoseError, RunFolderError, UnknownNameError, UsageError
 from ofa_pose.search import Archive, Evaluation, Limit, journal, search, to_csv
 from ofa_pose.search.archive import journal_path
 from ofa_pose.search.proposal import Proposal
@@ -336,3 +337,18 @@ def test_a_damaged_journal_is_refused_with_its_line(
 def test_a_missing_journal_is_said(space: SearchSpace, tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match=r"cannot read .*archive\.jsonl: No such file"):
         Archive.load(tmp_path / "archive.csv", space)
+
+
+def test_a_front_over_what_nobody_was_measured_by() -> None:
+    space = load_space("toy")
+    costs = {"macs": np.arange(len(space))}
+    found = search(
+        space, lambda arch: {"AP": arch["stem"]}, budgets={"S": Limit("macs", 40)}, costs=costs,
+        evaluations=4, predictor=False,
+    ).archive  # fmt: skip
+    assert found.front(objective="AP", costs=["macs"])
+    with pytest.raises(UnknownNameError, match="unknown score 'ap'"):
+        found.front(objective="ap", costs=["macs"])
+    with pytest.raises(UnknownNameError, match="unknown cost 'flops'; known: macs"):
+        found.front(objective="AP", costs=["flops"])
+    assert Archive(space, settings=SETTINGS).front(objective="AP", costs=["macs"]) == ()
