@@ -11,7 +11,7 @@ from torch import nn
 
 from ofa_pose.data import SceneSource, normalize
 from ofa_pose.data.inputs import as_images
-from ofa_pose.errors import DataError
+from ofa_pose.errors import DataError, UsageError
 from ofa_pose.evaluate.detections import Detections, detect_together
 from ofa_pose.evaluate.people import Mapper, find_people
 from ofa_pose.evaluate.pictures import PictureBatch, picture_batches
@@ -139,10 +139,16 @@ def mapper_of(
         network: as in `predict_scenes`, in eval mode.
         pixel_mean: as in `predict_scenes`.
         pixel_std: as in `predict_scenes`.
+
+    Raises:
+        UsageError: once it is called, the network is in training mode, in which pictures would
+            change its statistics.
     """
 
     @torch.inference_mode()
     def run(pixels: np.ndarray) -> list[np.ndarray]:
+        if network.training:
+            raise UsageError("the network is in training mode; call network.eval() before")
         images = normalize(as_images(pixels).to(device_of(network)), pixel_mean, pixel_std)
         images = images.contiguous(memory_format=torch.channels_last)
         return [as_array(output) for output in _run_in_parts(network, images)]

@@ -289,3 +289,13 @@ def test_scenes_without_labels_have_no_ap():
             resolution=96,
             space=SPACE,
         )
+
+
+def test_pictures_do_not_change_a_network_that_still_trains():
+    network = nn.Sequential(nn.Conv2d(3, 6, 1), nn.BatchNorm2d(6))
+    run = mapper_of(network, pixel_mean=MEAN, pixel_std=STD)
+    with pytest.raises(UsageError, match=r"training mode; call network.eval\(\)"):
+        run(np.zeros((1, 8, 8, 3), np.uint8))
+    assert int(network[1].num_batches_tracked) == 0  # pyright: ignore[reportArgumentType]
+    network.eval()
+    assert run(np.zeros((1, 8, 8, 3), np.uint8))[0].shape == (6, 8, 8)
