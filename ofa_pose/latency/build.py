@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ofa_pose.cost import CostTable, LatencyTable, count_plan
-from ofa_pose.errors import LatencyError, MeasuringStoppedError, RunFolderError
+from ofa_pose.errors import LatencyError, MeasuringStoppedError, RunFolderError, UsageError
 from ofa_pose.files import atomic_write
 from ofa_pose.latency.kit import (
     Entry,
@@ -53,11 +53,19 @@ class Effort:
         rounds: passes over all networks.
         runs: of a network in a round, at least.
         fit: whole networks of each space to fit the model to.
+
+    Raises:
+        UsageError: one of them is no whole number from 1 on.
     """
 
     rounds: int = 3
     runs: int = 4
     fit: int = FIT_NETWORKS
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise UsageError(f"{name} must be a whole number from 1 on, got {value!r}")
 
 
 def build_entries(
@@ -163,7 +171,7 @@ def build_table(
     *,
     runtime: str,
     name: str,
-    work: Path,
+    work: str | Path,
     threads: int = 1,
     device: str | None = None,
     effort: Effort | None = None,
@@ -190,7 +198,7 @@ def build_table(
         MeasuringStoppedError: the runtime fails, or the results cannot be written; started again
             it goes on.
     """
-    effort = effort or Effort()
+    work, effort = Path(work), effort or Effort()
     chosen = get_runtime(runtime)
     chosen.require(running=True)
     try:

@@ -84,7 +84,7 @@ if __name__ == "__main__":
 
 
 def write_bundle(
-    folder: Path,
+    folder: str | Path,
     all_costs: Sequence[CostTable],
     *,
     runtime: str,
@@ -105,7 +105,7 @@ def write_bundle(
         RunFolderError: the folder is not empty.
         MissingExtraError: what exports the networks is not installed.
     """
-    chosen = get_runtime(runtime)
+    folder, chosen = Path(folder), get_runtime(runtime)
     if not chosen.bundled:
         known = ", ".join(name for name, one in RUNTIMES.items() if one.bundled)
         raise UsageError(f"no bundle for {runtime}: it is for {known}; use `latency build` there")
@@ -149,13 +149,14 @@ def _pinned(package: str) -> str:
 
 
 def read_measured(
-    path: Path, spaces: Sequence[SearchSpace] = (), *, skeletons: Sequence[Skeleton] = ()
+    path: str | Path, spaces: Sequence[SearchSpace] = (), *, skeletons: Sequence[Skeleton] = ()
 ) -> tuple[Results, list[CostTable]]:
     """Read a results file and load what it is of; `spaces` and `skeletons` go before names.
 
     Raises:
         LatencyError: the file is damaged or of another space, or of a skeleton that is not known.
     """
+    path = Path(path)
     results = read_results(path)
     if not results.spaces:
         raise LatencyError(f"{path}, line 1: damaged: it names no space")
@@ -163,7 +164,12 @@ def read_measured(
 
 
 def table_of_measured(
-    path: Path, results: Results, all_costs: Sequence[CostTable], *, name: str, device: str | None
+    path: str | Path,
+    results: Results,
+    all_costs: Sequence[CostTable],
+    *,
+    name: str,
+    device: str | None,
 ) -> LatencyTable:
     """Make the table of what a bundle measured.
 

@@ -110,7 +110,7 @@ def validate(
     table: LatencyTable,
     all_costs: Sequence[CostTable],
     *,
-    work: Path,
+    work: str | Path,
     networks: int = NETWORKS,
     seed: int = SEED,
     progress: Progress | None = None,
@@ -133,6 +133,7 @@ def validate(
             are so small that no network is held out.
         MissingExtraError: the runtime is not installed.
     """
+    work = Path(work)
     runtime, threads = runtime_here(table)
     chosen = [
         (costs, arch)

@@ -31,7 +31,7 @@ def time_networks(
     networks: Sequence[tuple[CostTable, Arch]],
     table_costs: Sequence[CostTable],
     *,
-    work: Path,
+    work: str | Path,
     progress: Progress | None = None,
 ) -> list[Timed]:
     """Measure some networks in interleaved rounds, relative to the table's reference network.
@@ -47,6 +47,7 @@ def time_networks(
         LatencyError: the table is of another machine or runtime, or misses units.
         MissingExtraError: the runtime is not installed.
     """
+    work = Path(work)
     runtime, threads = runtime_here(table)
     predicted = [table.predict(costs.space, arch, **costs.options) for costs, arch in networks]
     entries = []

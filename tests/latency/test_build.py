@@ -1,10 +1,14 @@
 """A kit that is measured on this machine leaves the process as it was."""
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 
 from ofa_pose.cost import CostTable
+from ofa_pose.errors import RunFolderError, UsageError
+from ofa_pose.latency import build_table, write_bundle
 from ofa_pose.latency.build import Effort, make_kit, reference_entry, run_kit
 from ofa_pose.latency.kit import shuffled, whole_entries
 from ofa_pose.latency.runtimes import get_runtime
@@ -28,3 +32,17 @@ def test_torch_has_its_threads_back(toy: CostTable, tmp_path: Path) -> None:
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("wrong", [{"rounds": 0}, {"runs": 2.5}, {"fit": -1}])
+def test_an_effort_is_whole_numbers(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=f"{next(iter(wrong))} must be a whole number"):
+        Effort(**wrong)
+
+
+def test_a_folder_may_be_a_text(toy: CostTable, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(RunFolderError, match="is not empty and no measurement"):
+        build_table([toy], runtime="torch", name="mine", work=str(tmp_path))
+    with pytest.raises(RunFolderError, match="is not empty"):
+        write_bundle(str(tmp_path), [toy], runtime="onnxruntime")
