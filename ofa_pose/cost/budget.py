@@ -56,6 +56,7 @@ class Budget:
         Raises:
             BudgetError: the text is none of these, or the bound is not above zero.
         """
+        _require_text(text)
         latency = _LATENCY.fullmatch(text)
         if latency is not None:
             return cls._parse_latency(text, latency["number"], latency["table"])
@@ -137,6 +138,7 @@ def parse_budgets(text: str) -> tuple[Budget, ...]:
         BudgetError: one of them is no budget, two bound the same cost, or a comma stands where a
             decimal point should.
     """
+    _require_text(text)
     _refuse_decimal_comma(text)
     budgets = tuple(map(Budget.parse, text.split(",")))
     costs = [budget.cost for budget in budgets]
@@ -144,6 +146,11 @@ def parse_budgets(text: str) -> tuple[Budget, ...]:
     if twice:
         raise BudgetError(f"budget {text!r} bounds {twice[0]} twice")
     return budgets
+
+
+def _require_text(text: object) -> None:
+    if not isinstance(text, str):
+        raise BudgetError(f"a budget is a text, not {text!r:.60}; write one {_EXAMPLES}")
 
 
 def _unreadable(text: str) -> BudgetError:

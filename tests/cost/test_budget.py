@@ -1,6 +1,8 @@
 """Budgets: what parses, what it bounds, and that it prints back."""
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -153,3 +155,9 @@ def test_whole_numbers_hold_together() -> None:
 def test_a_printed_latency_is_one_that_allows_it(value: float) -> None:
     printed = op.Budget.parse(spell_latency("x", value))
     assert value <= printed.limit <= value * 1.0001
+
+
+@pytest.mark.parametrize("parse", [op.Budget.parse, parse_budgets])
+def test_a_number_is_no_budget(parse: Callable[[Any], object]) -> None:
+    with pytest.raises(BudgetError, match="a budget is a text, not 1200000; write one such as"):
+        parse(1_200_000)
