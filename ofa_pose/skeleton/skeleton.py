@@ -49,6 +49,10 @@ class Skeleton:
     synthetic: tuple[tuple[tuple[str, float], ...], ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
+        for key in (*_LISTS, *_HINTS):  # lists and numpy's arrays could be changed
+            value = getattr(self, key)
+            value = value.tolist() if hasattr(value, "tolist") else value
+            object.__setattr__(self, key, _tuples(value))
         faults = _faults(self)
         if faults:
             raise SkeletonError(f"skeleton {self.name!r}: {'; '.join(faults)}")
@@ -97,7 +101,7 @@ def _lists(value: Any) -> Any:
 
 
 def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def _faults(skeleton: Skeleton) -> list[str]:

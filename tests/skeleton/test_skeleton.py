@@ -3,7 +3,9 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -235,3 +237,14 @@ def test_differences_are_named(tmp_path: Path) -> None:
     skeleton = load_skeleton(write(tmp_path, THREE))
     other = dataclasses.replace(skeleton, sigmas=(0.1, 0.1, 0.1), limbs=())
     assert skeleton.differences(other) == ["limbs", "sigmas"]
+
+
+def test_lists_and_arrays_become_tuples() -> None:
+    parts = {"joints": ["a", "b"], "flip": np.array([1, 0]), "limbs": [[0, 1]],
+             "sigmas": np.array([0.1, 0.1]), "matching_order": [0, 1]}  # fmt: skip
+    own: Any = Skeleton(name="two", **parts)  # pyright: ignore[reportArgumentType]
+    plain = Skeleton("two", ("a", "b"), (1, 0), ((0, 1),), (0.1, 0.1), (0, 1))
+    assert own == plain
+    assert hash(own) == hash(plain)
+    parts["joints"].append("c")  # pyright: ignore[reportAttributeAccessIssue]
+    assert Skeleton.from_dict(json.loads(json.dumps(own.to_dict()))) == plain
