@@ -50,7 +50,8 @@ class CostTable:
 
     Args:
         space: the space.
-        latencies: tables that `latency:<name>` is predicted with, beside those of the catalogue.
+        latencies: tables, or their names or paths, that `latency:<name>` is predicted with,
+            beside those of the catalogue.
         interpolate: whether units that these tables miss are estimated; see
             `LatencyTable.covering`.
         options: the family's own, such as `skeleton="coco"`.
@@ -64,7 +65,7 @@ class CostTable:
         self,
         space: SearchSpace,
         *,
-        latencies: Iterable[LatencyTable] = (),
+        latencies: Iterable[str | LatencyTable] = (),
         interpolate: bool = False,
         **options: Any,
     ) -> None:
@@ -77,7 +78,8 @@ class CostTable:
         self.space = space
         self.options = options
         self.interpolate = interpolate
-        self.latencies = {table.name: table for table in latencies}
+        tables = map(LatencyTable.load, _listed(latencies))
+        self.latencies = {table.name: table for table in tables}
         self._predicted: dict[str, np.ndarray] = {}
         self._used: dict[str, LatencyTable] = {}
 
@@ -120,7 +122,8 @@ class CostTable:
         Raises:
             CostError: as `[]`.
         """
-        names = [table if isinstance(table, str) else self.use(table) for table in latencies]
+        given = _listed(latencies)
+        names = [table if isinstance(table, str) else self.use(table) for table in given]
         return {cost: self[cost] for cost in (*COUNTED, *(LATENCY + name for name in names))}
 
     def frame(self, *, latencies: Iterable[str | LatencyTable] = ()) -> pd.DataFrame:
@@ -329,6 +332,11 @@ class CostTable:
             f"the costs of space {self.space.name!r} do not split by choices: "
             f"arch {arch.key} {what} than its choices give one by one"
         )
+
+
+def _listed(tables: Iterable[str | LatencyTable]) -> Iterable[str | LatencyTable]:
+    """Return tables or names, where one that stands alone is a list of itself."""
+    return [tables] if isinstance(tables, str | LatencyTable) else tables
 
 
 def _fixed(values: np.ndarray) -> np.ndarray:

@@ -172,3 +172,15 @@ def test_a_space_in_one_call_as_a_frame(toy, latency_table):
     row = frame.iloc[toy.index(toy.smallest)]
     assert row["params"] == op.count(toy, toy.smallest).params
     assert row["latency:made-up"] == table.predict(toy, toy.smallest)
+
+
+def test_tables_may_be_named_and_one_needs_no_list() -> None:
+    space = op.load_space("litepose-lite0")
+    table = LatencyTable.load("x86-onnxruntime")
+    named = op.CostTable(space, latencies=["x86-onnxruntime"])
+    assert named.latencies == {"x86-onnxruntime": table}
+    for costs in (op.CostTable(space, latencies=table), op.CostTable(space)):  # pyright: ignore
+        arrays = costs.arrays(latencies="x86-onnxruntime")
+        np.testing.assert_array_equal(
+            arrays["latency:x86-onnxruntime"], named["latency:x86-onnxruntime"]
+        )
