@@ -23,6 +23,7 @@ class OnnxNetwork(nn.Module):
         )
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the maps of normalised images, (N, 3, H, W)."""
+        """Return the maps of normalised images, (N, 3, H, W), as float32 without gradients."""
+        images = images.detach().float()
         pixels = torch.addcmul(self._mean, images, self._std).contiguous()
         return [torch.from_numpy(map_) for map_ in self._tier.run(pixels.numpy())]

@@ -189,3 +189,12 @@ def test_an_onnx_file_is_not_exported_again(alone, tmp_path):
     with pytest.raises(UsageError, match="from its YAML, not 'S.yaml'"):
         export_onnx("S.yaml", tmp_path / "again.onnx")  # pyright: ignore[reportArgumentType]
     assert not list(tmp_path.iterdir())
+
+
+def test_images_may_be_of_any_float_and_of_a_graph(alone, tier):
+    images = torch.rand(1, 3, tier.resolution, tier.resolution)
+    network = load_onnx(alone).build()
+    expected = network(images)
+    for other in (images.clone().requires_grad_(), images.double()):
+        for given, wanted in zip(network(other), expected, strict=True):
+            torch.testing.assert_close(given, wanted)
