@@ -108,7 +108,8 @@ class PosePredictor:
         """
         picture = read_picture(image) if isinstance(image, str | Path) else _checked(image)
         resized, to_picture = resize_for_network(picture, self.tier.resolution)
-        scaled = resize_to_scales(picture, resized, to_picture, self.scales[1:])
+        others = check_scales(self.scales)[1:]  # which may have been set since
+        scaled = resize_to_scales(picture, resized, to_picture, others)
         batch = PictureBatch(
             resized[None], (0,), (0,), (to_picture,), tuple(other[None] for other in scaled)
         )

@@ -187,3 +187,11 @@ def test_a_picture_too_large_for_its_kind(tmp_path):
     with pytest.raises(OfaPoseError, match=r"cannot write .*wide\.webp: .*16383"):
         write_picture(tmp_path / "wide.webp", np.zeros((1, 20_000, 3), np.uint8))
     assert not list(tmp_path.iterdir())
+
+
+def test_scales_that_are_set_later_may_come_in_any_order(dots):
+    image = picture(200, 200, (60, 90))
+    made = PosePredictor(dots.tier, scales=(0.5, 1))
+    later = PosePredictor(dots.tier)
+    later.scales = (0.5, 1.0)
+    assert places(later(image)) == places(made(image)) != places(dots(image))
