@@ -41,7 +41,11 @@ class SubsetScenes:
 
     def __init__(self, source: SceneSource, indices: Sequence[int]) -> None:
         self.source = source
-        self.indices = tuple(int(index) for index in indices)
+        given = np.asarray(indices if isinstance(indices, Sequence) else list(indices))
+        if given.size and (given.ndim != 1 or given.dtype.kind not in "iu"):
+            hint = "; np.flatnonzero gives those of a mask" if given.dtype == bool else ""
+            raise UsageError(f"a subset's indices are whole numbers, not {given.dtype}{hint}")
+        self.indices: tuple[int, ...] = tuple(given.astype(np.int64).tolist())
         self._image_ids: dict[int, int] = {}
         if not self.indices:
             raise DataError("a subset without scenes cannot be used")

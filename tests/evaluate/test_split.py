@@ -231,3 +231,10 @@ def test_a_source_that_cannot_tell_ids_is_read_once() -> None:
     for _ in range(2):
         assert [image["id"] for image in subset.ground_truth()["images"]] == [11, 13, 14]
     assert sorted(read) == [1, 3, 4]
+
+
+@pytest.mark.parametrize("indices", [[True, False], [0.2, 1.7], ["0"]])
+def test_indices_of_a_subset_are_whole_numbers(indices: Any):
+    with pytest.raises(UsageError, match="whole numbers"):
+        SubsetScenes(Numbers(3), indices)
+    assert SubsetScenes(Numbers(3), np.array([2, 0])).indices == (2, 0)  # pyright: ignore
