@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -38,6 +39,10 @@ from ofa_pose.supernet import Supernet, recalibrate
 
 CACHE_BYTES = 1 << 30
 """Memory that resized pictures may take, over all resolutions."""
+
+_ENTERING = threading.Lock()
+_OPENCV_BEFORE: list[int] = []
+"""OpenCV's threads before anybody scored, once for each who does: the last gives them back."""
 
 
 class SubnetEvaluator:
@@ -347,14 +352,19 @@ class ArchScorer:
 @contextlib.contextmanager
 def _threads(count: int | None) -> Iterator[None]:
     """Let torch and OpenCV use `count` threads inside the block; None changes nothing."""
-    before = torch.get_num_threads(), cv2.getNumThreads()
+    before = torch.get_num_threads()  # of this thread; OpenCV's number is the whole process's
     if count is not None:
         torch.set_num_threads(count)
-        cv2.setNumThreads(0 if count == 1 else count)  # with 1 it would still start a pool
+        with _ENTERING:
+            _OPENCV_BEFORE.append(_OPENCV_BEFORE[0] if _OPENCV_BEFORE else cv2.getNumThreads())
+            cv2.setNumThreads(0 if count == 1 else count)  # with 1 it would still start a pool
     try:
         with fast_pointwise():
             yield
     finally:
         if count is not None:
-            torch.set_num_threads(before[0])
-            cv2.setNumThreads(before[1])
+            torch.set_num_threads(before)
+            with _ENTERING:
+                opencv = _OPENCV_BEFORE.pop()
+                if not _OPENCV_BEFORE:
+                    cv2.setNumThreads(opencv)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -254,3 +256,38 @@ def test_scenes_are_not_exchanged_under_what_is_kept_of_them(name: str) -> None:
     with pytest.raises(AttributeError, match=f"'{name}'"):
         setattr(evaluator, name, Crowd(3))
     assert len(evaluator.on(Crowd(3), calibration=Crowd(4)).scenes) == 3
+
+
+def test_whoever_scores_last_gives_opencv_its_threads_back() -> None:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    entered, left = threading.Event(), threading.Event()
+
+    class Waits(Crowd):
+        def __getitem__(self, index: int) -> Scene:
+            entered.set()
+            assert left.wait(30)
+            return super().__getitem__(index)
+
+    space = load_space("toy")
+    first, second = (
+        SubnetEvaluator(Supernet(space), calibration=source, scenes=Crowd(2))
+        for source in (Crowd(2), Waits(2))
+    )
+    waiting = threading.Thread(target=second.subnet, args=["smallest"])
+
+    class Starts(Crowd):
+        def __getitem__(self, index: int) -> Scene:
+            if not entered.is_set():
+                waiting.start()
+                assert entered.wait(30)
+            return super().__getitem__(index)
+
+    try:
+        first.on(Crowd(2), calibration=Starts(2)).subnet("smallest")  # begins first, ends first
+        left.set()
+        waiting.join(30)
+        assert cv2.getNumThreads() == 2
+    finally:
+        left.set()
+        cv2.setNumThreads(before)
