@@ -276,3 +276,11 @@ def test_costs_of_another_space_are_refused(toy):
     other = replace(toy, name="other", pixel_mean=(0.0, 0.0, 0.0))  # has as many archs
     with pytest.raises(UsageError, match=r"the costs are of space 'other' \(.*in 'toy'"):
         op.search(toy, wide, budgets=["0.3M"], costs=op.CostTable(other), evaluations=8)
+
+
+@pytest.mark.parametrize("wrong", [{"evaluate": 3}, {"evaluate": {"AP": 1.0}}, {"progress": True}])
+def test_what_is_no_function_is_refused_before_a_file_is_made(toy, tmp_path, wrong):
+    given = {"evaluate": wide, "archive_path": tmp_path / "a.csv", **wrong}
+    with pytest.raises(UsageError, match=f"{next(iter(wrong))} is a function, not"):
+        op.search(toy, **given)
+    assert not list(tmp_path.iterdir())

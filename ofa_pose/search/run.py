@@ -191,6 +191,9 @@ def search(
         **settings,
     )
     evaluations = whole_number("evaluations", evaluations, least=1)
+    for name, function in (("evaluate", evaluate), ("progress", progress)):
+        if function is not None and not callable(function):
+            raise UsageError(f"{name} is a function, not {function!r:.60}")
     spelt = isinstance(workers, str | int | Integral) and not isinstance(workers, bool)
     if not (spelt or hasattr(workers, "evaluate")):
         raise UsageError(
