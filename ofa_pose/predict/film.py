@@ -17,7 +17,7 @@ from typing import Any, Protocol, Self
 import cv2
 import numpy as np
 
-from ofa_pose.errors import DataError, OfaPoseError
+from ofa_pose.errors import DataError, OfaPoseError, UsageError
 from ofa_pose.files import atomic_path, is_encodable
 
 _LOG = logging.getLogger(__name__)
@@ -176,6 +176,7 @@ def film_writer(path: str | Path, *, fps: float, live: bool = False) -> Iterator
 
     Raises:
         OfaPoseError: the video cannot be written, or its path is not UTF-8.
+        UsageError: a frame is no picture.
     """
     path = Path(path)
     _check_name(path)
@@ -217,7 +218,13 @@ class _Reel:
         self._writer: cv2.VideoWriter | None = None
 
     def fitted(self, image: np.ndarray) -> np.ndarray:
-        """Return an RGB picture as BGR in the film's size."""
+        """Return an RGB picture as BGR in the film's size.
+
+        Raises:
+            UsageError: it is no picture.
+        """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise UsageError(f"a frame is (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}")
         if self._size == (0, 0):
             # Most players want even sides.
             height, width = (max(2, side - side % 2) for side in image.shape[:2])

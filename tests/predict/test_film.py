@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ofa_pose.errors import DataError, OfaPoseError
+from ofa_pose.errors import DataError, OfaPoseError, UsageError
 from ofa_pose.predict import Film, film, film_writer
 
 
@@ -162,7 +162,7 @@ def test_a_camera_s_film_of_one_frame(tmp_path):
 
 
 def test_a_writer_that_is_given_up_leaves_nothing(tmp_path):
-    with pytest.raises(cv2.error), film_writer(tmp_path / "a.mp4", fps=10) as write:
+    with pytest.raises(UsageError), film_writer(tmp_path / "a.mp4", fps=10) as write:
         write(np.zeros((8, 8, 9), np.uint8))
     assert list(tmp_path.iterdir()) == []
 
@@ -278,3 +278,15 @@ def test_paths_may_be_texts(tmp_path):
         assert (film.total, film.is_live) == (1, False)
     with pytest.raises(DataError, match="there is no such file"):
         Film(str(tmp_path / "other.mp4"))
+
+
+@pytest.mark.parametrize(
+    "frame", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3)), np.zeros((8, 8, 4), np.uint8)]
+)
+def test_what_is_no_frame(tmp_path, frame):
+    with (
+        pytest.raises(UsageError, match=r"a frame is \(H, W, 3\) uint8 RGB"),
+        film_writer(tmp_path / "film.mp4", fps=10) as write,
+    ):
+        write(frame)
+    assert not list(tmp_path.iterdir())
