@@ -47,14 +47,21 @@ def _root() -> None:
 
 @app.command("synth", epilog="Example: ofa-pose data synth people --count 200 --split train")
 def synth(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Made if absent.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Of the data set; made if absent.")
+    ],
     count: Annotated[int, typer.Option("--count", min=1, help="Number of scenes.")] = 100,
     size: Annotated[
         int,
         typer.Option("--size", min=64, max=4096, metavar="PIXELS", help="Side of the pictures."),
     ] = 256,
     skeleton: Annotated[
-        str, typer.Option("--skeleton", metavar="NAME|FILE", help="Joints: crowdpose, coco, ...")
+        str,
+        typer.Option(
+            "--skeleton",
+            metavar="NAME|FILE",
+            help="Joints: crowdpose, coco, mpii, aic or a YAML file.",
+        ),
     ] = "crowdpose",
     split: Annotated[str, typer.Option("--split", help="Name of this part of the set.")] = "train",
     seed: SeedOption = 0,
@@ -127,7 +134,8 @@ def check(
         ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Look at the ends of the pictures' files only.")
+        bool,
+        typer.Option("--quick", help="Decode no picture: look at the two ends of its file only."),
     ] = False,
     without_pictures: Annotated[
         bool, typer.Option("--no-pictures", help="Check the annotations alone; draw no sheet.")
@@ -265,7 +273,7 @@ def split_(
     context: typer.Context,
     data: SetArgument,
     out: Annotated[
-        Path, typer.Option("--out", metavar="FOLDER", help="Of the parts; made if absent.")
+        Path, typer.Option("--out", metavar="FOLDER", help="Folder of the parts; made if absent.")
     ],
     part: Annotated[
         list[str] | None,

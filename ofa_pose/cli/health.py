@@ -88,7 +88,7 @@ def command(
         int, typer.Option("--steps", min=1, help="Length of each fine-tuning, in steps.")
     ] = 60,
     scenes: Annotated[
-        int, typer.Option("--scenes", min=2, help="What all scenes are: at most so many.")
+        int, typer.Option("--scenes", min=2, help="Score archs on at most so many scenes.")
     ] = 128,
     calibration_scenes: Annotated[
         int, typer.Option("--calibration-scenes", min=1, help="Measure batch norms on so many.")
