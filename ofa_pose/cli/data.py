@@ -97,8 +97,8 @@ def synth(
         _console.emit_json({**made, "scenes": count, "scenes_per_s": round(rate, 2)})
         return
     _console.line(
-        f"wrote {count} scenes to {folder}, {rate:.3g} a second; split {split!r}: {path}; "
-        f"a look: {sheet}"
+        f"wrote {count} {'scene' if count == 1 else 'scenes'} to {folder}, {rate:.3g} a second; "
+        f"split {split!r}: {path}; a look: {sheet}"
     )
 
 
@@ -243,7 +243,8 @@ def _tell_check(
     for title, found in (("fault", report.faults), ("note", report.notes)):
         for kind, places in found.items():
             _console.line(f"{title}: {kind}: {len(places):,} ({first_of(places, named)})")
-    _console.line(f"{report.num_faults:,} faults" if report.faults else "no faults")
+    number = "1 fault" if report.num_faults == 1 else f"{report.num_faults:,} faults"
+    _console.line(number if report.faults else "no faults")
     if sheet is not None:
         _console.line(f"a look: {sheet}")
     if skeleton.name == NAMED_BY_FILE:
