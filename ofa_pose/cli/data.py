@@ -70,9 +70,8 @@ def synth(
 ) -> None:
     """Write synthetic people as a COCO-keypoint data set that every verb's --data takes.
 
-    SPLIT.png beside it shows the first scenes with their joints; anything but an earlier one stays
-    unless --force is given. What was interrupted has no
-    annotations and is written anew.
+    FOLDER/SPLIT.png shows the first scenes with their joints; anything but an earlier one stays
+    unless --force is given. What was interrupted has no annotations and is written anew.
     """
     from ofa_pose.data import SyntheticScenes, write_coco, write_contact_sheet
     from ofa_pose.data.draw import source_of_png
