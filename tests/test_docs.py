@@ -26,6 +26,7 @@ PAGES = [
 ]
 VERBS = typer.main.get_command(app)
 TORCHRUN = "torchrun --nproc-per-node 8 -m ofa_pose "
+LONGEST_LINE = 112
 RUNS = ("tiers.md", "families.md")  # whose Python runs as it stands
 
 
@@ -80,6 +81,14 @@ def test_the_index_lists_every_page() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_no_merge_is_left_half_done(page: Path) -> None:
     assert not re.findall(r"^(?:<<<<<<<|=======|>>>>>>>)", page.read_text("utf-8"), re.M)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_lines_are_short(page: Path) -> None:
+    """Tables and code aside."""
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.M | re.S)
+    lines = [line for line in text.splitlines() if not line.startswith("|")]
+    assert [line for line in lines if len(line) > LONGEST_LINE] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

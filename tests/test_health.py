@@ -256,3 +256,28 @@ def test_a_journal_of_other_weights_or_of_another_order_is_not_gone_on_with(
 def test_archs_are_drawn_by_a_mask_alone(evaluator: SubnetEvaluator, mask: np.ndarray) -> None:
     with pytest.raises(UsageError, match="a mask is 64 truth values"):
         draw_archs(evaluator.supernet.space, 2, seed=0, mask=mask)
+
+
+def test_a_check_goes_on_where_its_pictures_have_moved(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, there, folder = tmp_path / "here", tmp_path / "there", tmp_path / "run"
+    for split in ("train", "val"):
+        words = ["data", "synth", str(here), "--count", "4", "--size", "64", "--split", split]
+        assert run(words) == 0
+    line = ["health", "--supernet", trained, "--archs", 2, "--tuned", 1, "--steps", 1]
+    line += ["--scenes", 2, "--calibration-scenes", 2, "--workers", 0, "--out", folder, "--data"]
+    words = [str(word) for word in line]
+    assert run([*words, str(here)]) == 0, capsys.readouterr().err
+    here.rename(there)
+    again = [*words, str(there), "--resume"]
+    assert run(again) == 0, capsys.readouterr().err
+    labels = there / "annotations" / "train.json"
+    document = json.loads(labels.read_text())
+    document["annotations"][0]["keypoints"][0] += 1
+    labels.write_text(json.dumps(document))
+    capsys.readouterr()
+    assert run(again) == 2
+    told = capsys.readouterr().err
+    assert "pictures.train was '" in told
+    assert "data was" not in told

@@ -63,31 +63,21 @@ WorkersOption = Annotated[
     ),
 ]
 
-# Where a run's results go, shown under one heading.
-_RUN = "Run folder"
+# Where a run's results go.
 
 OutOption = Annotated[
     Path | None,
-    typer.Option(
-        "--out",
-        metavar="FOLDER",
-        help="Folder of the run; default: runs/<verb>-<name>.",
-        rich_help_panel=_RUN,
-    ),
+    typer.Option("--out", metavar="FOLDER", help="Folder of the run; default: runs/<verb>-<name>."),
 ]
 ResumeOption = Annotated[
     bool,
     typer.Option(
-        "--resume",
-        help="Go on with the run in the folder, to the result it would have had.",
-        rich_help_panel=_RUN,
+        "--resume", help="Go on with the run in the folder, to the result it would have had."
     ),
 ]
 ForceOption = Annotated[
     bool,
-    typer.Option(
-        "--force", help="Delete the run in the folder and start anew.", rich_help_panel=_RUN
-    ),
+    typer.Option("--force", help="Delete the run in the folder and start anew."),
 ]
 CheckpointMinutesOption = Annotated[
     float,
@@ -95,7 +85,6 @@ CheckpointMinutesOption = Annotated[
         "--checkpoint-minutes",
         min=0,
         help="Save what --resume goes on from whenever so much time has passed; 0: every step.",
-        rich_help_panel=_RUN,
     ),
 ]
 
@@ -104,12 +93,10 @@ TensorboardOption = Annotated[
     typer.Option(
         "--tensorboard",
         help="Write the rows of metrics.csv for TensorBoard, too (extra 'tensorboard').",
-        rich_help_panel=_RUN,
     ),
 ]
 
-# Where people come from, shown under one heading.
-_DATA = "Data"
+# Where people come from.
 
 DataOption = Annotated[
     Path | None,
@@ -117,7 +104,6 @@ DataOption = Annotated[
         "--data",
         metavar="FOLDER|FILE",
         help="A data set in COCO's or CrowdPose's layout, or its annotations JSON.",
-        rich_help_panel=_DATA,
     ),
 ]
 AnnotationsOption = Annotated[
@@ -126,7 +112,6 @@ AnnotationsOption = Annotated[
         "--annotations",
         metavar="FILE",
         help="Annotations JSON, where it does not lie in the data set's folder.",
-        rich_help_panel=_DATA,
     ),
 ]
 ImagesOption = Annotated[
@@ -135,7 +120,6 @@ ImagesOption = Annotated[
         "--images",
         metavar="FOLDER",
         help="Folder of the images, where it is not the data set's own.",
-        rich_help_panel=_DATA,
     ),
 ]
 DataSkeletonOption = Annotated[
@@ -144,12 +128,11 @@ DataSkeletonOption = Annotated[
         "--data-skeleton",
         metavar="NAME|FILE",
         help="Joints that the photographs are annotated with, where the network's are others.",
-        rich_help_panel=_DATA,
     ),
 ]
 SplitOption = Annotated[
     str,
-    typer.Option("--split", help="Which part of --data: train, val, ...", rich_help_panel=_DATA),
+    typer.Option("--split", help="Which part of --data: train, val, ..."),
 ]
 CalibrationOption = Annotated[
     Path | None,
@@ -157,7 +140,6 @@ CalibrationOption = Annotated[
         "--calibration",
         metavar="FOLDER|FILE",
         help="Training pictures for batch norms (split train); default: those of --data.",
-        rich_help_panel=_DATA,
     ),
 ]
 ReportOption = Annotated[
@@ -166,7 +148,6 @@ ReportOption = Annotated[
         "--report",
         metavar="FOLDER|FILE",
         help="Pictures that winners are reported on (split val); default: a part of --data.",
-        rich_help_panel=_DATA,
     ),
 ]
 MosaicOption = Annotated[
@@ -176,7 +157,6 @@ MosaicOption = Annotated[
         min=1,
         metavar="N",
         help="Compose 1 to N pictures on a canvas, for sets with one person a picture.",
-        rich_help_panel=_DATA,
     ),
 ]
 CanvasOption = Annotated[
@@ -187,7 +167,6 @@ CanvasOption = Annotated[
         max=4096,
         metavar="PIXELS",
         help="Side of a mosaic's or a synthetic scene's picture.",
-        rich_help_panel=_DATA,
     ),
 ]
 SyntheticOption = Annotated[
@@ -198,15 +177,14 @@ SyntheticOption = Annotated[
         max=10**9,
         metavar="N",
         help="N scenes of painted people with exact joints; no photographs needed.",
-        rich_help_panel=_DATA,
     ),
 ]
 SyntheticShareOption = Annotated[
     float,
     typer.Option(
         "--synthetic-share",
-        help="Their part where both are given, between 0 and 1.",
-        rich_help_panel=_DATA,
+        help="Share of painted scenes where --data and --synthetic are both given, between 0 and "
+        "1.",
     ),
 ]
 PasteOption = Annotated[
@@ -215,24 +193,28 @@ PasteOption = Annotated[
         "--paste",
         metavar="SHARE",
         help="Paint people in front of this share of the photographs, above 0 to 1.",
-        rich_help_panel=_DATA,
     ),
 ]
 
-# How a training is told from the recipe, shown under one heading.
-_LENGTH = "Length (one of them; default: the recipe's)"
+# How a training differs from the recipe.
 
 StepsOption = Annotated[
-    int | None, typer.Option("--steps", min=1, help="In steps.", rich_help_panel=_LENGTH)
+    int | None,
+    typer.Option(
+        "--steps",
+        min=1,
+        help="Length of the run in steps; give one of --steps, --epochs and --minutes; default: "
+        "the recipe's.",
+    ),
 ]
 EpochsOption = Annotated[
     float | None,
-    typer.Option("--epochs", help="In passes over the data.", rich_help_panel=_LENGTH),
+    typer.Option("--epochs", help="Length of the run in passes over the data."),
 ]
 MinutesOption = Annotated[
     float | None,
     typer.Option(
-        "--minutes", help="In minutes of training, validation left out.", rich_help_panel=_LENGTH
+        "--minutes", help="Length of the run in minutes of training, validation left out."
     ),
 ]
 SetOption = Annotated[
@@ -246,7 +228,9 @@ SetOption = Annotated[
 ]
 TrainBatchOption = Annotated[
     int | None,
-    typer.Option("--batch-size", min=1, help="Images a step; default: the recipe's."),
+    typer.Option(
+        "--batch-size", min=1, help="Images a step, over all processes; default: the recipe's."
+    ),
 ]
 CompileOption = Annotated[
     bool,
@@ -258,33 +242,32 @@ EvalBatchOption = Annotated[
     int, typer.Option("--batch-size", min=1, help="Images computed at once.")
 ]
 
-# What a training is validated on, shown under one heading.
-_VAL = "Validation"
+# What a training is validated on.
 
 ValOption = Annotated[
     Path | None,
     typer.Option(
         "--val",
         metavar="FOLDER|FILE",
-        help="Scenes to validate on (split val); default: those of --data, if it has any.",
-        rich_help_panel=_VAL,
+        help="Data set to validate on (split val); default: the split val of --data, if it has "
+        "one; painted scenes, where only such are learnt from.",
     ),
 ]
 ValImagesOption = Annotated[
     Path | None,
     typer.Option(
-        "--val-images", metavar="FOLDER", help="Their images' folder.", rich_help_panel=_VAL
+        "--val-images",
+        metavar="FOLDER",
+        help="Folder of the images of --val, where it is not the data set's own.",
     ),
 ]
 ValScenesOption = Annotated[
     int,
-    typer.Option("--val-scenes", min=1, help="Validate on at most so many.", rich_help_panel=_VAL),
+    typer.Option("--val-scenes", min=1, help="Validate on at most so many scenes."),
 ]
 ValidationsOption = Annotated[
     int,
-    typer.Option(
-        "--validations", min=1, help="How many, spread over the run.", rich_help_panel=_VAL
-    ),
+    typer.Option("--validations", min=1, help="How often to validate, spread over the run."),
 ]
 InterpolateOption = Annotated[
     bool,

@@ -47,14 +47,21 @@ def _root() -> None:
 
 @app.command("synth", epilog="Example: ofa-pose data synth people --count 200 --split train")
 def synth(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Made if absent.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Of the data set; made if absent.")
+    ],
     count: Annotated[int, typer.Option("--count", min=1, help="Number of scenes.")] = 100,
     size: Annotated[
         int,
         typer.Option("--size", min=64, max=4096, metavar="PIXELS", help="Side of the pictures."),
     ] = 256,
     skeleton: Annotated[
-        str, typer.Option("--skeleton", metavar="NAME|FILE", help="Joints: crowdpose, coco, ...")
+        str,
+        typer.Option(
+            "--skeleton",
+            metavar="NAME|FILE",
+            help="Joints: crowdpose, coco, mpii, aic or a YAML file.",
+        ),
     ] = "crowdpose",
     split: Annotated[str, typer.Option("--split", help="Name of this part of the set.")] = "train",
     seed: SeedOption = 0,
@@ -63,9 +70,8 @@ def synth(
 ) -> None:
     """Write synthetic people as a COCO-keypoint data set that every verb's --data takes.
 
-    SPLIT.png beside it shows the first scenes with their joints; anything but an earlier one stays
-    unless --force is given. What was interrupted has no
-    annotations and is written anew.
+    FOLDER/SPLIT.png shows the first scenes with their joints; anything but an earlier one stays
+    unless --force is given. What was interrupted has no annotations and is written anew.
     """
     from ofa_pose.data import SyntheticScenes, write_coco, write_contact_sheet
     from ofa_pose.data.draw import source_of_png
@@ -90,8 +96,8 @@ def synth(
         _console.emit_json({**made, "scenes": count, "scenes_per_s": round(rate, 2)})
         return
     _console.line(
-        f"wrote {count} scenes to {folder}, {rate:.3g} a second; split {split!r}: {path}; "
-        f"a look: {sheet}"
+        f"wrote {count} {'scene' if count == 1 else 'scenes'} to {folder}, {rate:.3g} a second; "
+        f"split {split!r}: {path}; a look: {sheet}"
     )
 
 
@@ -127,7 +133,8 @@ def check(
         ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Look at the ends of the pictures' files only.")
+        bool,
+        typer.Option("--quick", help="Decode no picture: look at the two ends of its file only."),
     ] = False,
     without_pictures: Annotated[
         bool, typer.Option("--no-pictures", help="Check the annotations alone; draw no sheet.")
@@ -235,7 +242,8 @@ def _tell_check(
     for title, found in (("fault", report.faults), ("note", report.notes)):
         for kind, places in found.items():
             _console.line(f"{title}: {kind}: {len(places):,} ({first_of(places, named)})")
-    _console.line(f"{report.num_faults:,} faults" if report.faults else "no faults")
+    number = "1 fault" if report.num_faults == 1 else f"{report.num_faults:,} faults"
+    _console.line(number if report.faults else "no faults")
     if sheet is not None:
         _console.line(f"a look: {sheet}")
     if skeleton.name == NAMED_BY_FILE:
@@ -265,7 +273,7 @@ def split_(
     context: typer.Context,
     data: SetArgument,
     out: Annotated[
-        Path, typer.Option("--out", metavar="FOLDER", help="Of the parts; made if absent.")
+        Path, typer.Option("--out", metavar="FOLDER", help="Folder of the parts; made if absent.")
     ],
     part: Annotated[
         list[str] | None,

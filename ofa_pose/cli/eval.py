@@ -75,7 +75,8 @@ def command(
         typer.Option(
             "--evaluator",
             metavar="auto|pycocotools|hotcoco",
-            help="Who counts; they agree, and hotcoco (extra 'fast') is quicker.",
+            help="What counts AP; both give the same numbers. hotcoco (extra 'fast') is quicker, "
+            "and auto takes it where it is installed.",
         ),
     ] = "auto",
     crowd_cuts: Annotated[

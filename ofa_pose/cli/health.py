@@ -59,7 +59,10 @@ EPILOG = (
 )
 _WARMUP = 0.1  # share of the steps
 _TRAINING_SCENES = 512
-_FREE = ("supernet", "device", "workers")
+_FREE = (
+    *("supernet", "device", "workers"),
+    *("data", "annotations", "images", "calibration"),  # where; `pictures` has what
+)
 _HIDDEN = ("budget", "space", "skeleton", "out", "resume", "force", "as_json")
 
 
@@ -85,7 +88,7 @@ def command(
         int, typer.Option("--steps", min=1, help="Length of each fine-tuning, in steps.")
     ] = 60,
     scenes: Annotated[
-        int, typer.Option("--scenes", min=2, help="What all scenes are: at most so many.")
+        int, typer.Option("--scenes", min=2, help="Score archs on at most so many scenes.")
     ] = 128,
     calibration_scenes: Annotated[
         int, typer.Option("--calibration-scenes", min=1, help="Measure batch norms on so many.")
@@ -139,7 +142,7 @@ def command(
     refuse_idle(context, {**uses, "steps": (tuned > 0, of_steps)})
     people = search_scenes(making, options)
     training = _training_scenes(pictures, making, wanted=tuned > 0)
-    run = _open_run(target, people, recipe, given=context.params)
+    run = _open_run(target, people, training, recipe, given=context.params)
     with run:
         tell_defaults(target, people)
         health = _check(target, run, people.calibration, people.search, training, recipe=recipe,
@@ -163,7 +166,12 @@ def _training_scenes(pictures: Pictures, making: Making, *, wanted: bool) -> Sce
 
 
 def _open_run(
-    target: Target, people: SearchScenes, recipe: Recipe, *, given: Mapping[str, Any]
+    target: Target,
+    people: SearchScenes,
+    training: SceneSource | None,
+    recipe: Recipe,
+    *,
+    given: Mapping[str, Any],
 ) -> RunFolder:
     from ofa_pose.cost import spell_budgets
     from ofa_pose.pose import SCORING
@@ -181,6 +189,7 @@ def _open_run(
         "pictures": {
             "search": people.search.fingerprint(),
             "calibration": people.calibration.fingerprint(),
+            "train": None if training is None else training.fingerprint(),
         },
     }
     if given["budget"]:

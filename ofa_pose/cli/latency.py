@@ -124,16 +124,18 @@ def adapt(
     name: Annotated[str, typer.Option("--name", help="Name of the new table.")],
     space: Annotated[
         str | None,
-        typer.Option("--space", metavar="NAME|FILE", help="Where the points do not name one."),
+        typer.Option("--space", metavar="NAME|FILE", help="Space of points that name none."),
     ] = None,
     device: Annotated[
-        str | None, typer.Option("--describe", metavar="TEXT", help="The device in words.")
+        str | None,
+        typer.Option("--describe", metavar="TEXT", help="The device in words, for people."),
     ] = None,
     runtime: Annotated[
-        str | None, typer.Option("--runtime", metavar="TEXT", help="What ran the networks there.")
+        str | None,
+        typer.Option("--runtime", metavar="TEXT", help="What ran the networks there, in words."),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Threads that it used.")
+        int | None, typer.Option("--threads", min=1, help="Threads that the runtime used there.")
     ] = None,
     skeleton: SkeletonOption = None,
     interpolate: InterpolateOption = False,
@@ -186,7 +188,7 @@ BundleRuntimeOption = Annotated[
     str, typer.Option("--runtime", metavar="NAME", help="onnxruntime, ncnn or litert.")
 ]
 DescribeOption = Annotated[
-    str | None, typer.Option("--describe", metavar="TEXT", help="The device in words.")
+    str | None, typer.Option("--describe", metavar="TEXT", help="The device in words, for people.")
 ]
 WorkOption = Annotated[
     Path | None,
@@ -217,8 +219,10 @@ ForceTableOption = Annotated[
 def build(
     space: SpacesOption,
     runtime: RuntimeOption,
-    name: Annotated[str, typer.Option("--name", help="Of this device; the runtime is added.")],
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Of the runtime.")] = 1,
+    name: Annotated[
+        str, typer.Option("--name", help="Name of this device; the table is NAME-RUNTIME.")
+    ],
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the runtime.")] = 1,
     device: DescribeOption = None,
     skeleton: SkeletonOption = None,
     networks: NetworksOption = 50,
@@ -277,7 +281,12 @@ def validate(
     ] = None,
     space: Annotated[
         list[str] | None,
-        typer.Option("--space", metavar="NAME|FILE", help="Default: those that it covers."),
+        typer.Option(
+            "--space",
+            metavar="NAME|FILE",
+            help="Space whose networks are measured; may be repeated; default: those that the "
+            "table covers.",
+        ),
     ] = None,
     skeleton: SkeletonOption = None,
     networks: NetworksOption = 50,
@@ -324,7 +333,9 @@ def validate(
 def bundle(
     space: SpacesOption,
     runtime: BundleRuntimeOption,
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="A new folder.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", help="Folder that is written; new, or empty.")
+    ],
     skeleton: SkeletonOption = None,
     rounds: RoundsOption = 3,
     as_json: JsonOption = False,
@@ -347,12 +358,16 @@ def import_(
     results: Annotated[
         Path, typer.Argument(metavar="RESULTS.csv", help="What a bundle's measure.py wrote.")
     ],
-    name: Annotated[str, typer.Option("--name", help="Of the device; the runtime is added.")],
+    name: Annotated[
+        str, typer.Option("--name", help="Name of the device; the table is NAME-RUNTIME.")
+    ],
     device: DescribeOption = None,
     space: Annotated[
         list[str] | None,
         typer.Option(
-            "--space", metavar="NAME|FILE", help="A measured space whose name is not enough."
+            "--space",
+            metavar="NAME|FILE",
+            help="A measured space that is not known here by its name; may be repeated.",
         ),
     ] = None,
     skeleton: SkeletonOption = None,

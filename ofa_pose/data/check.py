@@ -38,7 +38,7 @@ from ofa_pose.data.images import (
     quick_check,
     read_image,
 )
-from ofa_pose.data.outlines import outline_mask
+from ofa_pose.data.outlines import outline_mask, valid_mask
 from ofa_pose.data.scene import Scene, joint_boxes
 from ofa_pose.errors import SkeletonError, UsageError
 from ofa_pose.skeleton import Skeleton, load_skeleton, plain_name, skeleton_names
@@ -304,11 +304,14 @@ class SetCheck:
         if points is None or np.abs(points).max() > FARTHEST_PX:
             return None
         labelled = int((points[2::3] > 0).sum())
+        box = number_list(annotation.get("bbox"), 4)
         return {
             "id": annotation.get("id"),
             "keypoints": points.tolist(),
             "num_keypoints": labelled,
             "iscrowd": int(annotation.get("iscrowd") == 1),
+            "segmentation": annotation.get("segmentation"),
+            "bbox": [0.0] * 4 if box is None or np.abs(box).max() > FARTHEST_PX else box.tolist(),
         }
 
     def _check_picture(self, image: Mapping[str, Any], folder: Path) -> bool:
@@ -376,7 +379,7 @@ class SetCheck:
         return Scene(
             image=picture,
             keypoints=keypoints,
-            valid=np.ones(picture.shape[:2], bool),
+            valid=valid_mask(self._people[image], picture.shape[:2]),
             image_id=image,
             boxes=joint_boxes(keypoints),
             areas=np.zeros(len(keypoints), np.float32),

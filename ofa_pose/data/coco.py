@@ -13,9 +13,9 @@ import numpy as np
 from ofa_pose.data.annotations import has_joints, read_annotations, scored_area, stated_size
 from ofa_pose.data.fingerprint import fingerprint_of
 from ofa_pose.data.images import UnreadableImageError, quick_check, read_image
-from ofa_pose.data.outlines import outline_mask
+from ofa_pose.data.outlines import valid_mask
 from ofa_pose.data.packed import PackedList
-from ofa_pose.data.scene import Scene, category, clear_boxes, ignored_area, next_readable
+from ofa_pose.data.scene import Scene, category, ignored_area, next_readable
 from ofa_pose.errors import DataError
 from ofa_pose.skeleton import Skeleton, load_skeleton
 
@@ -126,7 +126,7 @@ class CocoScenes:
         return Scene(
             image=image,
             keypoints=keypoints,
-            valid=_valid_mask(people, image.shape[:2]),
+            valid=valid_mask(people, image.shape[:2]),
             image_id=record["id"],
             boxes=boxes.reshape(len(labelled), 4),
             areas=np.array(areas, np.float32),
@@ -229,20 +229,3 @@ class CocoScenes:
 
 def _pick(entry: Mapping[str, Any], keys: Sequence[str]) -> list[Any]:
     return [entry.get(key) for key in keys]
-
-
-def _valid_mask(people: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> np.ndarray:
-    """Return the (H, W) bool mask without crowds and people that have no joints.
-
-    Their segmentation is masked (HigherHRNet's rule); where there is none, their box is.
-    """
-    valid = np.ones(size, bool)
-    for annotation in people:
-        if has_joints(annotation):
-            continue
-        region = outline_mask(annotation.get("segmentation"), size)
-        if region is not None:
-            valid &= ~region
-            continue
-        clear_boxes(valid, np.array([annotation["bbox"]]))
-    return valid

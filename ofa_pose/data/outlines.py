@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from ofa_pose.data.annotations import has_joints
+from ofa_pose.data.scene import clear_boxes
+
 _FIRST = 48  # the character of 0; each holds five bits and says whether more follow
 _MORE, _SIGN, _BITS = 32, 16, 5
 _MOST_DIGITS = 7  # of a number of 32 bits
+
+
+def valid_mask(people: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> np.ndarray:
+    """Return the (H, W) bool mask without crowds and people that have no joints.
+
+    Their segmentation is masked (HigherHRNet's rule); where there is none, their box is.
+
+    Args:
+        people: annotations of one picture, with `num_keypoints`, `iscrowd` and, of those that are
+            masked, `bbox`.
+        size: H, W.
+    """
+    valid = np.ones(size, bool)
+    for annotation in people:
+        if has_joints(annotation):
+            continue
+        region = outline_mask(annotation.get("segmentation"), size)
+        if region is not None:
+            valid &= ~region
+            continue
+        clear_boxes(valid, np.array([annotation["bbox"]]))
+    return valid
 
 
 def outline_mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray | None:

@@ -33,7 +33,8 @@ _README = """\
 # Measure this device
 
 This folder holds networks of the search space {space} and a program that times them with
-{runtime}. It needs Python 3.10 or newer, numpy and {package}, and no network once they are there.
+{runtime}. It needs Python 3.10 or newer, numpy and {package}; once these are installed, the device
+need not be connected to anything.
 
 1. Copy the folder to the device, for example `scp -r {folder} pi@raspberrypi:`.
 2. On the device:

@@ -275,7 +275,8 @@ class Evolution:
     def _look_round(self, start: int) -> tuple[Proposal, ...]:
         """Return archs spread over the bands of added tiers of which little is known."""
         rng = np.random.default_rng((self.settings.seed, self._generation))
-        wanted = max(2, self._phase.extra // _SHARE_TO_LOOK_ROUND)
+        share = self._phase.extra // max(1, len(self._added))
+        wanted = max(2, share // _SHARE_TO_LOOK_ROUND)
         proposals: list[Proposal] = []
         for feasible in self._added:
             band = self._bands[feasible.tier]

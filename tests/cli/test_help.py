@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import typer
 
 import ofa_pose.cli
 from ofa_pose.cli.main import app
@@ -74,3 +75,13 @@ def test_nothing_is_cut_on_a_narrow_terminal(command, line, monkeypatch):
         assert not re.search(r"\w\.\.\.$", outcome.out.partition("Options:")[2], re.MULTILINE)
         words.append(outcome.out.split())
     assert words[0] == words[1] == words[2]  # no name is broken, at a hyphen or elsewhere
+
+
+@pytest.mark.parametrize("line", LINES, ids=" ".join)
+def test_no_option_is_told_under_a_heading(line):
+    """Headings are not shown, so that what stands under one must be whole without it."""
+    verb = typer.main.get_command(app)
+    for name in line:
+        verb = getattr(verb, "commands", {}).get(name, verb)
+    for option in verb.params:
+        assert getattr(option, "rich_help_panel", None) is None, option.name

@@ -337,6 +337,18 @@ def test_scenes_for_the_eye(write_set, three) -> None:
     np.testing.assert_array_equal(scene.keypoints.ravel(), np.array(JOINTS, np.float32))
 
 
+def test_the_eye_sees_what_losses_ignore(write_set, three) -> None:
+    crowd = person(2, iscrowd=1, bbox=[10, 5, 20, 10], keypoints=[0] * 9, num_keypoints=0)
+    odd = {**crowd, "id": 3, "bbox": "none", "segmentation": {"size": [2]}}  # told as faults
+    path, folder = write_set({"a.png": np.full((40, 60, 3), 99, np.uint8)}, [person(1), crowd, odd])
+    looked = SetCheck(path, folder, skeleton=three)
+    looked.run()
+    (scene,) = looked.scenes(1)
+    expected = np.ones((40, 60), bool)
+    expected[5:15, 10:30] = False
+    np.testing.assert_array_equal(scene.valid, expected)
+
+
 @pytest.mark.parametrize(("stated", "top_left"), [((40, 60), 255), ((60, 40), 0)])
 def test_the_eye_sees_a_picture_turned_as_it_is_learnt(
     write_set, three, stated: tuple[int, int], top_left: int

@@ -143,6 +143,14 @@ def test_hidden_joints_are_1_and_joints_outside_0(three):
     np.testing.assert_array_equal(label_joints(mixtures, points, labels, 1)[:, 2], [1, 1, 0])
 
 
+def test_a_nose_beside_the_heads_outline_is_seen_unless_it_is_behind(three):
+    skeleton = replace(three, joints=("nose", "left_ear", "left_wrist"))
+    points = {"head": np.zeros(3), "left_wrist": np.array([2.5, 2.5, 0])}
+    points |= {"nose": np.array([5.5, 5.5, -0.03]), "left_ear": np.array([9.5, 9.5, 0.05])}
+    seen = label_joints(mixtures_of(skeleton), points, np.zeros((16, 16), np.int16), 0)
+    assert seen[:, 2].tolist() == [2, 1, 1]
+
+
 def test_the_far_shoulder_is_hidden_by_the_torso():
     points = {"neck": np.zeros(3), "pelvis": np.zeros(3), "head": np.zeros(3)}
     points["left_shoulder"] = np.array([0, 0, 0.1])

@@ -324,6 +324,20 @@ def test_a_new_tier_is_read_off_an_old_archive_and_given_its_share(
     assert (land.asked, again.message, path.read_bytes()) == ([], second.message, expected)
 
 
+def test_several_new_tiers_look_round_with_a_third_of_their_share(
+    make_landscape: Callable[..., Any], tmp_path: Path
+) -> None:
+    land = make_landscape(4, *COUNTS)
+    limits = {f"T{q}": float(np.quantile(land.macs, q / 10)) for q in (2, 4, 6, 8, 9)}
+    path = tmp_path / "archive.csv"
+    run(land, {"T2": limits["T2"]}, evaluations=60, archive_path=path)
+    result = run(land, limits, evaluations=60, archive_path=path, resume=True)
+    later = list(result.archive)[60:]
+    assert 16 < len(later) <= 48  # four fifths of 60, if they are worth it
+    looked = [row for row in later if row.generation == later[0].generation]
+    assert len(looked) <= 16
+
+
 def test_a_tier_inside_the_old_ones_ends_when_nothing_is_worth_an_evaluation(
     make_landscape: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -19,6 +19,9 @@ _LIMB_POINTS = (
     *("toe", "heel"),
 )
 
+_ON_OUTLINE = ("top_head", "nose", "left_ear", "right_ear")
+"""Points that lie on the head's outline, or may."""
+
 
 def figure_points() -> list[str]:
     """Return the names of the figure's points."""
@@ -73,12 +76,14 @@ def label_joints(
         x, y, _ = np.sum([weight * points[point] for point, weight in mixture], axis=0)
         if not (0 <= x < width and 0 <= y < height):
             continue
-        shown, part = divmod(int(labels[int(y), int(x)]) - 1, PARTS_STEP)
-        # The head's top lies on its outline: half of the pixels there are not the head's any more.
-        edge = mixture[0][0] == "top_head" and len(mixture) == 1 and labels[int(y), int(x)] == 0
-        seen = edge or (
-            shown == number
-            and not all(hidden_by_own_body(point, PARTS[part], points) for point, _ in mixture)
+        label = int(labels[int(y), int(x)])
+        shown, part = divmod(label - 1, PARTS_STEP)
+        # On the head's outline half of the pixels are not the head's any more.
+        on_edge = len(mixture) == 1 and mixture[0][0] in _ON_OUTLINE and label == 0
+        if on_edge:
+            shown, part = number, PARTS.index("head")
+        seen = shown == number and not all(
+            hidden_by_own_body(point, PARTS[part], points) for point, _ in mixture
         )
         result[row] = x, y, 2 if seen else 1
     return result
