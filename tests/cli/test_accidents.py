@@ -87,8 +87,8 @@ def test_a_data_set_that_was_changed(command, tmp_path, verb):
     outcome = command(*line, "--resume")
     assert outcome.code == 2, outcome.err
     (told,) = lines_of(outcome.err, "error")
-    assert "scenes was" in told
-    assert "give the same values or start another run" in told
+    assert "pictures.train was '" in told
+    assert "give the same values or another folder" in told
 
 
 def test_rows_are_those_of_the_steps(command, tmp_path):
