@@ -10,7 +10,7 @@ import numpy as np
 from ofa_pose.errors import UsageError, WeightsError
 from ofa_pose.pose.candidates import Candidates, find_candidates
 from ofa_pose.pose.fuse import fuse_scales, zoomed_maps
-from ofa_pose.pose.grouping import best_groups, group
+from ofa_pose.pose.grouping import best_groups, group, limbs_between
 from ofa_pose.pose.maps import Maps, Pass, as_array
 from ofa_pose.pose.refine import add_missing, positions
 from ofa_pose.pose.settings import DecodeSettings
@@ -147,6 +147,7 @@ def people_of(
     groups = group(
         candidates,
         skeleton.matching_order,
+        limbs_between(skeleton),
         max_people=settings.max_people,
         tag_distance=settings.tag_distance,
     )

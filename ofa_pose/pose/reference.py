@@ -16,11 +16,13 @@ from scipy.optimize import linear_sum_assignment
 
 from ofa_pose.pose.settings import PUBLISHED, DecodeSettings
 
-Solver = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+Solver = Callable[
+    [np.ndarray, np.ndarray, int, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]
+]
 """Gives rows and columns of the least total of a cost matrix `(candidates, people)`.
 
-It is also shown the tag distances that the costs were made of, and each candidate's score times the
-sum of each person's scores so far.
+It is also shown the tag distances that the costs were made of, which joint it is, its candidates
+`(M, 3)` and the people's joints so far `(P, K, 3)`, all of them x, y of the pixel and score.
 """
 
 _ROUND_WEIGHT = PUBLISHED["round_weight"].value
@@ -29,7 +31,7 @@ _CENTRE = PUBLISHED["centre"].value
 
 
 def _least(
-    cost: np.ndarray, distance: np.ndarray, worth: np.ndarray
+    cost: np.ndarray, distance: np.ndarray, joint: int, found: np.ndarray, people: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     return linear_sum_assignment(cost)
 
@@ -131,8 +133,8 @@ def _group(
         means = np.array([np.mean(person.tags, axis=0) for person in known])
         distance = np.linalg.norm(tags[:, None] - means[None], axis=2)
         cost = np.round(distance) * _ROUND_WEIGHT - rows[:, 2:]
-        worth = rows[:, 2:] * [person.joints[:, 2].sum() for person in known]
-        owners = dict(zip(*solve(cost, distance, worth), strict=True))
+        joints = np.stack([person.joints for person in known])
+        owners = dict(zip(*solve(cost, distance, joint, rows, joints), strict=True))
         for number, (row, tag) in enumerate(zip(rows, tags, strict=True)):
             owner = owners.get(number)
             if owner is not None and distance[number, owner] < settings.tag_distance:

@@ -35,7 +35,7 @@ PUBLISHED = {
 }
 """Every number in the published decoder. The order of the joints is the skeleton's."""
 
-SCORING = 2
+SCORING = 3
 """Raised whenever the same network comes to another AP on the same pictures."""
 
 
@@ -47,10 +47,10 @@ class DecodeSettings:
         mode: "fast" finds what "reference" finds, but looks at the maps as the network gives
             them and computes the full-size maps only where a joint may be. It differs in three
             points: of equal costs it takes the one that gives high candidates to people of high
-            joints, unless tags speak against it (the published cost leaves it to the solver), of
-            equally high cells in a window the first in reading order stays, and a joint moves to
-            the top of a parabola instead of a quarter of a cell. "reference" takes the published
-            steps one by one over maps of the input's size.
+            joints that are near in the picture, unless tags speak against it (the published cost
+            leaves it to the solver), of equally high cells in a window the first in reading order
+            stays, and a joint moves to the top of a parabola instead of a quarter of a cell.
+            "reference" takes the published steps one by one over maps of the input's size.
         window: odd side, in pixels of the network's input, of the square in which only one
             candidate may stand.
         max_people: candidates a joint, and people that joints are matched with; further people

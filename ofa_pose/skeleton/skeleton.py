@@ -24,7 +24,8 @@ class Skeleton:
         name: what the skeleton is called (`coco`).
         joints: K distinct names.
         flip: for each joint the index of its mirror image (itself on the body's axis).
-        limbs: pairs of joint indices that a painter connects.
+        limbs: pairs of joint indices that a painter connects, and along which grouping counts how
+            far joints are from each other.
         sigmas: K OKS constants, as a fraction of the square root of the object's area.
         matching_order: all joint indices, in the order in which decoding groups them.
         area_rule: where an object's area comes from: its annotation, or 0.53 times its box.

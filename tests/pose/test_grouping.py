@@ -1,9 +1,12 @@
 """Grouping: candidates go to the nearest tags, with a defined answer where the cost is tied."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from ofa_pose.pose.candidates import Candidates
-from ofa_pose.pose.grouping import Groups, best_groups, group
+from ofa_pose.pose.grouping import Groups, best_groups, group, limbs_between
+from ofa_pose.skeleton import load_skeleton
 
 
 def joint(*found: tuple[int, float, float]) -> Candidates:
@@ -19,6 +22,7 @@ def grouped(*joints: Candidates, order=None, max_people: int = 30) -> Groups:
     return group(
         joints,
         order or range(len(joints)),
+        1 - np.eye(len(joints)),
         max_people=max_people,
         tag_distance=1.0,
     )
@@ -49,7 +53,7 @@ def test_a_second_candidate_of_the_same_person_starts_another() -> None:
 
 
 def test_joints_are_matched_in_the_given_order() -> None:
-    joints = joint((1, 1, 0.0)), joint((2, 1, 1.5)), joint((3, 1, 0.75))
+    joints = joint((1, 1, 0.0)), joint((5, 1, 1.5)), joint((3, 1, 0.75))
     assert grouped(*joints).scores.tolist() == [[1, 0, 1], [0, 1, 0]]
     assert grouped(*joints, order=[2, 1, 0]).scores.tolist() == [[0, 1, 1], [1, 0, 0]]
 
@@ -81,6 +85,50 @@ def test_a_person_is_as_high_as_all_joints_found_so_far() -> None:
         joint((12, 0.7, 0.15)),
     )
     assert groups.cells[..., 0].tolist() == [[20, 21, 0], [10, 11, 12]]
+
+
+def test_where_tags_hardly_differ_the_nearer_person_gets_the_joint() -> None:
+    # 2.0 mean limbs of 10 pixels farther weigh 0.3, and tags farther by 0.1 weigh 0.03 at most.
+    groups = grouped(
+        joint((10, 0.5, 0.0), (40, 0.5, 0.1)),
+        joint((20, 0.5, 0.0), (30, 0.5, 0.1)),
+        joint((35, 0.5, 0.0)),
+    )
+    assert groups.cells[..., 0].tolist() == [[10, 20, 0], [40, 30, 35]]
+
+
+def test_where_tags_differ_they_tell_more_than_the_picture() -> None:
+    # 3 * 0.4² against 0.15 times what is nearer, 2 mean limbs.
+    groups = grouped(
+        joint((10, 0.5, 0.0), (40, 0.5, 0.4)),
+        joint((20, 0.5, 0.0), (30, 0.5, 0.4)),
+        joint((35, 0.5, 0.0)),
+    )
+    assert groups.cells[..., 0].tolist() == [[10, 20, 35], [40, 30, 0]]
+
+
+def test_joints_a_few_limbs_away_say_less_than_the_next_one() -> None:
+    # A chain of three: the middle joint at 20 counts for the third, not the first one at 60.
+    limbs = np.array([[0, 1, 2], [1, 0, 1], [2, 1, 0]])
+    joints = (
+        joint((60, 0.5, 0.0), (0, 0.5, 0.1)),
+        joint((20, 0.5, 0.0), (40, 0.5, 0.1)),
+        joint((21, 0.5, 0.05), (41, 0.5, 0.06)),
+    )
+    groups = group(joints, range(3), limbs, max_people=30, tag_distance=1.0)
+    assert sorted(groups.cells[:, 1:, 0].tolist()) == [[20, 21], [40, 41]]
+
+
+def test_limbs_between_joints_are_counted_along_the_body() -> None:
+    skeleton = load_skeleton("crowdpose")
+    limbs = limbs_between(skeleton)
+    names = skeleton.joints
+    from_ankle = dict(zip(names, limbs[names.index("left_ankle")], strict=True))
+    assert from_ankle["left_ankle"] == 0
+    assert from_ankle["left_knee"] == 1
+    assert from_ankle["right_hip"] == 3
+    assert from_ankle["top_head"] == 5  # by knee, hip, shoulder and neck
+    assert limbs_between(replace(skeleton, limbs=())).max() == 14  # nothing connects them
 
 
 def test_people_and_candidates_in_a_row_are_paired_in_that_order() -> None:
