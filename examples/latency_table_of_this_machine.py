@@ -65,7 +65,7 @@ def main() -> None:
         space, most_macs, budgets=[f"{budget:.3g}ms@{file}"], objective="MACs", evaluations=40
     )
     (winner,) = result.tiers.values()
-    (timed,) = time_networks(table, [(costs, winner.arch)], [costs], work=given.out / "winner")
+    (timed,) = time_networks(table, [(costs, winner.arch)], work=given.out / "winner")
     print(f"within {budget:.3g} ms: {winner.arch.key}, {winner.scores['MACs'] / 1e6:.2f} M MACs,")
     print(f"{timed.predicted_ms:.2f} ms predicted, {timed.measured_ms:.2f} ms measured")
 

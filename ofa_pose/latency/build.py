@@ -82,7 +82,7 @@ def build_entries(
     for costs in all_costs:
         archs = fit_archs(costs, effort.fit)
         entries += whole_entries(costs, archs, role="fit", rounds=effort.rounds)
-    entries.append(reference_entry(all_costs, fit=effort.fit))
+    entries.append(reference_entry(all_costs))
     return shuffled(entries, seed=_ORDER_SEED)
 
 
@@ -117,12 +117,12 @@ def make_kit(
     )
 
 
-def reference_entry(all_costs: Sequence[CostTable], *, fit: int = FIT_NETWORKS) -> Entry:
+def reference_entry(all_costs: Sequence[CostTable]) -> Entry:
     """The network that the others are compared with; the same in a build and its validation.
 
     It is small, so that it costs little to run again and again, but not the smallest.
     """
-    archs = [(costs, arch) for costs in all_costs for arch in fit_archs(costs, fit)]
+    archs = [(costs, arch) for costs in all_costs for arch in fit_archs(costs)]
     archs.sort(key=lambda one: count_plan(plan_of(*one)).macs["exact"])
     costs, arch = archs[len(archs) // _REFERENCE_RANK]
     (entry,) = whole_entries(costs, [arch], role=REFERENCE, rounds=0)

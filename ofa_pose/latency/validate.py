@@ -145,10 +145,10 @@ def validate(
             "there is nothing to validate on: every network was measured for the table"
         )
     plans = {name_of(*one): plan_of(*one) for one in chosen}
-    table_costs = _costs_of_table(table, all_costs)
+    table_costs = costs_of_table(table, all_costs)
     reference = reference_entry(table_costs or all_costs)
     if (work / KIT).is_file():
-        _check_reference(work, reference.task.key)
+        check_taken_up(work, runtime.name, reference.task.key)
     else:
         specs = dict.fromkeys(unit.spec for network in plans.values() for unit in network.units)
         entries = alone_entries(specs, rounds=_ROUNDS_ALONE)
@@ -183,7 +183,7 @@ def validate(
     )
 
 
-def _costs_of_table(table: LatencyTable, given: Sequence[CostTable]) -> list[CostTable] | None:
+def costs_of_table(table: LatencyTable, given: Sequence[CostTable]) -> list[CostTable] | None:
     """Return costs of the spaces that the table was built for, in its order.
 
     None, with a warning, where one of them is neither given nor known by its name as it was.
@@ -211,19 +211,25 @@ def _costs_of_table(table: LatencyTable, given: Sequence[CostTable]) -> list[Cos
     return found or None
 
 
-def _check_reference(work: Path, key: str) -> None:
-    """Refuse to go on with a measurement that is relative to another network.
+def check_taken_up(work: Path, runtime: str, reference: str) -> None:
+    """Refuse to go on with a measurement by another runtime, or relative to another network.
 
     Raises:
         LatencyError: it is, or its kit is damaged.
     """
     try:
-        found = Kit.load(work).reference.key
+        kit = Kit.load(work)
     except MeasureError as error:
         raise LatencyError(str(error)) from None
-    if found != key:
+    if kit.document["runtime"] != runtime:
         raise LatencyError(
-            f"{work} holds a measurement relative to {found}, not to {key}; give another --work"
+            f"{work} holds a measurement by {kit.document['runtime']}, not by {runtime}; give "
+            "another --work"
+        )
+    if kit.reference.key != reference:
+        raise LatencyError(
+            f"{work} holds a measurement relative to {kit.reference.key}, not to {reference}; "
+            "give another --work"
         )
 
 

@@ -11,7 +11,7 @@ from ofa_pose.errors import LatencyError
 from ofa_pose.latency.build import Effort, Progress, make_kit, reference_entry, run_kit
 from ofa_pose.latency.kit import shuffled, whole_entries
 from ofa_pose.latency.measuring.kit import KIT
-from ofa_pose.latency.validate import runtime_here
+from ofa_pose.latency.validate import check_taken_up, costs_of_table, runtime_here
 from ofa_pose.space import Arch
 
 ROUNDS = 8
@@ -29,17 +29,18 @@ class Timed:
 def time_networks(
     table: LatencyTable,
     networks: Sequence[tuple[CostTable, Arch]],
-    table_costs: Sequence[CostTable],
     *,
     work: str | Path,
     progress: Progress | None = None,
 ) -> list[Timed]:
     """Measure some networks in interleaved rounds, relative to the table's reference network.
 
+    Where that is not known here, as one of the table's spaces is not what it was, times are this
+    measurement's own, as `validate` says.
+
     Args:
         table: of this machine.
         networks: costs of a network's space, and the network.
-        table_costs: of the spaces that the table was built for, which name the reference.
         work: folder of the measurement; what it holds of the same is not measured again.
         progress: told of every step.
 
@@ -56,12 +57,17 @@ def time_networks(
         # Two may be of one arch with different skeletons, so that each is told by its number.
         entries.append(replace(entry, task=replace(entry.task, key=f"{number}:{entry.task.key}")))
     keys = [entry.task.key for entry in entries]
-    if not (work / KIT).is_file():
-        all_entries = shuffled([*entries, reference_entry(table_costs)], seed=0)
-        all_costs = [costs for costs, _ in networks]
+    all_costs = [costs for costs, _ in networks]
+    table_costs = costs_of_table(table, all_costs)
+    reference = reference_entry(table_costs or all_costs)
+    if (work / KIT).is_file():
+        check_taken_up(work, runtime.name, reference.task.key)
+    else:
+        all_entries = shuffled([*entries, reference], seed=0)
         make_kit(work, all_entries, all_costs, runtime, effort=Effort(), progress=progress)
     results = run_kit(work, runtime, threads=threads, progress=progress)
-    results = replace(results, known_reference_ms=table.info.reference_ms)
+    known = table.info.reference_ms if table_costs else None
+    results = replace(results, known_reference_ms=known)
     measured = results.networks("check")
     if measured.keys() != set(keys):
         raise LatencyError(f"{work} holds the measurement of other networks; give another --work")

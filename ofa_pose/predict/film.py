@@ -28,6 +28,7 @@ _SLOWEST_FPS = 0.1
 _PACED_BY = 5  # frames of a camera, whose pace is the film's
 _MOST_REPEATS = 3  # of one frame
 _RIBBON = " A ribbon camera cannot be opened by OpenCV; see docs/raspberry_pi.md"
+_FASTEST_CLOCK = 65_535  # ticks a second, of MPEG-4
 _SURELY_SHORT = 0.95  # of the frames that a file announces, which is often a guess
 
 
@@ -181,7 +182,7 @@ def film_writer(path: str | Path, *, fps: float, live: bool = False) -> Iterator
     path = Path(path)
     _check_name(path)
     with atomic_path(path) as temporary:
-        reel = _Reel(temporary, path, fps=min(fps, _LIVE_FPS) if live else fps)
+        reel = _Reel(temporary, path, fps=min(fps, _LIVE_FPS) if live else _countable(fps))
         pace = _Pace(reel)
 
         def write(image: np.ndarray, time_s: float | None = None) -> None:
@@ -289,6 +290,11 @@ class _Pace:
         if due >= self._reel.count:
             self._reel.add(frame)
         self._last = frame
+
+
+def _countable(fps: float) -> float:
+    """Return a rate with as many decimals as MPEG-4's clock can tell."""
+    return round(fps, math.floor(math.log10(_FASTEST_CLOCK / fps)))
 
 
 def _rate(times_s: Sequence[float], *, most: float) -> float:

@@ -16,6 +16,7 @@ _PICTURES = (
     *(".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".apng", ".gif", ".webp", ".bmp"),
     *(".tif", ".tiff", ".jp2", ".j2k", ".avif", ".pbm", ".pgm", ".ppm"),
 )
+_UNREAD = (".heic", ".heif")  # of phones; Pillow does not read them
 _VIDEOS = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"),
     *(".mts", ".m2ts", ".ts", ".wmv", ".flv", ".3gp", ".ogv"),
@@ -42,9 +43,9 @@ def find_pictures(names: Iterable[str | Path]) -> list[Path]:
     """Return pictures in the order given, those of a folder (and of folders in it) by name.
 
     A file that is named is taken whatever it is called; of a folder's files those with a
-    picture's suffix are, hidden ones left out. None is opened. Videos in it, and folders that are
-    links, hold a run of this package (such as the overlays of an earlier prediction) or cannot be
-    read, are left out and told.
+    picture's suffix are, hidden ones left out. None is opened. Videos and HEIC pictures in it, and
+    folders that are links, hold a run of this package (such as the overlays of an earlier
+    prediction) or cannot be read, are left out and told.
 
     Raises:
         DataError: something does not exist, or a folder holds no picture.
@@ -84,6 +85,7 @@ def _pictures_in(folder: Path) -> list[Path]:
 
     found: list[Path] = []
     videos: list[Path] = []
+    unread: list[Path] = []
     runs: list[Path] = []
     for place, folders, files in os.walk(folder, onerror=tell):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -96,8 +98,10 @@ def _pictures_in(folder: Path) -> list[Path]:
         shown = [Path(place, name) for name in files if not name.startswith(".")]
         found += [path for path in shown if path.suffix.lower() in _PICTURES]
         videos += [path for path in shown if path.suffix.lower() in _VIDEOS]
+        unread += [path for path in shown if path.suffix.lower() in _UNREAD]
     for left_out, advice in (
         (videos, "give a video alone, by its name"),
+        (unread, "HEIC is not read; save such pictures as JPEG"),
         (runs, "what a run has made is looked at where its folder is given by name"),
     ):
         if left_out:

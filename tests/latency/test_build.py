@@ -9,7 +9,7 @@ import torch
 from ofa_pose.cost import CostTable
 from ofa_pose.errors import RunFolderError, UsageError
 from ofa_pose.latency import build_table, write_bundle
-from ofa_pose.latency.build import Effort, make_kit, reference_entry, run_kit
+from ofa_pose.latency.build import Effort, build_entries, make_kit, reference_entry, run_kit
 from ofa_pose.latency.kit import shuffled, whole_entries
 from ofa_pose.latency.runtimes import get_runtime
 
@@ -17,7 +17,7 @@ from ofa_pose.latency.runtimes import get_runtime
 def test_torch_has_its_threads_back(toy: CostTable, tmp_path: Path) -> None:
     runtime = get_runtime("torch")
     entries = whole_entries(toy, [toy.space.smallest], role="fit", rounds=1)
-    entries = shuffled([*entries, reference_entry([toy], fit=2)], seed=0)
+    entries = shuffled([*entries, reference_entry([toy])], seed=0)
     make_kit(tmp_path, entries, [toy], runtime, effort=Effort(runs=1))
     threads: list[int] = []
 
@@ -32,6 +32,13 @@ def test_torch_has_its_threads_back(toy: CostTable, tmp_path: Path) -> None:
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("fit", [1, 2, 30])
+def test_every_build_has_the_reference_that_a_validation_has(toy: CostTable, fit: int) -> None:
+    entries = build_entries([toy], get_runtime("torch"), effort=Effort(fit=fit))
+    references = [entry.task.key for entry in entries if entry.task.role == "reference"]
+    assert references == [reference_entry([toy]).task.key]
 
 
 @pytest.mark.parametrize("wrong", [{"rounds": 0}, {"runs": 2.5}, {"fit": -1}])

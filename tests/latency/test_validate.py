@@ -114,6 +114,16 @@ def test_a_measurement_relative_to_another_network_is_not_gone_on_with(
         validate(table, [toy], work=kit.folder, networks=5)
 
 
+def test_a_measurement_by_another_runtime_is_not_gone_on_with(
+    toy, table, exact_machine, kit, monkeypatch
+):
+    module = importlib.import_module("ofa_pose.latency.validate")
+    monkeypatch.setattr(module, "runtime_here", lambda table: (get_runtime("ncnn"), 1))
+    assert kit.document["runtime"] == "torch"
+    with pytest.raises(LatencyError, match="by torch, not by ncnn; give another --work"):
+        validate(table, [toy], work=kit.folder, networks=5)
+
+
 def test_the_grown_space_s_own_reference_is_another(toy, grown):
     """What these tests rest on: each choice of spaces has another reference network."""
     chosen = ([toy], [grown], [toy, grown])

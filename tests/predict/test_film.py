@@ -79,6 +79,17 @@ def test_odd_sides_lose_a_pixel_and_other_sizes_fit_in(tmp_path):
     assert [frame.image.shape for frame in Film(path).frames()] == [(32, 46, 3)] * 2
 
 
+@pytest.mark.parametrize("fps", [119.513, 238.6543, 90.0066, 29.97002997, 0.5])
+def test_a_film_has_the_rate_of_the_film_that_it_is_of(tmp_path, fps):
+    """Slow motion of a phone has an average rate, of which MPEG-4 does not count thousandths."""
+    with film_writer(tmp_path / "a.mp4", fps=fps) as write:
+        for _ in range(3):
+            write(np.zeros((32, 32, 3), np.uint8))
+    film = Film(tmp_path / "a.mp4")
+    assert film.fps == pytest.approx(fps, rel=1e-4)
+    assert film.total == 3
+
+
 def levels_of(path):
     return [int(frame.image.mean()) for frame in Film(path).frames()]
 

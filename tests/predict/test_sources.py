@@ -33,6 +33,16 @@ def test_videos_in_a_folder_are_told(album, caplog):
     assert record.getMessage() == "left out more/y.MOV and 1 more: give a video alone, by its name"
 
 
+def test_pictures_that_are_not_read_are_told(album, caplog):
+    for name in ("IMG_2.HEIC", "IMG_1.HEIC", "more/z.heif"):
+        (album / name).touch()
+    assert len(find_pictures(["."])) == 3
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "left out IMG_1.HEIC and 2 more: HEIC is not read; save such pictures as JPEG"
+    )
+
+
 def test_folders_that_are_left_out_are_told(album, monkeypatch, caplog):
     (album / "elsewhere").symlink_to(album / "more")
     (album / ".cache").symlink_to(album / "more")
