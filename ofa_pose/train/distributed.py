@@ -205,7 +205,7 @@ def _device() -> str:
 
 @contextlib.contextmanager
 def others_alive(*, among_others: bool = False) -> Iterator[None]:
-    """Turn the failure of a collective, which means that a process is gone, into one line.
+    """Turn the failure of a collective into one line; mostly it means that a process is gone.
 
     Args:
         among_others: whether more than collectives is done inside the block, and may fail.
@@ -219,10 +219,19 @@ def others_alive(*, among_others: bool = False) -> Iterator[None]:
         own = isinstance(error, torch.OutOfMemoryError) or "CUDA error" in str(error)
         if own or (among_others and not any(name in str(error) for name in _LIBRARIES)):
             raise
-        said = next(iter(str(error).splitlines()), type(error).__name__)
         raise OfaPoseError(
-            f"another process has stopped; what it says above or below is the reason ({said})"
+            f"an exchange with the other processes failed ({_said(error)}); if one of them has "
+            "stopped, what it says above or below is the reason"
         ) from error
+
+
+def _said(error: RuntimeError) -> str:
+    """Return what the library says of a failure: NCCL's last error, else its first line."""
+    message = str(error)
+    last = " ".join(message.partition("Last error:")[2].split())
+    if last:
+        return f"NCCL: {last}"
+    return next(iter(message.splitlines()), type(error).__name__)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,9 +19,10 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from ofa_pose.errors import RecipeError, UsageError
+from ofa_pose.errors import OfaPoseError, RecipeError, UsageError
 from ofa_pose.supernet import load_weights
 from ofa_pose.train import World, joined, load_checkpoint
+from ofa_pose.train.distributed import others_alive
 
 SCRIPT = Path(__file__).with_name("train_together.py")
 STOPPING = Path(__file__).with_name("stop_together.py")
@@ -244,3 +246,35 @@ def test_a_process_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LOCAL_RANK", "99")
     with pytest.raises(UsageError, match="device cuda:99 cannot be used here"), joined("cuda"):
         pass
+
+
+# As torch writes it where Docker's shared memory of 64 MB is too small for NCCL.
+NCCL_FAILED = """\
+NCCL error in: ../torch/csrc/distributed/c10d/NCCLUtils.hpp:268, unhandled system error (run with \
+NCCL_DEBUG=INFO for details), NCCL version 2.21.5
+ncclSystemError: System call (e.g. socket, malloc) or external library call failed or device error.
+Last error:
+Error while creating shared memory segment /dev/shm/nccl-9vJ7cq (size 9637888)"""
+GLOO_FAILED = "[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer"
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (NCCL_FAILED, "(NCCL: Error while creating shared memory segment /dev/shm/nccl-9vJ7cq "),
+        (GLOO_FAILED, f"({GLOO_FAILED})"),
+        ("", "(RuntimeError)"),
+    ],
+)
+def test_a_failed_exchange_tells_the_librarys_reason(message: str, said: str):
+    with pytest.raises(OfaPoseError, match=re.escape(said)), others_alive():
+        raise RuntimeError(message)
+
+
+def test_what_is_no_failed_exchange_is_let_through():
+    for error in (torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDA error: busy")):
+        with pytest.raises(RuntimeError) as raised, others_alive():
+            raise error
+        assert raised.value is error
+    with pytest.raises(RuntimeError, match="^a bug$"), others_alive(among_others=True):
+        raise RuntimeError("a bug")
