@@ -40,11 +40,12 @@ torchrun --nproc-per-node 8 -m ofa_pose train --space "$SPACE" --init "$RUNS/pre
     --batch-size 128 --set lr=4e-3 --set warmup_steps=500 \
     --device cuda --workers 4 --out "$RUNS/supernet"
 
-# 3. The search, within the tiers of the space; every GPU scores archs of its own. The cache holds
-#    the scored pictures of a process at one resolution: 2,000 at 512 px take 2 GB.
+# 3. The search, within the tiers of the space; every GPU scores archs of its own, 24 a generation so
+#    that none waits. The cache holds the scored pictures of a process at one resolution: 2,000 at
+#    512 px take 2 GB.
 ofa-pose search --supernet "$RUNS/supernet" --data "$CROWDPOSE" --split val --scenes 2000 \
     --report "$CROWDPOSE/json/crowdpose_test.json" --evaluations 400 --batch-size 32 \
-    --cache 3 --device cuda --out "$RUNS/search"
+    --offspring 24 --cache 3 --device cuda --out "$RUNS/search"
 
 # 4. Every winner is fine-tuned and scored.
 for tier in "$RUNS"/search/*.yaml; do
