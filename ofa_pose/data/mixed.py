@@ -11,6 +11,7 @@ import numpy as np
 
 from ofa_pose.data.fingerprint import fingerprint_of
 from ofa_pose.data.scene import Scene, SceneSource, ground_truth_of, place_in
+from ofa_pose.data.shares import cut
 from ofa_pose.errors import UsageError
 
 _SEED = 401  # first word of the seeds: no other use of a user's seed shares this stream of numbers
@@ -69,8 +70,7 @@ class MixedScenes:
             ]
             count = together * max(groups)
         self.together = together
-        ends = np.round(np.cumsum(shares) * math.ceil(count / together)).astype(np.int64)
-        quotas = np.diff(ends, prepend=0)
+        quotas = [end - start for start, end in cut(math.ceil(count / together), shares.tolist())]
         order = np.random.default_rng([_SEED, seed]).permutation(
             np.repeat(np.arange(len(sources), dtype=np.int16), quotas)
         )
