@@ -20,9 +20,9 @@ _SEED = 401  # first word of the seeds: no other use of a user's seed shares thi
 class MixedScenes:
     """Scenes of several sources in a fixed random order; a pure function of the index.
 
-    Each source gets its share of the indices exactly (to within one or, of scenes that
-    stand together, one group) and is walked through in
-    order, again from its start when it is used up. Image ids are the indices.
+    Each source gets its share of the indices exactly (to within one or, of scenes that stand
+    together, one group) and is walked through in order, again from its start when it is used up.
+    Image ids are the indices.
 
     Batch norm sees a batch as one kind of picture. Where a batch mixes sources, the statistics that
     a network learns to expect are the mixture's, and measuring them anew on one source's pictures
