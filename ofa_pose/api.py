@@ -67,7 +67,7 @@ def search(
     named = budgets if isinstance(budgets, Mapping) else name_budgets(space, budgets)
     check_tier_names(named)
     bounds = {name: _bounds(name, given) for name, given in named.items()}
-    limits = {name: tuple(map(_limit, given)) for name, given in bounds.items()}
+    limits = limits_of(bounds)
     if costs is not None and not isinstance(costs, CostTable):
         return search_numbers(space, evaluate, budgets=limits, costs=costs, **options)
     table = costs or CostTable(space, **_options_of(evaluate))
@@ -133,7 +133,7 @@ def _refuse_two_tables(budgets: Iterable[Budget]) -> None:
                 )
 
 
-def limits_of(budgets: Mapping[str, Sequence[Budget]]) -> dict[str, tuple[Limit, ...]]:
+def limits_of(budgets: Mapping[str, Sequence[Budget | Limit]]) -> dict[str, tuple[Limit, ...]]:
     """Return the budgets as the search over numbers takes them."""
     return {name: tuple(map(_limit, bounds)) for name, bounds in budgets.items()}
 

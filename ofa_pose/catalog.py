@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -76,11 +77,8 @@ def search_folders(kind: Kind) -> list[Path]:
 
 def space_names() -> dict[str, Path]:
     """Return every search space that can be loaded by name, with its file; sorted by name."""
-    found: dict[str, Path] = {}
-    for folder in search_folders("search_spaces"):
-        for path in sorted(folder.glob("*.yaml")):
-            found.setdefault(path.stem, path)
-    return dict(sorted(found.items()))
+    folders = search_folders("search_spaces")
+    return _by_stem(path for folder in folders for path in folder.glob("*.yaml"))
 
 
 def weights_names() -> dict[str, Path]:
@@ -88,11 +86,8 @@ def weights_names() -> dict[str, Path]:
 
     They lie in the folder `weights` of each of `search_folders`.
     """
-    found: dict[str, Path] = {}
-    for folder in search_folders("search_spaces"):
-        for path in sorted((folder / "weights").glob("*.safetensors")):
-            found.setdefault(path.stem, path)
-    return dict(sorted(found.items()))
+    folders = search_folders("search_spaces")
+    return _by_stem(path for each in folders for path in (each / "weights").glob("*.safetensors"))
 
 
 def latency_table_names() -> dict[str, Path]:
@@ -104,11 +99,15 @@ def latency_table_names() -> dict[str, Path]:
     places = [OWN_TABLES]
     for folder in search_folders("predictors"):
         places += [folder / "latency", folder]
+    paths = (path for place in places for path in place.glob("*.yaml"))
+    return _by_stem(path for path in paths if path.with_suffix(".csv").is_file())
+
+
+def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
+    """Return files by their stems, sorted; of several called alike, the first."""
     found: dict[str, Path] = {}
-    for place in places:
-        for path in sorted(place.glob("*.yaml")):
-            if path.with_suffix(".csv").is_file():
-                found.setdefault(path.stem, path)
+    for path in paths:
+        found.setdefault(path.stem, path)
     return dict(sorted(found.items()))
 
 

@@ -11,9 +11,10 @@ import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -112,10 +113,12 @@ def count_plan(network: NetworkPlan) -> Cost:
         CostError: as `count`.
     """
     _check_shapes(network)
-    units = tuple(_named(unit.name, unit_cost(unit.spec)) for unit in network.units)
+    units = tuple(replace(unit_cost(unit.spec), name=unit.name) for unit in network.units)
     macs = FrozenDict({name: sum(unit.macs[name] for unit in units) for name in CONVENTIONS})
     params = sum(unit.params for unit in units)
-    return Cost(macs, params, _peak_memory(network, units), units)
+    picture = BYTES * math.prod(network.units[0].spec.in_shapes[0])
+    memory = {unit.name: (unit.peak_memory, unit.output_memory) for unit in units}
+    return Cost(macs, params, int(scan_memory(network, picture, memory)), units)
 
 
 def _check_shapes(network: NetworkPlan) -> None:
@@ -139,21 +142,26 @@ def _sized(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
 
 
-def _named(name: str, cost: UnitCost) -> UnitCost:
-    return UnitCost(name, cost.key, cost.macs, cost.params, cost.peak_memory, cost.output_memory)
+def scan_memory(network: NetworkPlan, picture: Any, units: Mapping[str, tuple[Any, Any]]) -> Any:
+    """Scan the execution order: what waits for a later unit adds to the running unit's peak.
 
+    Args:
+        network: in which order units run, and what they take.
+        picture: its bytes; a number, or an array of several archs' that are wired alike.
+        units: by name, peak and output in bytes, likewise.
 
-def _peak_memory(network: NetworkPlan, costs: tuple[UnitCost, ...]) -> int:
-    """Scan the execution order: what waits for a later unit adds to the running unit's peak."""
+    Returns:
+        The peak in bytes, likewise.
+    """
     last_use = {name: step for step, unit in enumerate(network.units) for name in unit.inputs}
     last_use.update(dict.fromkeys(network.outputs, len(network.units)))
-    image = network.units[0].spec.in_shapes[0]
-    alive = {"input": BYTES * image[0] * image[1] * image[2]}
+    alive = {"input": picture}
     peak = 0
-    for step, (unit, cost) in enumerate(zip(network.units, costs, strict=True)):
+    for step, unit in enumerate(network.units):
+        own, output = units[unit.name]
         waiting = sum(size for name, size in alive.items() if name not in unit.inputs)
-        peak = max(peak, waiting + cost.peak_memory)
-        alive[unit.name] = cost.output_memory
+        peak = np.maximum(peak, waiting + own)
+        alive[unit.name] = output
         alive = {n: size for n, size in alive.items() if last_use.get(n, -1) > step}
     return peak
 
@@ -298,7 +306,7 @@ class _Trace:
         """Record a call of a layer whose output's shape is known by formula; return an output."""
         shape = self._shapes.get(id(source)) or tuple(source.shape)
         found = tuple(formula(shape))
-        self._count(layer, shape, found)
+        self._add(layer_macs(layer, shape, found))
         if gives_back(layer):
             return source
         self.inside += 1  # what makes the tensor is no function of the unit's
@@ -332,7 +340,7 @@ class _Trace:
                 "return one tensor, or put it into a layer of your own that does, for which "
                 "`ofa_pose.cost.register_layer_cost` has a formula"
             )
-        self._count(layer, sources[0].shape, result.shape)
+        self._add(layer_macs(layer, sources[0].shape, result.shape))
         self._live.run(sources, (result,), in_place=works_in_place(layer))
 
     def record_function(
@@ -347,9 +355,6 @@ class _Trace:
             self._live.run(sources, results, in_place=in_place, adds=adds)
         for tensor in results:
             self._shapes.pop(id(tensor), None)  # as it may be another now
-
-    def _count(self, layer: nn.Module, source: Sequence[int], result: Sequence[int]) -> None:
-        self._add(layer_macs(layer, source, result))
 
     def _add(self, macs: Mapping[str, int]) -> None:
         for convention, number in macs.items():

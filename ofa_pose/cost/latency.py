@@ -20,7 +20,7 @@ from ofa_pose.cost.latency_interpolation import Interpolator
 from ofa_pose.cost.latency_schema import TableInfo
 from ofa_pose.errors import LatencyError, listing
 from ofa_pose.models import UnitSpec, plan
-from ofa_pose.space import Arch, FrozenDict, SearchSpace
+from ofa_pose.space import ArchLike, FrozenDict, SearchSpace
 
 if TYPE_CHECKING:
     from ofa_pose.cost.table import CostTable
@@ -131,13 +131,13 @@ class LatencyTable:
         return self.info.model.contribution(spec.kind, row.median_ms)
 
     def predict(
-        self, space: SearchSpace, arch: Arch, *, interpolate: bool = False, **options: Any
+        self, space: SearchSpace, arch: ArchLike, *, interpolate: bool = False, **options: Any
     ) -> float:
         """Predict the time of one network for one picture at its resolution, in ms.
 
         Args:
             space: the arch's space.
-            arch: which network.
+            arch: which network; also what `space.arch` takes, such as `"XS"`.
             interpolate: estimate units that the table misses; see `covering`.
             options: the family's own, such as `skeleton="coco"`.
 
@@ -151,8 +151,8 @@ class LatencyTable:
             total += table.contribution(spec)
         if not total > 0:
             raise LatencyError(
-                f"latency table {self.name!r} predicts {total:g} ms for arch {arch.key} of space "
-                f"{space.name!r}; {_TOO_LOW}"
+                f"latency table {self.name!r} predicts {total:g} ms for arch "
+                f"{space.arch(arch).key} of space {space.name!r}; {_TOO_LOW}"
             )
         return total
 

@@ -187,23 +187,18 @@ def check_kinds(info: TableInfo, rows: Mapping[str, UnitLatency], *, path: Path)
             )
 
 
-def write_table(folder: str | Path, info: TableInfo, rows: Iterable[UnitLatency]) -> TableInfo:
-    """Write `<name>.csv`, then `<name>.yaml`, each atomically.
+def write_table(folder: str | Path, info: TableInfo, rows: Iterable[UnitLatency]) -> None:
+    """Write `<name>.csv`, then `<name>.yaml`, each atomically; `rows` are of distinct units.
 
     Between the two, an older YAML names another sum than the new CSV's, which is refused.
 
-    Returns:
-        `info` with the sum of the CSV.
-
     Raises:
-        LatencyError: there are no rows, or two of one key.
+        LatencyError: there are no rows.
         OfaPoseError: the folder cannot be written.
     """
     rows = sorted(rows, key=lambda row: row.key)
-    keys = [row.key for row in rows]
-    if not rows or len(set(keys)) < len(keys):
-        fault = "two rows of one unit" if rows else "no units"
-        raise LatencyError(f"latency table {info.name!r} has {fault}")
+    if not rows:
+        raise LatencyError(f"latency table {info.name!r} has no units")
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -216,7 +211,6 @@ def write_table(folder: str | Path, info: TableInfo, rows: Iterable[UnitLatency]
     )
     atomic_write(base.with_name(f"{info.name}.csv"), text)
     atomic_write(base.with_name(f"{info.name}.yaml"), _HEADER + document)
-    return info
 
 
 def _parse(cells: list[str]) -> UnitLatency:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ofa_pose.cost.counting import BYTES, count, unit_cost
+from ofa_pose.cost.counting import BYTES, count, scan_memory, unit_cost
 from ofa_pose.cost.formulas import CONVENTIONS
 from ofa_pose.cost.latency import LatencyTable
 from ofa_pose.errors import CostError, suggest
@@ -225,28 +225,14 @@ class CostTable:
         for genes in itertools.product(*starts):
             part = tuple(slice(g, g + whole) for g, whole in zip(genes, wholes, strict=True))
             network = plan(self.space, self.space.decode(genes), **self.options)
-            peak[part] = self._scanned(network, part)
+            memory = {place.name: place.part(part)[-3:] for place in self.places}
+            units = {name: (own, output) for name, (own, output, _) in memory.items()}
+            peak[part] = scan_memory(network, memory[network.units[0].name][-1], units)
         flat = peak.reshape(-1)
         for arch in self._some_archs():
             if flat[self.space.index(arch)] != count(self.space, arch, **self.options).peak_memory:
                 raise self._not_split(arch, "is wired otherwise")
         return _fixed(flat)
-
-    def _scanned(self, network: NetworkPlan, part: tuple[slice, ...]) -> np.ndarray:
-        """Return the peak memory of a part of the archs, all wired as `network` is."""
-        places = {place.name: place for place in self.places}
-        end = len(network.units)
-        last_use = {name: i for i, unit in enumerate(network.units) for name in unit.inputs}
-        last_use.update(dict.fromkeys(network.outputs, end))
-        peak = np.zeros((1,) * len(part), dtype=np.int64)
-        alive = {"input": places[network.units[0].name].part(part)[-1]}
-        for step, unit in enumerate(network.units):
-            own, output, _ = places[unit.name].part(part)[-3:]
-            waiting = sum(size for name, size in alive.items() if name not in unit.inputs)
-            peak = np.maximum(peak, own + waiting)
-            alive[unit.name] = output
-            alive = {n: size for n, size in alive.items() if last_use.get(n, -1) > step}
-        return peak
 
     @cached_property
     def places(self) -> list[Place]:

@@ -172,37 +172,6 @@ def masks_of_joints(
     return tuple(mask[:, None] * counts for mask in masks)
 
 
-class _Loader:
-    """Batches of the steps from `start` to `stop`, in order; an error arrives as one line."""
-
-    def __init__(
-        self, batches: Dataset[Batch], steps: range, *, workers: int, pinned: bool
-    ) -> None:
-        self._steps = steps
-        self._loader: DataLoader[Batch | _Failure] = DataLoader(
-            _Guarded(batches),
-            batch_size=None,
-            sampler=steps,
-            num_workers=workers,
-            prefetch_factor=2 if workers else None,
-            pin_memory=pinned,
-            worker_init_fn=_prepare_worker if workers else None,
-            generator=torch.Generator().manual_seed(0),  # else torch draws from its global one
-        )
-
-    def __len__(self) -> int:
-        return len(self._steps)
-
-    def __iter__(self) -> Iterator[Batch]:
-        with telling_lost_workers():
-            with held_back(signal.SIGINT, signal.SIGTERM):  # its workers inherit that
-                batches = iter(self._loader)
-            for batch in batches:
-                if isinstance(batch, _Failure):
-                    raise DataError(batch.message)
-                yield batch
-
-
 @contextlib.contextmanager
 def telling_lost_workers() -> Iterator[None]:
     """Tell in one line that a process which prepares batches was killed, or had no memory.
@@ -244,8 +213,8 @@ class _Guarded(Dataset["Batch | _Failure"]):
 
 def make_loader(
     batches: Dataset[Batch], *, start: int, stop: int, workers: int, pinned: bool = False
-) -> _Loader:
-    """Return an iterable of the batches of steps `start` to `stop` - 1, in that order.
+) -> Iterator[Batch]:
+    """Return the batches of steps `start` to `stop` - 1, in that order.
 
     Args:
         batches: usually `TrainBatches`.
@@ -260,7 +229,29 @@ def make_loader(
     """
     if workers < 0:
         raise UsageError(f"workers must be 0 or more, got {workers}")
-    return _Loader(batches, range(start, stop), workers=workers, pinned=pinned)
+    return _loaded(
+        DataLoader(
+            _Guarded(batches),
+            batch_size=None,
+            sampler=range(start, stop),
+            num_workers=workers,
+            prefetch_factor=2 if workers else None,
+            pin_memory=pinned,
+            worker_init_fn=_prepare_worker if workers else None,
+            generator=torch.Generator().manual_seed(0),  # else torch draws from its global one
+        )
+    )
+
+
+def _loaded(loader: DataLoader[Batch | _Failure]) -> Iterator[Batch]:
+    """Yield what a loader gives; an error arrives as one line."""
+    with telling_lost_workers():
+        with held_back(signal.SIGINT, signal.SIGTERM):  # its workers inherit that
+            batches = iter(loader)
+        for batch in batches:
+            if isinstance(batch, _Failure):
+                raise DataError(batch.message)
+            yield batch
 
 
 def _prepare_worker(worker: int) -> None:

@@ -72,7 +72,7 @@ def write_coco(
         done, encoded = cv2.imencode(".jpg", content, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         if not done:
             raise DataError(f"scene {index} cannot be written as a JPEG")
-        atomic_write(Path(folder) / "images" / split / name, encoded.tobytes())
+        atomic_write(pictures / name, encoded.tobytes())
         images.append({**part["images"][0], "id": index, "file_name": name})
         for annotation in part["annotations"]:
             annotations.append({**annotation, "id": len(annotations) + 1, "image_id": index})

@@ -11,6 +11,7 @@ import numpy as np
 
 from ofa_pose.data.fingerprint import fingerprint_of
 from ofa_pose.data.scene import Scene, SceneSource, ground_truth_of, place_in
+from ofa_pose.data.shares import cut
 from ofa_pose.errors import UsageError
 
 _SEED = 401  # first word of the seeds: no other use of a user's seed shares this stream of numbers
@@ -19,9 +20,9 @@ _SEED = 401  # first word of the seeds: no other use of a user's seed shares thi
 class MixedScenes:
     """Scenes of several sources in a fixed random order; a pure function of the index.
 
-    Each source gets its share of the indices exactly (to within one or, of scenes that
-    stand together, one group) and is walked through in
-    order, again from its start when it is used up. Image ids are the indices.
+    Each source gets its share of the indices exactly (to within one or, of scenes that stand
+    together, one group) and is walked through in order, again from its start when it is used up.
+    Image ids are the indices.
 
     Batch norm sees a batch as one kind of picture. Where a batch mixes sources, the statistics that
     a network learns to expect are the mixture's, and measuring them anew on one source's pictures
@@ -69,8 +70,7 @@ class MixedScenes:
             ]
             count = together * max(groups)
         self.together = together
-        ends = np.round(np.cumsum(shares) * math.ceil(count / together)).astype(np.int64)
-        quotas = np.diff(ends, prepend=0)
+        quotas = [end - start for start, end in cut(math.ceil(count / together), shares.tolist())]
         order = np.random.default_rng([_SEED, seed]).permutation(
             np.repeat(np.arange(len(sources), dtype=np.int16), quotas)
         )

@@ -178,15 +178,20 @@ def category(skeleton: Skeleton) -> dict[str, Any]:
 
 
 def ground_truth_of(scenes: Iterable[Scene], skeleton: Skeleton) -> dict[str, Any]:
-    """Return the COCO-keypoint JSON (as a dict) of scenes whose ids are distinct.
+    """Return the COCO-keypoint JSON (as a dict) of scenes; of equal ids, the first counts.
 
-    Each connected region that the loss ignores becomes a crowd annotation with an exact mask, so
-    that evaluation ignores it too and `CocoScenes` reads back the same `valid`. Who has no area
-    has a `num_keypoints` of 0, and so is not scored, and the box of `ignored_area`.
+    A scene comes twice where it stands in for one whose picture is damaged. Each connected region
+    that the loss ignores becomes a crowd annotation with an exact mask, so that evaluation ignores
+    it too and `CocoScenes` reads back the same `valid`. Who has no area has a `num_keypoints` of
+    0, and so is not scored, and the box of `ignored_area`.
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
+    seen: set[int] = set()
     for scene in scenes:
+        if scene.image_id in seen:
+            continue
+        seen.add(scene.image_id)
         height, width = scene.image.shape[:2]
         images.append(
             {

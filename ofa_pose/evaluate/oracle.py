@@ -53,7 +53,7 @@ def people_by_truth(
         truth: the labelled people.
         settings: constants of decoding.
     """
-    candidates = _candidates(heatmaps, tags, settings)
+    candidates = find_candidates(heatmaps, tags, settings)
     cells, scores, person_scores = group_by_truth(candidates, heatmaps.whole(), truth)
     keypoints = np.zeros((*scores.shape, 3))
     people, joints = np.nonzero(scores > 0)
@@ -86,22 +86,10 @@ def people_of_true_peaks(
         settings: constants of decoding.
     """
     true = []
-    for joint, found in enumerate(_candidates(heatmaps, tags, settings)):
+    for joint, found in enumerate(find_candidates(heatmaps, tags, settings)):
         owned = _owners(truth.nearness(joint, found.cells + 0.5)) >= 0
         true.append(Candidates(found.cells[owned], found.scores[owned], found.tags[owned]))
     return people_of(true, heatmaps, tags, skeleton, settings)
-
-
-def _candidates(
-    heatmaps: Zoomed, tags: Sequence[Zoomed], settings: DecodeSettings
-) -> list[Candidates]:
-    return find_candidates(
-        heatmaps,
-        tags,
-        window=settings.window,
-        count=settings.max_people,
-        threshold=settings.threshold,
-    )
 
 
 def group_by_truth(

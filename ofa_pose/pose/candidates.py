@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ofa_pose.pose.compiled import kernels
+from ofa_pose.pose.settings import DecodeSettings
 from ofa_pose.pose.zoom import SLACK, Zoomed, between
 
 
@@ -27,11 +28,11 @@ class Candidates:
 
 
 def find_candidates(
-    heatmaps: Zoomed, tags: Sequence[Zoomed], *, window: int, count: int, threshold: float
+    heatmaps: Zoomed, tags: Sequence[Zoomed], settings: DecodeSettings
 ) -> list[Candidates]:
     """Return the candidates of each joint, in pixels after doubling.
 
-    A candidate is higher than `threshold` and than every pixel of the `window` around it; of
+    A candidate is higher than the threshold and than every pixel of the window around it; of
     equally high pixels in one window the first in reading order stays. It gives the peaks of
     max-pooling the whole map, but looks only at cells above the threshold, and drops most of
     those after their nearest neighbours.
@@ -39,10 +40,9 @@ def find_candidates(
     Args:
         heatmaps: K maps, doubled once or not at all.
         tags: T stacks of K maps of the same size after doubling.
-        window: odd side of the square in which only one maximum may stand.
-        count: candidates kept of a joint; the highest.
-        threshold: score that a candidate must exceed.
+        settings: give the window, the threshold, and how many are kept of a joint (`max_people`).
     """
+    window, threshold = settings.window, settings.threshold
     joints = len(heatmaps.maps)
     height, width = heatmaps.size
     if window == 1:  # every pixel is a candidate, not only local maxima
@@ -57,7 +57,7 @@ def find_candidates(
     joint_of = index // (height * width)
     order = np.lexsort((index, -scores, joint_of))
     bounds = np.searchsorted(joint_of[order], np.arange(joints + 1))
-    stops = np.minimum(bounds[1:], bounds[:-1] + count)
+    stops = np.minimum(bounds[1:], bounds[:-1] + settings.max_people)
     order = np.concatenate(
         [order[start:stop] for start, stop in zip(bounds[:-1], stops, strict=True)]
     )

@@ -118,13 +118,7 @@ def decode_outputs(
 def _fast(
     heatmaps: Zoomed, tags: Sequence[Zoomed], skeleton: Skeleton, settings: DecodeSettings
 ) -> list[Person]:
-    candidates = find_candidates(
-        heatmaps,
-        tags,
-        window=settings.window,
-        count=settings.max_people,
-        threshold=settings.threshold,
-    )
+    candidates = find_candidates(heatmaps, tags, settings)
     return people_of(candidates, heatmaps, tags, skeleton, settings)
 
 

@@ -18,11 +18,7 @@ BOX_AREA_FACTOR = 0.53
 CROWD_CUTS = (0.2, 0.8)
 """`crowdIndex` below the first is easy, below the second medium: the official code's values."""
 
-_COCO_STATS = (
-    *("AP", "AP50", "AP75", "AP_medium", "AP_large"),
-    *("AR", "AR50", "AR75", "AR_medium", "AR_large"),
-)
-_SIZELESS_STATS = ("AP", "AP50", "AP75", "AR", "AR50", "AR75")
+_STATS = ("", "50", "75", "_medium", "_large")  # what follows AP and AR
 _AT_75 = 5  # place of 0.75 among the thresholds
 _BLANK = {"file_name": "", "width": 0, "height": 0}
 
@@ -68,10 +64,10 @@ def evaluate_predictions(
     crowded = has_crowd_index(ground_truth)
     people = Matchable(images, objects, results, skeleton.sigmas, sized=not crowded)
     if not crowded:
-        return _sized_stats(curves_of(people, subsets={}, evaluator=evaluator)[0])
+        return _stats(curves_of(people, subsets={}, evaluator=evaluator)[0])
     splits = _crowd_splits(ground_truth["images"], crowd_cuts, ranks=ranks)
     curves, parts = curves_of(people, subsets=splits, evaluator=evaluator)
-    scores = _sizeless_stats(curves)
+    scores = _stats(curves)
     for name in splits:
         scores[name] = _mean(parts[name].precision[..., 0]) if name in parts else -1.0
     return scores
@@ -191,22 +187,14 @@ def _span(keypoints: Sequence[float], *, labelled_only: bool) -> list[float]:
     return [float(value) for value in (*low, *(high - low))]
 
 
-def _sized_stats(curves: Curves) -> dict[str, float]:
-    """Return COCO's ten numbers."""
-    picked = []
-    for table in (curves.precision, curves.recall):
-        everyone = table[..., 0]
-        picked += [everyone, everyone[0], everyone[_AT_75], table[..., 1], table[..., 2]]
-    return dict(zip(_COCO_STATS, map(_mean, picked), strict=True))
-
-
-def _sizeless_stats(curves: Curves) -> dict[str, float]:
-    """Return AP and AR over all thresholds, at 0.5 and at 0.75."""
-    picked = []
-    for table in (curves.precision, curves.recall):
-        everyone = table[..., 0]
-        picked += [everyone, everyone[0], everyone[_AT_75]]
-    return dict(zip(_SIZELESS_STATS, map(_mean, picked), strict=True))
+def _stats(curves: Curves) -> dict[str, float]:
+    """Return COCO's ten numbers, or the six of them that tell no sizes where the curves do not."""
+    stats = {}
+    for metric, table in (("AP", curves.precision), ("AR", curves.recall)):
+        everyone, *sizes = np.moveaxis(table, -1, 0)
+        picked = (everyone, everyone[0], everyone[_AT_75], *sizes)
+        stats |= {metric + what: _mean(part) for what, part in zip(_STATS, picked, strict=False)}
+    return stats
 
 
 def _crowd_splits(

@@ -52,27 +52,16 @@ class Zoomed:
             maps = doubled(maps)
         return maps
 
-    def around(self, joints: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Return `(M, 3, 3)` values at M pixels and the pixels around them.
-
-        Beyond the border lies a copy of it.
-        """
+    def at(self, joints: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Return `(M,)` values at M pixels."""
         shift = self.doublings
         own_y, own_x = rows >> shift, columns >> shift
         # Three cells give 2^d + 2 pixels, the first of them just before the cell in the middle.
         tiles = self.tiles(joints, own_y - 1, own_x - 1, side=3)
         for _ in range(shift):
             tiles = between(tiles)
-        if shift == 0:
-            return tiles
         y, x = rows - (own_y << shift), columns - (own_x << shift)
-        near = np.arange(3)
-        pick = np.arange(len(joints))[:, None, None]
-        return tiles[pick, y[:, None, None] + near[:, None], x[:, None, None] + near]
-
-    def at(self, joints: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Return `(M,)` values at M pixels."""
-        return self.around(joints, rows, columns)[:, 1, 1]
+        return tiles[np.arange(len(joints)), 1 + y, 1 + x]
 
     def blocks(self, joints: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Return `(M, BLOCK, BLOCK)` values of M blocks; block (0, 0) begins at pixel (0, 0)."""

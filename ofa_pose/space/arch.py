@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import total_ordering
 from typing import Any, NoReturn
 
 ArchLike = str | Mapping[str, int]
 """What `SearchSpace.arch` makes an `Arch` of: one itself, a name, a key, or a value per choice."""
 
 
+@total_ordering
 class Arch(Mapping[str, int]):
     """One value for every choice; frozen, hashable, ordered, and made by a `SearchSpace`.
 
@@ -72,19 +74,9 @@ class Arch(Mapping[str, int]):
         return hash((self._space_hash, self._values))
 
     def __lt__(self, other: Arch) -> bool:
-        return self._rank() < other._rank() if isinstance(other, Arch) else NotImplemented
-
-    def __le__(self, other: Arch) -> bool:
-        return self._rank() <= other._rank() if isinstance(other, Arch) else NotImplemented
-
-    def __gt__(self, other: Arch) -> bool:
-        return self._rank() > other._rank() if isinstance(other, Arch) else NotImplemented
-
-    def __ge__(self, other: Arch) -> bool:
-        return self._rank() >= other._rank() if isinstance(other, Arch) else NotImplemented
-
-    def _rank(self) -> tuple[str, tuple[int, ...]]:
-        return self._space_hash, self._values
+        if not isinstance(other, Arch):
+            return NotImplemented
+        return (self._space_hash, self._values) < (other._space_hash, other._values)
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise AttributeError("an Arch cannot be changed; use space.arch({**arch, ...})")

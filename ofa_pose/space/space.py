@@ -177,7 +177,7 @@ class SearchSpace:
     def _make(self, values: tuple[int, ...]) -> Arch:
         return Arch(self.name, self.hash, names=self._names, values=values)
 
-    def encode(self, arch: Mapping[str, int]) -> tuple[int, ...]:
+    def encode(self, arch: ArchLike) -> tuple[int, ...]:
         """Return one gene a choice: the position of its value (0 is the largest)."""
         arch = self.arch(arch)
         return tuple(choice.gene(arch[choice.name]) for choice in self.choices)
@@ -198,7 +198,7 @@ class SearchSpace:
         pairs = zip(self.choices, genes, strict=True)
         return self._make(tuple(choice.values[gene] for choice, gene in pairs))
 
-    def index(self, arch: Mapping[str, int]) -> int:
+    def index(self, arch: ArchLike) -> int:
         """Return the position of an arch: its genes as digits, first choice most significant."""
         position = 0
         for gene, count in zip(self.encode(arch), self.gene_counts, strict=True):

@@ -7,7 +7,7 @@ from ofa_pose.space.choice import Choice
 from ofa_pose.space.space import SearchSpace
 
 _RESOLUTION = "resolution"
-_LOST = 0.9  # of a width at least so much is kept, as `make_divisible` has it
+_KEPT = 0.9  # of a width at least, as `make_divisible` has it
 
 
 def uniform_archs(space: SearchSpace) -> tuple[Arch, ...]:
@@ -33,5 +33,5 @@ def uniform_archs(space: SearchSpace) -> tuple[Arch, ...]:
 def _scaled(choice: Choice, leader: Choice, step: int) -> int:
     if len(choice.values) == len(leader.values):
         return choice.values[step]
-    least = _LOST * choice.values[0] * leader.values[step] / leader.values[0]
+    least = _KEPT * choice.values[0] * leader.values[step] / leader.values[0]
     return min(value for value in choice.values if value >= least)

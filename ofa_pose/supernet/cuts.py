@@ -25,6 +25,7 @@ from ofa_pose.supernet.elastic import (
     active,
     copy_cut,
     make_elastic,
+    own_tensors,
 )
 from ofa_pose.supernet.readings import read_of_layers
 
@@ -121,7 +122,7 @@ def _refuse_other_layers(
 def _layer_cut(
     whole: nn.Module, layer: nn.Module, *, path: str, full: UnitSpec, part: UnitSpec
 ) -> LayerCut:
-    tensors, own = _tensors(whole), _tensors(layer)
+    tensors, own = own_tensors(whole), own_tensors(layer)
     if tensors.keys() != own.keys():
         raise SpaceError(f"unit {part.key}: layer {path!r} has other tensors than {full.key}")
     regions = {name: _region(tensors[name], own[name], f"{part.key} {path}") for name in own}
@@ -137,13 +138,6 @@ def _layer_cut(
             f"{', '.join(sorted(t.__name__ for t in ELASTIC))}"
         )
     return LayerCut(regions, layer)
-
-
-def _tensors(layer: nn.Module) -> dict[str, Tensor]:
-    return {
-        **dict(layer.named_parameters(recurse=False)),
-        **dict(layer.named_buffers(recurse=False)),
-    }
 
 
 def _region(full: Tensor, part: Tensor, where: str) -> Region | None:

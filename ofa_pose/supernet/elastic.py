@@ -191,6 +191,12 @@ def make_elastic(unit: nn.Module) -> None:
             layer.unit_path = path  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
 
 
+def own_tensors(layer: nn.Module) -> dict[str, Tensor]:
+    """Return a layer's parameters and buffers by name, but not those of the layers in it."""
+    parameters, buffers = layer.named_parameters(recurse=False), layer.named_buffers(recurse=False)
+    return {**dict(parameters), **dict(buffers)}
+
+
 def copy_cut(unit: nn.Module, target: nn.Module, cut: UnitCut) -> None:
     """Copy the cut part of a unit's tensors into the subnet's module, which takes their precision.
 
@@ -201,10 +207,7 @@ def copy_cut(unit: nn.Module, target: nn.Module, cut: UnitCut) -> None:
         sources = dict(unit.named_modules())
         for path, layer in target.named_modules():
             source = sources[path]
-            for name, tensor in (
-                *layer.named_parameters(recurse=False),
-                *layer.named_buffers(recurse=False),
-            ):
+            for name, tensor in own_tensors(layer).items():
                 part: Tensor = cut[path].take(name, getattr(source, name))  # pyright: ignore[reportAssignmentType]
                 if part.shape != tensor.shape:  # which `copy_` would broadcast
                     raise SpaceError(

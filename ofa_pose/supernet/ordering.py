@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ofa_pose.errors import SpaceError
 from ofa_pose.models import Network
 from ofa_pose.models.eval_mode import in_eval_mode
+from ofa_pose.supernet.elastic import own_tensors
 from ofa_pose.supernet.supernet import Supernet
 
 _SIDE = 32  # of the tiny picture that most networks can be probed with
@@ -96,9 +97,7 @@ def channel_groups(network: Network) -> list[ChannelGroup]:
     Runs the network once for every layer and once for every group, in eval mode, on a tiny picture
     where it takes one, else on one of the side that its plan has. The network is left as it was.
     """
-    layers = {
-        path: layer for path, layer in network.named_modules() if any(True for _ in _tensors(layer))
-    }
+    layers = {path: layer for path, layer in network.named_modules() if own_tensors(layer)}
     with torch.no_grad(), in_eval_mode(network):
         image = _picture(network)
         found = _marked_groups(network, layers, image)
@@ -315,19 +314,14 @@ def _can_be_permuted(layer: nn.Module) -> bool:
     return isinstance(layer, nn.Linear) or _channel_wise(layer)
 
 
-def _tensors(layer: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from layer.named_parameters(recurse=False)
-    yield from layer.named_buffers(recurse=False)
-
-
 def _dimensions(layer: nn.Module, port: str) -> list[tuple[str, int]]:
     """The layer's own tensors and their dimension that follows the channels of a port."""
     if not _can_be_permuted(layer):
         return []
     if _channel_wise(layer):
         # In and out are one group; its tensors are permuted once, for the output.
-        names = _tensors(layer)
-        return [(name, 0) for name, tensor in names if tensor.dim()] if port == "out" else []
+        tensors = own_tensors(layer) if port == "out" else {}
+        return [(name, 0) for name, tensor in tensors.items() if tensor.dim()]
     dims = {"in": 0, "out": 1} if isinstance(layer, nn.ConvTranspose2d) else {"in": 1, "out": 0}
     found = [("weight", dims[port])]
     if port == "out" and getattr(layer, "bias", None) is not None:
@@ -336,11 +330,8 @@ def _dimensions(layer: nn.Module, port: str) -> list[tuple[str, int]]:
 
 
 def _channels(layer: nn.Module, port: str) -> int:
-    for names in (("in_channels", "in_features"), ("out_channels", "out_features")):
-        for name in names:
-            if hasattr(layer, name) and name.startswith(port):
-                return int(getattr(layer, name))
-    return int(getattr(layer, "num_features", 0))
+    names = (f"{port}_channels", f"{port}_features", "num_features")
+    return next((int(getattr(layer, name)) for name in names if hasattr(layer, name)), 0)
 
 
 def _importance(group: ChannelGroup, layers: Mapping[str, nn.Module], *, by: str) -> Tensor:

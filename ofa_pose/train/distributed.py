@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ofa_pose.errors import DataError, OfaPoseError, RecipeError, UsageError
-from ofa_pose.evaluate.shard import Failure
+from ofa_pose.evaluate.shard import Failure, Shard
 from ofa_pose.models import check_device
 from ofa_pose.runs import RunFolder
 
@@ -55,9 +55,8 @@ class World:
     @classmethod
     def current(cls) -> World:
         """Return the world of the process group, or that of one process if there is none."""
-        if not (dist.is_available() and dist.is_initialized()):
-            return cls()
-        return cls(dist.get_rank(), dist.get_world_size())
+        shard = Shard.of_process_group()
+        return cls(shard.rank, shard.size)
 
     @property
     def leads(self) -> bool:

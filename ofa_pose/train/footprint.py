@@ -114,12 +114,11 @@ def rehearse(job: Job, *, pictures: int) -> None:
         job: the training; its model, on its device already, is left alone.
         pictures: of one part of one process's share of a batch.
     """
-    arch, precision = job.sampler.largest, job.recipe.precision
+    arch = job.sampler.largest
     model = _copy(job.model).train()
     images = torch.zeros(pictures, 3, arch.resolution, arch.resolution, device=job.device)
     images = images.contiguous(memory_format=torch.channels_last)
-    dtype = None if precision == "float32" else getattr(torch, precision)
-    with torch.autocast(job.device.type, dtype=dtype, enabled=dtype is not None):
+    with job.recipe.autocast(job.device):
         outputs = job.forward(model, images, arch)
     torch.stack([output.float().sum() for output in outputs]).sum().backward()
 

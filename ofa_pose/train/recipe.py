@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import pydantic
+import torch
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from ofa_pose.errors import RecipeError, suggest
@@ -170,6 +171,11 @@ class Recipe(_Record):
         if self.precision == "float16" and device.partition(":")[0] == "cpu":
             raise RecipeError("precision float16 is for GPUs; on a CPU take bfloat16 or float32")
 
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """Return the block in which a network on `device` runs in the recipe's precision."""
+        dtype = None if self.precision == "float32" else getattr(torch, self.precision)
+        return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+
     @property
     def budget(self) -> TrainBudget | None:
         """The length the recipe gives, or None if it leaves that to the caller."""
@@ -196,8 +202,8 @@ def make_recipe(
 
     A length among the overrides (`steps`, `epochs`, `minutes`) replaces the space's, whatever its
     unit, and the space's milestones move with it, while milestones among the overrides are counted
-    in it; overriding keys of `augmentation` leaves the
-    others; None turns off what a recipe can do without (`ema`, `grad_clip`).
+    in it; overriding keys of `augmentation` leaves the others; None turns off what a recipe can do
+    without (`ema`, `grad_clip`).
 
     Raises:
         RecipeError: an unknown stage or key, or an impossible value; every fault is listed.

@@ -173,13 +173,13 @@ class Learner:
         images = normalize(part.images, job.space.pixel_mean, job.space.pixel_std)
         images = images.contiguous(memory_format=torch.channels_last)
         weight = recipe.heatmap_weight(archs[0].resolution)
-        with self._autocast(), self._convolutions():
+        with self._running():
             asked = job.teacher if recipe.distillation else None
             teacher = None if asked is None else asked(images)
         sums: dict[str, Tensor] = {}
         for number, arch in enumerate(archs):
             with self._synchronised(is_last and number == len(archs) - 1):
-                with self._autocast(), self._convolutions():
+                with self._running():
                     outputs = list(job.forward(self._called, images, arch))
                 loss = pose_loss(
                     outputs,
@@ -191,7 +191,7 @@ class Learner:
                 )
                 total = loss.total
                 losses = {"heatmap": loss.heatmap, "pull": loss.pull, "push": loss.push}
-                if teacher is not None and recipe.distillation:
+                if teacher is not None:
                     distilled = distillation_loss(
                         outputs,
                         teacher,
@@ -245,19 +245,12 @@ class Learner:
         return self._wrapped.no_sync()
 
     @contextlib.contextmanager
-    def _convolutions(self) -> Iterator[None]:
-        """Let this package do, inside the block, the convolutions that torch is slow at."""
+    def _running(self) -> Iterator[None]:
+        """Run networks in the recipe's precision, with our convolutions where torch's are slow."""
         own = self._own_convolutions
-        with fast_pointwise(own), fast_depthwise(own):
+        precision = self.job.recipe.autocast(self.job.device)
+        with precision, fast_pointwise(own), fast_depthwise(own):
             yield
-
-    def _autocast(self) -> torch.autocast:
-        precision = self.job.recipe.precision
-        return torch.autocast(
-            self.job.device.type,
-            dtype=getattr(torch, precision) if precision != "float32" else None,
-            enabled=precision != "float32",
-        )
 
 
 def _gradient_norm(model: nn.Module, *, limit: float | None) -> Tensor:

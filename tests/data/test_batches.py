@@ -117,9 +117,7 @@ def test_a_batch_larger_than_the_set_repeats_scenes(dots):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_change_nothing_and_keep_the_order(dots, workers):
     batches = make(dots(10), resolution_of=by_step)
-    loader = make_loader(batches, start=3, stop=8, workers=workers)
-    assert len(loader) == 5
-    loaded = list(loader)
+    loaded = list(make_loader(batches, start=3, stop=8, workers=workers))
     assert len(loaded) == 5
     for step, batch in enumerate(loaded, start=3):
         assert same(batch, batches[step])

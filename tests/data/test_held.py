@@ -15,6 +15,21 @@ class Counted(SyntheticScenes):
         return super().__getitem__(index)
 
 
+class Damaged(SyntheticScenes):
+    """Picture 1 is damaged: picture 0 stands in."""
+
+    def __getitem__(self, index):
+        return super().__getitem__(0 if index == 1 else index)
+
+
+def test_a_stand_in_is_in_the_truth_once():
+    held = HeldScenes(Damaged(3, 3, size=64, skeleton="crowdpose"))
+    truth = held.ground_truth()
+    assert [image["id"] for image in truth["images"]] == [0, 2]
+    people = [person for person in truth["annotations"] if not person["iscrowd"]]
+    assert len(people) == len(held[0].keypoints) + len(held[2].keypoints)
+
+
 def test_each_scene_is_made_once_and_is_the_sources():
     source = SyntheticScenes(3, 4, size=64, skeleton="crowdpose")
     counted = Counted(3, 4, size=64, skeleton="crowdpose")

@@ -28,6 +28,13 @@ def test_by_default_every_scene_appears(dots):
     }
 
 
+def test_a_scene_whose_share_begins_at_a_half_appears(dots):
+    mixed = MixedScenes([dots(1), dots(1), dots(1)], [3, 2, 3])
+    # The second source has a quarter of 4 scenes, from 1.5 to 2.5.
+    assert len(mixed) == 4
+    assert {mixed.locate(i) for i in range(4)} == {(0, 0), (1, 0), (2, 0)}
+
+
 def test_ids_are_indices(dots):
     mixed = MixedScenes([dots(3), dots(3)], [1, 1])
     assert [mixed[i].image_id for i in range(len(mixed))] == list(range(6))

@@ -1,5 +1,7 @@
 """Candidates: exactly the peaks that max-pooling the whole map would give."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,14 +12,13 @@ from hypothesis import strategies as st
 from ofa_pose.pose import compiled as compiled_module
 from ofa_pose.pose.candidates import find_candidates
 from ofa_pose.pose.compiled import kernels
+from ofa_pose.pose.settings import DecodeSettings
 from ofa_pose.pose.zoom import Zoomed
 
 
-def find(heatmaps: np.ndarray, *, window: int = 5, count: int = 30, threshold: float = 0.1):
+def find(heatmaps: np.ndarray, **constants: Any):
     tags = np.arange(heatmaps.size, dtype=np.float32).reshape(heatmaps.shape)
-    return find_candidates(
-        Zoomed(heatmaps, 0), [Zoomed(tags, 0)], window=window, count=count, threshold=threshold
-    )
+    return find_candidates(Zoomed(heatmaps, 0), [Zoomed(tags, 0)], DecodeSettings(**constants))
 
 
 def test_one_white_cell_is_the_only_candidate() -> None:
@@ -52,7 +53,7 @@ def test_of_equal_neighbours_the_first_stays_and_the_highest_are_kept() -> None:
     heatmaps[0, 0:3, 12] = 0.5
     heatmaps[0, 2, 20] = 0.6
     assert find(heatmaps)[0].cells.tolist() == [[20, 2], [12, 0], [3, 1]]
-    assert find(heatmaps, count=2)[0].cells.tolist() == [[20, 2], [12, 0]]
+    assert find(heatmaps, max_people=2)[0].cells.tolist() == [[20, 2], [12, 0]]
 
 
 def test_a_flat_map_has_few_candidates() -> None:
@@ -96,9 +97,8 @@ def test_the_same_peaks_as_max_pooling_the_doubled_map(
         full = F.interpolate(torch.from_numpy(maps).double()[None], scale_factor=2, mode="bilinear")
         pooled = F.max_pool2d(full, window, stride=1, padding=window // 2)
         peaks = torch.where((pooled == full) & (full > threshold), full, 0.0)[0].flatten(1)
-        found = find_candidates(
-            Zoomed(maps, 1), [Zoomed(maps, 1)], window=window, count=30, threshold=threshold
-        )
+        constants = DecodeSettings(window=window, threshold=threshold)
+        found = find_candidates(Zoomed(maps, 1), [Zoomed(maps, 1)], constants)
         for own, values in zip(found, peaks, strict=True):
             scores, index = values.topk(min(30, values.numel()))
             index = index[scores > threshold]
@@ -116,17 +116,15 @@ def test_equal_pixels_of_a_doubled_map_have_one_candidate(compiled: bool, monkey
     maps = np.zeros((1, 5, 5), dtype=np.float32)
     maps[0, 2, 2] = 1.0  # its four pixels are equal: 9/16
     maps[0, 0, 4] = 1.0  # in the corner the outer pixel is its whole self
-    (found,) = find_candidates(
-        Zoomed(maps, 1), [Zoomed(maps, 1)], window=5, count=30, threshold=0.1
-    )
+    constants = DecodeSettings(window=5, threshold=0.1)
+    (found,) = find_candidates(Zoomed(maps, 1), [Zoomed(maps, 1)], constants)
     assert found.cells.tolist() == [[9, 0], [4, 4]]
     assert found.scores.tolist() == [1.0, 0.5625]
 
 
 def test_in_a_window_of_1_every_pixel_is_a_candidate() -> None:
     maps = np.array([[[0.4, 0.8]]], dtype=np.float32)
-    (found,) = find_candidates(
-        Zoomed(maps, 1), [Zoomed(maps, 1)], window=1, count=30, threshold=0.45
-    )
+    constants = DecodeSettings(window=1, threshold=0.45)
+    (found,) = find_candidates(Zoomed(maps, 1), [Zoomed(maps, 1)], constants)
     # Pixels 0.4, 0.5, 0.7, 0.8 in each of two rows.
     assert found.cells.tolist() == [[3, 0], [3, 1], [2, 0], [2, 1], [1, 0], [1, 1]]
