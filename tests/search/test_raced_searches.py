@@ -188,16 +188,46 @@ def test_what_failed_in_a_race_that_goes_on_is_not_raced_again(
     size, failing = len(first), first[1]
     marks[failing] += 2 - marks[failing].mean()  # nobody is better
     dies = {(failing, 0): WorkerLostError("its worker died 3 times")}
+    for name in ("whole.csv", "later.csv"):
+        searched(name, marks, evaluations=size - 1, errors=dies)  # without the last
     whole = searched("whole.csv", marks, evaluations=size + more, errors=dies)
-    with pytest.raises(KeyboardInterrupt):
-        searched("killed.csv", marks, evaluations=size + more, errors=dies, stop_at=size // 2)
     asked: list[tuple[int, int]] = []
-    killed = searched("killed.csv", marks, evaluations=size + more, asked=asked)
+    later = searched("later.csv", marks, evaluations=size + more, asked=asked)
     assert failing not in {index for index, _ in asked}
-    errors = [row.error for row in killed.archive if row.index == failing]
+    errors = [row.error for row in later.archive if row.index == failing]
     assert errors == ["its worker died 3 times"]
-    assert list(killed.archive) == list(whole.archive)
+    assert list(later.archive) == list(whole.archive)
+    assert (tmp_path / "later.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+@pytest.mark.parametrize("stop_at", [1, 6, -1])
+def test_a_kill_among_the_outcomes_of_a_race_changes_nothing(
+    land, first, searched, marks_of, tmp_path, stop_at
+):
+    """Though others had lost to one that failed later, which is not known of a recorded failure."""
+    marks = marks_of(land.scores, seed=2)
+    size, failing = len(first), first[0]
+    marks[failing] += 2 - marks[failing].mean()  # nobody is better
+    fails = {(failing, 1): WeightsError("NaN")}
+    whole = searched("whole.csv", marks, evaluations=size + 8, errors=fails)
+    assert {row.scores.get("parts") for row in whole.archive} > {2.0}  # who had lost to it
+    with pytest.raises(KeyboardInterrupt):
+        searched("killed.csv", marks, evaluations=size + 8, errors=fails, stop_at=stop_at % size)
+    searched("killed.csv", marks, evaluations=size + 8, errors=fails)
     assert (tmp_path / "killed.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_an_error_that_says_nothing_of_an_arch_decides_no_race(
+    land, first, searched, marks_of, tmp_path
+):
+    marks = marks_of(land.scores, seed=2)
+    size, best = len(first), first[-1]
+    marks[best] += 2 - marks[best].mean()  # all others lose to it on the first part
+    searched("whole.csv", marks, evaluations=size)
+    with pytest.raises(OSError, match="disk"):
+        searched("broken.csv", marks, evaluations=size, errors={(best, 1): OSError("no disk")})
+    searched("broken.csv", marks, evaluations=size)
+    assert (tmp_path / "broken.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
 @pytest.fixture
