@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -80,7 +81,7 @@ def test_uniform_archs_race_each_other_and_the_best_of_them_is_found(two_races):
     assert any(row.scores["parts"] < PARTS for row in baseline if not row.failed)
 
 
-def test_a_baseline_of_other_rivals_begins_anew(two_races):
+def test_a_baseline_of_other_rivals_begins_anew_even_if_killed_meanwhile(two_races, monkeypatch):
     result, compare, marks, *_ = two_races
     compare("baseline.csv")
     seen = next(row for row in result.archive if row.scores["parts"] == PARTS)
@@ -91,6 +92,16 @@ def test_a_baseline_of_other_rivals_begins_anew(two_races):
     )
     whole = {"AP": float(marks[lost.index].mean()), "parts": float(PARTS)}
     result.archive.add(replace(lost, order=99, tier=seen.tier, scores=FrozenDict(whole)))
+    unlink = Path.unlink
+
+    def unlink_and_die(path: Path, *, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok=missing_ok)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", unlink_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            compare("baseline.csv")
     again = {row.index: row for row in compare("baseline.csv")}
     assert again[lost.index].scores == whole
 
