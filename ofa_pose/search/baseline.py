@@ -142,8 +142,8 @@ def _open(
             raise RunFolderError(f"{path} holds a search, not a baseline; give another path")
         if before.get("race") == settings.get("race"):
             return Archive.resume(path, space, settings=settings)
+        Path(path).unlink(missing_ok=True)  # first, as one without a journal would be kept
         journal_path(path).unlink()
-        Path(path).unlink(missing_ok=True)
     return Archive.create(path, space, settings=settings)
 
 

@@ -14,6 +14,8 @@ from ofa_pose.space import Arch, FrozenDict, SearchSpace
 
 PARTS = "parts"
 """Among an arch's scores: on how many parts of the images it was scored, if archs raced."""
+FAILURES = WeightsError, WorkerLostError
+"""What an evaluation raises because of its arch; any other error says nothing about the arch."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def told(
         UsageError: the outcome is no mapping of names to numbers.
         UnknownNameError: the objective is not among the scores.
     """
-    if isinstance(outcome, WeightsError | WorkerLostError):
+    if isinstance(outcome, FAILURES):
         return {}, " ".join(str(outcome).split()) or type(outcome).__name__
     if isinstance(outcome, Exception):
         raise outcome

@@ -60,14 +60,20 @@ def plain_cost(name: str, value: float) -> str:
 
 
 def cost_arrays(costs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return costs by name as arrays.
+    """Return costs by name as arrays; of fractions in double precision, as limits are.
+
+    (In single precision a limit just below a cost would be rounded to it.)
 
     Raises:
         BudgetError: they are no mapping.
     """
     if not isinstance(costs, Mapping):
         raise BudgetError(f"costs are numbers by cost name, one for each arch, not {costs!r:.60}")
-    return {name: np.asarray(values) for name, values in costs.items()}
+    arrays = {name: np.asarray(values) for name, values in costs.items()}
+    return {
+        name: array.astype(np.float64, copy=False) if array.dtype.kind == "f" else array
+        for name, array in arrays.items()
+    }
 
 
 def resolve_budgets(

@@ -91,7 +91,8 @@ def draw_front(
     limit it. Winners have the interval `<objective>_low` to `<objective>_high`, where those are
     among their scores. Archs that a race dropped (fewer `parts` than others) are hollow; one that
     the baseline has seen as much of has its score there, so that it stands in one place. Failed
-    evaluations are counted in the legend and not drawn.
+    evaluations are counted in the legend and not drawn; one whose cost is NaN has no place in that
+    cost's panel.
 
     Args:
         result: of the search.
@@ -162,7 +163,8 @@ def _set_range(
 ) -> bool:
     """Show archs and budgets near them; return whether that is too little for logarithmic ticks."""
     rows = [*result.archive, *uniform]
-    values = [row.costs[axis.cost] / axis.unit for row in rows if not row.failed]
+    costs = [row.costs[axis.cost] / axis.unit for row in rows if not row.failed]
+    values = [cost for cost in costs if not math.isnan(cost)]
     limits = (limit for tier in result.tiers.values() for limit in tier.limits)
     bounds = [limit.value / axis.unit for limit in limits if limit.cost == axis.cost]
     values += [value for value in bounds if value <= _FAR * max(values)]
@@ -310,6 +312,8 @@ def _draw_winners(axes: Axes, result: SearchResult, axis: CostAxis, *, named: bo
     labelled = False
     for row, names in tiers.items():
         x, y = row.costs[axis.cost] / axis.unit, row.score(result.objective)
+        if math.isnan(x):
+            continue
         low, high = (row.score(f"{result.objective}_{end}") for end in ("low", "high"))
         if low <= y <= high:
             label = None if labelled else "95 % interval"

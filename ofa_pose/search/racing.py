@@ -15,7 +15,7 @@ import numpy as np
 
 from ofa_pose import bootstrap
 from ofa_pose.errors import UsageError
-from ofa_pose.search.evaluation import PARTS
+from ofa_pose.search.evaluation import FAILURES, PARTS
 from ofa_pose.search.workers import Workers
 
 
@@ -143,7 +143,8 @@ class Race:
 
     What a batch gives depends on all of its members and on the scores of the batches before, and
     on nothing else. So a search that was killed within a batch must race all of it again, but for
-    what failed, which is left out as if it had failed on the first part.
+    recorded failures, which are left out as if they had failed on the first part. Failures come
+    last: once one is recorded, all that the others got is.
 
     Args:
         workers: evaluate (index of an arch, part) to what it got there.
@@ -193,7 +194,11 @@ class Race:
     def evaluate(
         self, tasks: Sequence[int]
     ) -> Iterator[tuple[int, Mapping[str, float] | Exception]]:
-        """Race the archs with these indices; their outcomes come in order, at the end."""
+        """Race the archs with these indices; their outcomes come at the end, failures last.
+
+        Raises:
+            Exception: what an arch was measured with raised it, and it says nothing about the arch.
+        """
         champions = self._champions()
         for index in sorted(set(champions.values()) - self._measured.keys()):
             self._measure_all(index)
@@ -220,7 +225,7 @@ class Race:
         known = {index: self._finished[index] for index in {*racing, *champions.values()}}
         for index in reversed(dropped):  # whoever was dropped later may be whom it is behind
             outcomes[index], known[index] = self._relative_scores(runners[index], known)
-        for index in tasks:
+        for index in sorted(tasks, key=lambda index: isinstance(outcomes[index], Exception)):
             yield index, outcomes[index]
 
     def see_all(self, index: int) -> Mapping[str, float] | Exception:
@@ -265,13 +270,15 @@ class Race:
     def _see(
         self, racing: Sequence[int], part: int, runners: dict[int, _Runner]
     ) -> dict[int, Exception]:
-        """Let everybody see one part; return the failures."""
+        """Let everybody see one part; return the failures, raise any other error."""
         failures = {}
         outcomes = self._workers.evaluate([(index, part) for index in racing])
         for seen, ((index, _), outcome) in enumerate(outcomes, start=1):
-            if isinstance(outcome, Exception):
+            if isinstance(outcome, FAILURES):
                 failures[index] = outcome
                 continue
+            if isinstance(outcome, Exception):
+                raise outcome
             self.images += len(outcome)
             if self.progress is not None:
                 now = part + 1, self.settings.parts, seen, len(racing)

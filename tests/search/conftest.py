@@ -1,13 +1,16 @@
-"""Small made-up spaces and score landscapes whose true optimum a full enumeration gives."""
+"""Made-up spaces, score landscapes whose optimum an enumeration gives, and races over marks."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 import pytest
 
-from ofa_pose.search import Evaluation
+from ofa_pose.search import Evaluation, InProcess, Race, RaceSettings
 from ofa_pose.space import Arch, Choice, SearchSpace
 
 
@@ -79,6 +82,70 @@ def make_landscape(seed: int, *gene_counts: int, ruggedness: float = 0.35) -> La
     return Landscape(space, macs, scores, [])
 
 
+@dataclass(frozen=True)
+class Marks:
+    """A mark for each image; the score is their mean."""
+
+    values: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def join(self, other: Marks) -> Marks:
+        return Marks(np.concatenate([self.values, other.values]))
+
+    def take(self, pictures: Sequence[int]) -> Marks:
+        return Marks(self.values[list(pictures)])
+
+    def scores_of(self, weights: np.ndarray) -> np.ndarray:
+        return weights @ self.values / weights.sum(axis=1)
+
+
+PARTS = (16, 32, 64, 128)
+"""Where each part of the images of a race ends."""
+
+
+def marks_of(quality: Sequence[float], seed: int = 0) -> np.ndarray:
+    """Marks (archs, images) about the archs' quality: images differ more than archs do."""
+    rng = np.random.default_rng(seed)
+    hardness = rng.normal(0, 1, PARTS[-1])
+    own = rng.normal(0, 0.05, (len(quality), PARTS[-1]))
+    return np.array(quality)[:, None] + hardness + own
+
+
+def race_over(
+    marks: np.ndarray,
+    *,
+    tiers: Mapping[str, np.ndarray] | None = None,
+    errors: Mapping[tuple[int, int], Exception] | None = None,
+    asked: list[tuple[int, int]] | None = None,
+    workers: type[InProcess[Any, Any]] = InProcess,
+    objective: str = "AP",
+) -> Race:
+    """A race of four parts.
+
+    Args:
+        marks: (archs, images) what archs get.
+        tiers: masks by name; one of everybody by default.
+        errors: by arch and part, what is raised there.
+        asked: what is measured is appended to it.
+        workers: who measure.
+        objective: what the mean mark is called.
+    """
+
+    def measure(task: tuple[int, int]) -> Marks:
+        if asked is not None:
+            asked.append(task)
+        if errors and task in errors:
+            raise errors[task]
+        index, part = task
+        return Marks(marks[index, (0, *PARTS)[part] : PARTS[part]])
+
+    everybody = {"all": np.ones(len(marks), dtype=bool)}
+    settings = RaceSettings(parts=len(PARTS))
+    return Race(workers(measure), tiers or everybody, settings, objective=objective)
+
+
 @pytest.fixture(name="make_space", scope="session")
 def _make_space() -> Callable[..., SearchSpace]:
     return make_space
@@ -92,3 +159,13 @@ def _make_landscape() -> Callable[..., Landscape]:
 @pytest.fixture(name="make_evaluation", scope="session")
 def _make_evaluation() -> Callable[..., Evaluation]:
     return make_evaluation
+
+
+@pytest.fixture(name="marks_of", scope="session")
+def _marks_of() -> Callable[..., np.ndarray]:
+    return marks_of
+
+
+@pytest.fixture(name="race_over", scope="session")
+def _race_over() -> Callable[..., Race]:
+    return race_over

@@ -1,6 +1,5 @@
 """Budgets as masks: what is feasible, what is refused and how the refusal reads."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +36,16 @@ def test_several_limits_hold_together_and_an_unknown_cost_is_never_within(
         costs={"macs": MACS, "params": PARAMS},
     )
     assert feasible.mask.tolist() == [False, True, True, False]
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_a_limit_just_below_a_cost_of_low_precision_excludes_it(
+    space: SearchSpace, kind: type[np.floating[Any]]
+) -> None:
+    """NumPy would round the limit to the costs' precision first."""
+    costs = np.array([4, 3, 2, 1], dtype=kind)
+    (feasible,), _ = resolve_budgets(space, {"S": Limit("ms", 2.9999999)}, costs={"ms": costs})
+    assert feasible.mask.tolist() == [False, False, True, True]
 
 
 def test_an_infeasible_budget_names_the_smallest_feasible_value(space: SearchSpace) -> None:
@@ -146,10 +155,8 @@ def test_200_random_budgets_hold_or_are_refused_with_the_nearest(
             load = np.maximum.reduce([costs[limit.cost] / limit.value for limit in limits])
             nearest = int(load.argmin())
             reached = (plain_cost(lim.cost, int(costs[lim.cost][nearest])) for lim in limits)
-            start = time.perf_counter()
             with pytest.raises(InfeasibleBudgetError, match=" and ".join(reached)):
                 search(land.space, land, **options)
-            assert time.perf_counter() - start < 1
             assert not land.asked
             refused += 1
             continue
@@ -161,7 +168,7 @@ def test_200_random_budgets_hold_or_are_refused_with_the_nearest(
     assert 10 < refused < 100
 
 
-def test_a_large_space_refuses_in_well_under_a_second(
+def test_a_large_space_refuses_before_anything_is_evaluated(
     make_space: Callable[..., SearchSpace],
 ) -> None:
     space = make_space(5, 3, 4, 4, 4, 4, 4, 4, 4)
@@ -171,10 +178,8 @@ def test_a_large_space_refuses_in_well_under_a_second(
         raise AssertionError(f"{arch} was evaluated")
 
     costs = {"macs": np.arange(len(space), 0, -1) * 1000}
-    start = time.perf_counter()
     with pytest.raises(InfeasibleBudgetError, match="smallest possible is macs 1,000"):
         search(space, evaluate, budgets={"S": Limit("macs", 999)}, costs=costs)
-    assert time.perf_counter() - start < 0.5
 
 
 @pytest.mark.parametrize("value", ["10", None, True, [10], float("nan"), float("inf"), 0])

@@ -65,6 +65,29 @@ def test_a_panel_a_cost_with_intervals_and_the_baseline(
     assert ends == {(round(ap - 0.125, 6), round(ap + 0.25, 6)) for ap in winners}
 
 
+def test_an_arch_of_an_unknown_cost_is_left_out_of_its_panel(
+    make_landscape: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as a latency that could not be measured of some."""
+    land = make_landscape(1, 4, 4, 4)
+    times = np.where(np.arange(64) % 3, land.macs / 1e6, np.nan)
+    land.scores[0] = 9  # the largest arch wins where its time does not matter
+    limits = {"S": Limit("ms", 200), "L": Limit("macs", 1e12)}
+    costs = {"macs": land.macs, "ms": times}
+    result = search(land.space, land, budgets=limits, costs=costs, evaluations=40)
+    assert np.isnan(result.tiers["L"].costs["ms"])
+    caplog.clear()
+    figure = draw_front(result, [CostAxis("macs"), CostAxis("ms")])
+    figure.canvas.draw()
+    panels: list[Any] = figure.axes
+    stars = [[line for line in panel.lines if line.get_marker() == "*"] for panel in panels]
+    assert [len(marks) for marks in stars] == [3, 2]  # one is of the legend
+    known = times[[row.index for row in result.archive]]
+    low, high = panels[1].get_xlim()
+    assert low < np.nanmin(known) < np.nanmax(known) < high
+    assert caplog.messages == []  # matplotlib complains of texts that have no place
+
+
 @pytest.mark.parametrize("name", ["$\\foo$", "a$b$c", "50 $"])
 def test_a_dollar_in_a_name_is_a_dollar(make_landscape: Callable[..., Any], name: str) -> None:
     """Matplotlib takes what stands between two of them for mathematics."""
