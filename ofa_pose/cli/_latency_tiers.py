@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ofa_pose.catalog import load_space
 from ofa_pose.cli import _console
 from ofa_pose.cli._latency_measuring import Meters
 
@@ -26,15 +25,12 @@ def validate_tiers(name: str, paths: Sequence[Path], *, work: Path | None, as_js
     from ofa_pose.cost import LatencyTable
     from ofa_pose.export import load_tier
     from ofa_pose.latency import time_networks
-    from ofa_pose.latency.bundle import costs_with
+    from ofa_pose.latency.validate import costs_of_table
 
     table = LatencyTable.load(name)
     tiers = [load_tier(path, check_weights=False) for path in paths]
     networks = [(_costs_of(tier), tier.arch) for tier in tiers]
-    joints = [tier.skeleton for tier in tiers if tier.skeleton is not None]
-    table_costs = [
-        costs_with(load_space(space.name), space.skeleton, joints) for space in table.info.spaces
-    ]
+    table_costs = costs_of_table(table, [costs for costs, _ in networks])
     with tempfile.TemporaryDirectory() as folder, Meters() as progress:
         timed = time_networks(
             table, networks, table_costs, work=work or Path(folder), progress=progress

@@ -145,7 +145,7 @@ def validate(
             "there is nothing to validate on: every network was measured for the table"
         )
     plans = {name_of(*one): plan_of(*one) for one in chosen}
-    table_costs = _costs_of_table(table, all_costs)
+    table_costs = costs_of_table(table, all_costs)
     reference = reference_entry(table_costs or all_costs)
     if (work / KIT).is_file():
         _check_reference(work, reference.task.key)
@@ -183,7 +183,7 @@ def validate(
     )
 
 
-def _costs_of_table(table: LatencyTable, given: Sequence[CostTable]) -> list[CostTable] | None:
+def costs_of_table(table: LatencyTable, given: Sequence[CostTable]) -> list[CostTable] | None:
     """Return costs of the spaces that the table was built for, in its order.
 
     None, with a warning, where one of them is neither given nor known by its name as it was.

@@ -29,7 +29,7 @@ class Timed:
 def time_networks(
     table: LatencyTable,
     networks: Sequence[tuple[CostTable, Arch]],
-    table_costs: Sequence[CostTable],
+    table_costs: Sequence[CostTable] | None,
     *,
     work: str | Path,
     progress: Progress | None = None,
@@ -39,7 +39,8 @@ def time_networks(
     Args:
         table: of this machine.
         networks: costs of a network's space, and the network.
-        table_costs: of the spaces that the table was built for, which name the reference.
+        table_costs: of the spaces that the table was built for, which name the reference; None
+            where they are not here, and times are this measurement's own.
         work: folder of the measurement; what it holds of the same is not measured again.
         progress: told of every step.
 
@@ -57,11 +58,12 @@ def time_networks(
         entries.append(replace(entry, task=replace(entry.task, key=f"{number}:{entry.task.key}")))
     keys = [entry.task.key for entry in entries]
     if not (work / KIT).is_file():
-        all_entries = shuffled([*entries, reference_entry(table_costs)], seed=0)
         all_costs = [costs for costs, _ in networks]
+        all_entries = shuffled([*entries, reference_entry(table_costs or all_costs)], seed=0)
         make_kit(work, all_entries, all_costs, runtime, effort=Effort(), progress=progress)
     results = run_kit(work, runtime, threads=threads, progress=progress)
-    results = replace(results, known_reference_ms=table.info.reference_ms)
+    known = table.info.reference_ms if table_costs else None
+    results = replace(results, known_reference_ms=known)
     measured = results.networks("check")
     if measured.keys() != set(keys):
         raise LatencyError(f"{work} holds the measurement of other networks; give another --work")

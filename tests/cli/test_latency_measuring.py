@@ -1,5 +1,6 @@
 """`latency build`, `bundle` and `import` as a user meets them, on the smallest space."""
 
+import datetime
 import importlib.util
 import json
 import re
@@ -10,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from ofa_pose.catalog import catalog_folder, load_space
-from ofa_pose.cost import CostTable, LatencyTable
+from ofa_pose.cost import CostTable, LatencyTable, TableInfo, UnitLatency
+from ofa_pose.cost.latency_schema import CoveredSpace, RuntimeSection
 from ofa_pose.export import make_tier, save_tier
 from ofa_pose.latency import Timed
 from ofa_pose.latency.build import describe
 from ofa_pose.models import build
 from ofa_pose.skeleton import load_skeleton
+from ofa_pose.space import SearchSpace
 
 BUILD = ("latency", "build", "--space", "toy", "--runtime", "torch", "--name", "here")
 
@@ -31,6 +34,23 @@ def built(command) -> dict:
     outcome = command(*BUILD, "--rounds", "1", "--no-validate", "--json")
     assert outcome.code == 0, outcome.err
     return json.loads(outcome.out)
+
+
+def write_table_of_another_machine(space: SearchSpace) -> None:
+    """Write the table `here-torch`, whose units take 1 ms each."""
+    costs = CostTable(space)
+    info = TableInfo(
+        name="here-torch",
+        device="a board",
+        processor="Z80",
+        runtime=RuntimeSection(name="torch", version="1"),
+        threads=1,
+        date=datetime.date(2026, 1, 1),
+        method="by hand",
+        spaces=(CoveredSpace(**describe(costs)),),
+    )
+    rows = [UnitLatency(spec.key, 1.0, 1.0, 0.0, 1) for spec in costs.specs_of_all]
+    LatencyTable.of(info, rows).save("predictors/latency")
 
 
 def test_a_built_table_is_found_by_its_name(command, built):
@@ -411,6 +431,23 @@ def test_tiers_are_compared_with_the_reference_of_the_table(command, monkeypatch
     outcome = command("latency", "validate", "--table", "here-torch", "--tier", "found/S.yaml")
     assert outcome.code == 0, outcome.err
     assert [describe(one)["skeleton"] for one in found] == ["coco"]
+
+
+def test_a_tier_of_ones_own_space_needs_no_file_of_it(command, monkeypatch):
+    """The tier has its space, which is known here by no name."""
+    text = (catalog_folder("search_spaces") / "toy.yaml").read_text()
+    Path("own.yaml").write_text(text.replace("name: toy", "name: own").replace("[48, 32]", "[64]"))
+    space = load_space("own.yaml")
+    write_table_of_another_machine(space)
+    save_tier("found", make_tier("S", space, space.smallest), build(space, space.smallest))
+    found = []
+    monkeypatch.setattr(
+        "ofa_pose.latency.time_networks",
+        lambda table, networks, costs, **_: found.extend(costs) or [Timed(1.0, 1.0)],
+    )
+    outcome = command("latency", "validate", "--table", "here-torch", "--tier", "found/S.yaml")
+    assert outcome.code == 0, outcome.err
+    assert [one.space.hash for one in found] == [space.hash]
 
 
 def test_a_table_for_joints_of_ones_own_can_be_imported_and_validated(command, tmp_path, no_home):
