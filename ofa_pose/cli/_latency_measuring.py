@@ -101,7 +101,7 @@ class Measurement:
     ) -> None:
         """Measure, make the table, validate it on `networks` networks (0: do not), write it."""
         from ofa_pose.latency import Effort, build_table
-        from ofa_pose.latency.build import describe
+        from ofa_pose.latency.build import describe, may_replace
         from ofa_pose.latency.measuring.kit import RESULTS
         from ofa_pose.latency.measuring.machine import this_machine
         from ofa_pose.latency.results import read_results
@@ -114,9 +114,10 @@ class Measurement:
         here = this_machine(self.runtime, threads=self.threads)
         costs = _all_costs(self.spaces, self.skeleton)
         covered = [describe(one) for one in costs]
-        refuse_taken(table_name, self.out, here, covered, force=force)
-        _check_writable(self.out)
         work = self.work or Path("runs") / f"latency-{table_name}"
+        forced = force or may_replace(work, self.name)
+        refuse_taken(table_name, self.out, here, covered, force=forced)
+        _check_writable(self.out)
         with Meters() as progress:
             table = build_table(
                 costs,

@@ -358,6 +358,24 @@ def test_an_interrupted_build_says_how_to_go_on(command, monkeypatch, options, a
     assert again in outcome.err
 
 
+def test_what_was_begun_with_force_goes_on_without_it(command, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ofa_pose.latency.build.run_kit", stop)
+    write_table_of_another_machine(load_space("toy"))
+    refused = command(*BUILD, "--no-validate")
+    assert refused.code == 2
+    assert "Z80" in refused.err
+    stopped = command(*BUILD, "--no-validate", "--force")
+    assert "the same command without --force goes on from it" in stopped.err
+    kit = Path("runs/latency-here-torch/kit.json")
+    made = kit.stat().st_ino
+    assert command(*BUILD, "--no-validate").code == 130
+    assert kit.stat().st_ino == made
+    assert LatencyTable.load("here-torch").info.processor == "Z80"
+
+
 @pytest.mark.parametrize(
     ("options", "again"), [((), "the same command goes"), (("--force",), "without --force goes")]
 )
