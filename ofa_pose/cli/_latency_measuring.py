@@ -8,7 +8,7 @@ import shlex
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from ofa_pose.cli._latency_verdicts import (
     tell_table,
     tell_validation,
 )
+from ofa_pose.cli._options import joints
 from ofa_pose.cli._progress import Meter
 from ofa_pose.errors import LatencyError, RunFolderError, UsageError, listing
 
@@ -58,10 +59,8 @@ class Meters:
 
 def _all_costs(spaces: Sequence[SearchSpace], skeleton: str | None) -> list[CostTable]:
     from ofa_pose.cost import CostTable
-    from ofa_pose.skeleton import load_skeleton
 
-    options: dict[str, Any] = {} if skeleton is None else {"skeleton": load_skeleton(skeleton)}
-    return [CostTable(space, **options) for space in _distinct(spaces)]
+    return [CostTable(space, **joints(skeleton)) for space in _distinct(spaces)]
 
 
 def _distinct(spaces: Sequence[SearchSpace]) -> list[SearchSpace]:
@@ -77,78 +76,72 @@ def _distinct(spaces: Sequence[SearchSpace]) -> list[SearchSpace]:
     return list(found.values())
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """What is to be measured on this machine, and where it goes."""
+def make_table(
+    spaces: Sequence[SearchSpace],
+    runtime: str,
+    name: str,
+    *,
+    threads: int,
+    skeleton: str | None,
+    out: Path,
+    work: Path | None,
+    device: str | None,
+    rounds: int,
+    networks: int,
+    seed: int,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Measure, make the table, validate it on `networks` networks (0: do not), write it."""
+    from ofa_pose.latency import Effort, build_table
+    from ofa_pose.latency.build import describe, may_replace
+    from ofa_pose.latency.measuring.kit import RESULTS
+    from ofa_pose.latency.measuring.machine import this_machine
+    from ofa_pose.latency.results import read_results
+    from ofa_pose.latency.runtimes import get_runtime
+    from ofa_pose.latency.validate import held_out_archs
 
-    spaces: Sequence[SearchSpace]
-    runtime: str
-    name: str
-    threads: int
-    skeleton: str | None
-    out: Path
-    work: Path | None
-
-    def build(
-        self,
-        *,
-        device: str | None,
-        rounds: int,
-        networks: int,
-        seed: int,
-        force: bool,
-        as_json: bool,
-    ) -> None:
-        """Measure, make the table, validate it on `networks` networks (0: do not), write it."""
-        from ofa_pose.latency import Effort, build_table
-        from ofa_pose.latency.build import describe
-        from ofa_pose.latency.measuring.kit import RESULTS
-        from ofa_pose.latency.measuring.machine import this_machine
-        from ofa_pose.latency.results import read_results
-        from ofa_pose.latency.runtimes import get_runtime
-        from ofa_pose.latency.validate import held_out_archs
-
-        check_name(self.name)
-        get_runtime(self.runtime).require(running=True)
-        table_name = f"{self.name}-{self.runtime}"
-        here = this_machine(self.runtime, threads=self.threads)
-        costs = _all_costs(self.spaces, self.skeleton)
-        covered = [describe(one) for one in costs]
-        refuse_taken(table_name, self.out, here, covered, force=force)
-        _check_writable(self.out)
-        work = self.work or Path("runs") / f"latency-{table_name}"
-        with Meters() as progress:
-            table = build_table(
-                costs,
-                runtime=self.runtime,
-                name=self.name,
-                work=work,
-                threads=self.threads,
-                device=device or _described(table_name, self.out, here),
-                effort=Effort(rounds=rounds),
-                force=force,
-                progress=progress,
-            )
-        fit = Fit.of(table, read_results(work / RESULTS), costs)
-        if networks and not any(held_out_archs(one, count=1, seed=seed) for one in costs):
-            _LOG.warning("not validated: every network was measured for the table")
-            networks = 0
-        if not networks:
-            path = table.save(self.out)
-            tell_table(table, costs, path, fit, advice=AFTER_BUILD, as_json=as_json)
-            return
-        fit.warn(table.name, "the validation that follows tells how far off it is")
-        if not (self.out / f"{table_name}.yaml").exists():
-            table.save(self.out)  # there even if the validation is stopped
-        table, validation = _validated(
-            table,
+    check_name(name)
+    get_runtime(runtime).require(running=True)
+    table_name = f"{name}-{runtime}"
+    here = this_machine(runtime, threads=threads)
+    costs = _all_costs(spaces, skeleton)
+    covered = [describe(one) for one in costs]
+    work = work or Path("runs") / f"latency-{table_name}"
+    refuse_taken(table_name, out, here, covered, force=force or may_replace(work, name))
+    _check_writable(out)
+    with Meters() as progress:
+        table = build_table(
             costs,
-            work=work / "validation" / f"{networks}-of-seed-{seed}",
-            networks=networks,
-            seed=seed,
+            runtime=runtime,
+            name=name,
+            work=work,
+            threads=threads,
+            device=device or _described(table_name, out, here),
+            effort=Effort(rounds=rounds),
+            force=force,
+            progress=progress,
         )
-        path = table.save(self.out)
-        tell_validation(table, costs, validation, path, as_json=as_json)
+    fit = Fit.of(table, read_results(work / RESULTS), costs)
+    if networks and not any(held_out_archs(one, count=1, seed=seed) for one in costs):
+        _LOG.warning("not validated: every network was measured for the table")
+        networks = 0
+    if not networks:
+        path = table.save(out)
+        tell_table(table, costs, path, fit, advice=AFTER_BUILD, as_json=as_json)
+        return
+    fit.warn(table.name, "the validation that follows tells how far off it is")
+    if not (out / f"{table_name}.yaml").exists():
+        table.save(out)  # there even if the validation is stopped
+    table, validation = _validated(
+        table,
+        costs,
+        work=work / "validation" / f"{networks}-of-seed-{seed}",
+        networks=networks,
+        seed=seed,
+    )
+    path = table.save(out)
+    tell_validation(table, costs, validation, path, as_json=as_json)
 
 
 def validate_table(
@@ -226,11 +219,10 @@ def import_table(
 ) -> None:
     """Make the table of a results file and tell where it lies."""
     from ofa_pose.latency.bundle import read_measured, table_of_measured
-    from ofa_pose.skeleton import load_skeleton
 
     check_name(name)
-    joints = [] if skeleton is None else [load_skeleton(skeleton)]
-    measured, costs = read_measured(results, spaces, skeletons=joints)
+    skeletons = list(joints(skeleton).values())
+    measured, costs = read_measured(results, spaces, skeletons=skeletons)
     machine = measured.machine
     table_name = f"{name}-{machine.runtime}"
     covered = [space.model_dump() for space in measured.spaces]

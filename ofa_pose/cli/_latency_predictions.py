@@ -34,21 +34,6 @@ class Wanted:
     interpolate: bool
     as_json: bool = False
 
-    @staticmethod
-    def options(skeleton: str | None) -> dict[str, Any]:
-        """The family's options."""
-        from ofa_pose.skeleton import load_skeleton
-
-        return {} if skeleton is None else {"skeleton": load_skeleton(skeleton)}
-
-    @staticmethod
-    def of_tier(path: Path) -> tuple[SearchSpace, Arch, dict[str, Any]]:
-        """The space, arch and options of a tier; its weights are not needed."""
-        from ofa_pose.export import load_tier
-
-        tier = load_tier(path, check_weights=False)
-        return tier.space, tier.arch, tier.family_options
-
 
 def predict_network(
     wanted: Wanted, space: SearchSpace, arch: Arch, options: Mapping[str, Any]

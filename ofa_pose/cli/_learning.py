@@ -23,7 +23,6 @@ from ofa_pose.cli._sources import (
     training_scenes,
     validation_scenes,
 )
-from ofa_pose.cli._weights import check_device
 from ofa_pose.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -179,6 +178,7 @@ class Learning:
             MissingExtraError: TensorBoard is asked for and not installed.
         """
         from ofa_pose.memory import keep_freed_memory
+        from ofa_pose.models import check_device
         from ofa_pose.train import Cadence, make_recipe
         from ofa_pose.train.events import require_tensorboard
 
@@ -190,7 +190,8 @@ class Learning:
         cadence = Cadence(
             validations=options.validations, checkpoint_seconds=60 * options.checkpoint_minutes
         )
-        recipe.check_device(check_device(options.device))
+        check_device(options.device)
+        recipe.check_device(options.device)
         if options.device == "cpu":
             keep_freed_memory()
         if options.tensorboard:

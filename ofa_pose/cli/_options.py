@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,6 +25,15 @@ SkeletonOption = Annotated[
         help="Joints to predict: crowdpose, coco, mpii, aic or a YAML file; default: the space's.",
     ),
 ]
+
+
+def joints(skeleton: str | None) -> dict[str, Any]:
+    """Return what `--skeleton` names as a family's option; none where it was not given."""
+    from ofa_pose.skeleton import load_skeleton
+
+    return {} if skeleton is None else {"skeleton": load_skeleton(skeleton)}
+
+
 SupernetOption = Annotated[
     Path | None,
     typer.Option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,12 +53,13 @@ def searching_workers(
         MissingExtraError: Ray is not installed.
     """
     from ofa_pose.evaluate import PartsEvaluator, growing_parts
+    from ofa_pose.search.workers import OfArch
 
     ends = growing_parts(len(evaluator.scenes))
     if options.racing and len(ends) == 1 and among is None:
         _LOG.info("too few scenes to race over: archs are scored on all of them at once")
     if not options.racing or len(ends) == 1:
-        with scoring_workers(target, evaluator, options) as workers:
+        with _opened(OfArch(target.space, evaluator), options) as workers:
             yield workers
         return
     import numpy as np
@@ -85,17 +86,6 @@ def searching_workers(
             tiers,
             RaceSettings(parts=len(ends), seed=options.seed),
         )
-
-
-@contextmanager
-def scoring_workers(
-    target: Target, evaluator: SubnetEvaluator, options: SearchOptions
-) -> Iterator[Workers[int, Mapping[str, float]]]:
-    """Open workers that score every arch on all scenes, and close them in the end."""
-    from ofa_pose.search.workers import OfArch
-
-    with _opened(OfArch(target.space, evaluator), options) as workers:
-        yield workers
 
 
 @contextmanager

@@ -143,10 +143,8 @@ class Target:
         return cost or limited[0]
 
 
-def default_folder(
-    verb: str, *, out: Path | None, space: str | None, supernet: Path | None
-) -> Path:
-    """Return the folder of a run before its space is opened: `--out`, else one named after it."""
+def folder_of_search(*, out: Path | None, space: str | None, supernet: Path | None) -> Path:
+    """Return a search's folder before its space is opened: `--out`, else one named after it."""
     if out is not None:
         return out
     if space is not None:
@@ -155,7 +153,7 @@ def default_folder(
         name = origin_of(supernet_path(supernet))["space"]
     else:
         name = STARTER_SPACE
-    return Path("runs") / f"{verb}-{name}"
+    return Path("runs") / f"search-{name}"
 
 
 def find_workers(text: str, *, device: str) -> str:
@@ -183,17 +181,6 @@ def processors() -> int:
     import joblib
 
     return joblib.cpu_count()
-
-
-def check_strategy(name: str) -> None:
-    """Refuse a strategy that does not exist before anything is loaded.
-
-    Raises:
-        UnknownNameError: the message names those that do.
-    """
-    from ofa_pose.search import find_strategy
-
-    find_strategy(name)
 
 
 def tell_defaults(target: Target, scenes: SearchScenes) -> None:

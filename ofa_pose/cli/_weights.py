@@ -37,18 +37,6 @@ class Ordering(StrEnum):
     NONE = "none"
 
 
-def check_device(device: str) -> str:
-    """Return `device` if this machine has it.
-
-    Raises:
-        UsageError: it is no device, or not here.
-    """
-    from ofa_pose import models
-
-    models.check_device(device)
-    return device
-
-
 def starter_path(space: str) -> Path:
     """Return the supernet weights in the box for a space.
 

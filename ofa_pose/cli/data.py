@@ -40,11 +40,6 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _root() -> None:
-    """Make, check and split data sets."""
-
-
 @app.command("synth", epilog="Example: ofa-pose data synth people --count 200 --split train")
 def synth(
     folder: Annotated[

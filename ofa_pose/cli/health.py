@@ -38,7 +38,6 @@ from ofa_pose.cli._progress import Meter
 from ofa_pose.cli._scoring_options import HealthOptions
 from ofa_pose.cli._searching import Target, search_scenes, tell_defaults
 from ofa_pose.cli._sources import CANVAS, Making, Pictures, Use, described, uses_of_pictures
-from ofa_pose.cli._weights import check_device
 from ofa_pose.errors import UsageError
 from ofa_pose.files import atomic_write, sha256_file
 
@@ -117,6 +116,7 @@ def command(
     --data the scenes are synthetic.
     """
     from ofa_pose.memory import keep_freed_memory
+    from ofa_pose.models import check_device
     from ofa_pose.train import make_recipe
 
     target = Target.resolve(

@@ -9,7 +9,13 @@ import typer
 
 from ofa_pose.catalog import OWN_TABLES, load_space
 from ofa_pose.cli._archs import HELP
-from ofa_pose.cli._options import InterpolateOption, JsonOption, SeedOption, SkeletonOption
+from ofa_pose.cli._options import (
+    InterpolateOption,
+    JsonOption,
+    SeedOption,
+    SkeletonOption,
+    joints,
+)
 from ofa_pose.cli._verbs import Verbs
 from ofa_pose.errors import UsageError
 from ofa_pose.outputs import output_file
@@ -28,6 +34,9 @@ TableFolderOption = Annotated[
         metavar="FOLDER",
         help="Folder of the table's two files; tables in the default folder are found by name.",
     ),
+]
+DescribeOption = Annotated[
+    str | None, typer.Option("--describe", metavar="TEXT", help="The device in words, for people.")
 ]
 
 
@@ -81,12 +90,14 @@ def predict(
     from ofa_pose.cli._latency_predictions import Wanted, predict_network, predict_space
     from ofa_pose.cost import LatencyTable
     from ofa_pose.cost.latency_files import find_table
+    from ofa_pose.export import load_tier
 
     wanted = Wanted([LatencyTable.load(name) for name in table], interpolate, as_json=as_json)
     if tier is not None:
         if any((space, arch, out, skeleton)):
             raise UsageError("a tier is given: it has its own space, arch and skeleton")
-        predict_network(wanted, *wanted.of_tier(tier))
+        found = load_tier(tier, check_weights=False)
+        predict_network(wanted, found.space, found.arch, found.family_options)
         return
     if space is None:
         raise UsageError("give a TIER.yaml, or --space NAME with or without --arch")
@@ -95,7 +106,7 @@ def predict(
         reads = [*tables, *(path.with_suffix(".csv") for path in tables), space, skeleton]
         out = output_file(out, force=force, reads=reads)
     declared = load_space(space)
-    options = wanted.options(skeleton)
+    options = joints(skeleton)
     if arch is None:
         predict_space(wanted, declared, options, out=out)
         return
@@ -126,10 +137,7 @@ def adapt(
         str | None,
         typer.Option("--space", metavar="NAME|FILE", help="Space of points that name none."),
     ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option("--describe", metavar="TEXT", help="The device in words, for people."),
-    ] = None,
+    device: DescribeOption = None,
     runtime: Annotated[
         str | None,
         typer.Option("--runtime", metavar="TEXT", help="What ran the networks there, in words."),
@@ -153,7 +161,6 @@ def adapt(
     from ofa_pose.cost import LatencyTable
     from ofa_pose.cost.latency_adapt import adapt as adapt_table
     from ofa_pose.cost.latency_points import read_points
-    from ofa_pose.skeleton import load_skeleton
 
     refuse_measured_name(name, out, force=force)
     for suffix in (".yaml", ".csv"):
@@ -166,7 +173,7 @@ def adapt(
         runtime=runtime,
         threads=threads,
         interpolate=interpolate,
-        **({} if skeleton is None else {"skeleton": load_skeleton(skeleton)}),
+        **joints(skeleton),
     )
     path = adaptation.table.save(out)
     tell_adaptation(adaptation, path, as_json=as_json)
@@ -186,9 +193,6 @@ RuntimeOption = Annotated[
 ]
 BundleRuntimeOption = Annotated[
     str, typer.Option("--runtime", metavar="NAME", help="onnxruntime, ncnn or litert.")
-]
-DescribeOption = Annotated[
-    str | None, typer.Option("--describe", metavar="TEXT", help="The device in words, for people.")
 ]
 WorkOption = Annotated[
     Path | None,
@@ -241,9 +245,9 @@ def build(
     What is measured is kept: started again with the same options after a kill, it goes on. Let the
     machine be idle.
     """
-    from ofa_pose.cli._latency_measuring import Measurement
+    from ofa_pose.cli._latency_measuring import make_table
 
-    Measurement(
+    make_table(
         [load_space(one) for one in space],
         runtime,
         name,
@@ -251,7 +255,6 @@ def build(
         skeleton=skeleton,
         out=out,
         work=work,
-    ).build(
         device=device,
         rounds=rounds,
         networks=networks if validate_it else 0,

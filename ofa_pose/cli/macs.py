@@ -9,7 +9,7 @@ import typer
 from ofa_pose.catalog import load_space
 from ofa_pose.cli import _console
 from ofa_pose.cli._archs import HELP, parse_arch
-from ofa_pose.cli._options import JsonOption, SeedOption, SkeletonOption
+from ofa_pose.cli._options import JsonOption, SeedOption, SkeletonOption, joints
 
 if TYPE_CHECKING:
     from ofa_pose.cost import Cost
@@ -45,15 +45,13 @@ def command(
     """
     from ofa_pose.cost import count
     from ofa_pose.models.published import arch_to_published
-    from ofa_pose.skeleton import load_skeleton
 
     declared = load_space(space)
     chosen = parse_arch(declared, arch, seed=seed)
     if published:
         _console.emit_json(arch_to_published(declared, chosen))
         return
-    options: dict[str, Any] = {} if skeleton is None else {"skeleton": load_skeleton(skeleton)}
-    cost = count(declared, chosen, **options)
+    cost = count(declared, chosen, **joints(skeleton))
     if as_json:
         _console.emit_json(_document(declared, chosen, cost))
     else:

@@ -48,15 +48,13 @@ from ofa_pose.cli._scoring_options import SearchOptions
 from ofa_pose.cli._search_steps import load_evaluator, report, score_uniform, search_archs
 from ofa_pose.cli._searching import (
     Target,
-    check_strategy,
-    default_folder,
     find_workers,
+    folder_of_search,
     hold_painted,
     search_scenes,
     tell_defaults,
 )
 from ofa_pose.cli._sources import CANVAS, described, uses_of_pictures
-from ofa_pose.cli._weights import check_device
 from ofa_pose.cli._winners import save_winners, tell_search, write_front
 from ofa_pose.errors import UsageError
 from ofa_pose.files import sha256_file
@@ -236,7 +234,7 @@ def command(
     """
     earlier: Mapping[str, Any] = {}
     if resume:
-        earlier = earlier_config(default_folder("search", out=out, space=space, supernet=supernet))
+        earlier = earlier_config(folder_of_search(out=out, space=space, supernet=supernet))
         recall(context, earlier)
     _run(context, earlier)
 
@@ -312,11 +310,15 @@ def _checked(options: SearchOptions) -> SearchOptions:
 
     Raises:
         UsageError: a value that cannot be, or a device that is not here.
+        UnknownNameError: a strategy that does not exist.
     """
+    from ofa_pose.models import check_device
+    from ofa_pose.search import find_strategy
+
     if math.isnan(options.cache):  # which older typers take to be within any range
         raise UsageError("--cache is how many GB, such as 1 or 0.5, not nan")
     check_device(options.device)
-    check_strategy(options.strategy)
+    find_strategy(options.strategy)
     return replace(options, workers=find_workers(options.workers, device=options.device))
 
 

@@ -136,7 +136,7 @@ def copy(
     # In quotes where YAML would not read the plain word as text (007, on).
     plain = target.stem[0].isalpha() and isinstance(yaml.safe_load(target.stem), str)
     own = target.stem if plain else f'"{target.stem}"'
-    atomic_write(written, text.replace(f"\nname: {name}\n", f"\nname: {own}\n", 1))
+    atomic_write(written, re.sub("(?m)^name:.*$", f"name: {own}", text, count=1))
     if as_json:
         _console.emit_json({"space": target.stem, "file": target})
     else:

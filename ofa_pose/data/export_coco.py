@@ -6,15 +6,17 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import cv2
 
 from ofa_pose.data.scene import SceneSource, ground_truth_of
-from ofa_pose.errors import DataError, RunFolderError, UsageError
+from ofa_pose.errors import DataError, OfaPoseError, RunFolderError, UsageError
 from ofa_pose.files import atomic_write
+from ofa_pose.runs import lock_file
 
 _JPEG_QUALITY = 95
-_BEGUN = ".begun"  # among the pictures until all are there
+_BEGUN = ".begun"  # among the pictures until all are there; locked by who writes them
 
 
 def write_coco(
@@ -41,8 +43,8 @@ def write_coco(
 
     Raises:
         UsageError: the split's name is none.
-        RunFolderError: the split or other pictures exist and `force` is not set; or the pictures'
-            folder is a link.
+        RunFolderError: the split or other pictures exist and `force` is not set; the pictures'
+            folder is a link; or another process writes into it.
         OfaPoseError: the folder cannot be written.
     """
     if not re.fullmatch(r"\w[\w.-]*", split):
@@ -59,27 +61,37 @@ def write_coco(
             f"{pictures} holds pictures of something else; use --force to write over those of the "
             "same names, or choose another folder"
         )
-    atomic_write(begun, "")
-    # An interruption must leave no annotations of other pictures than those that are there.
-    target.unlink(missing_ok=True)
-    images, annotations = [], []
-    categories: list[dict] = []
-    for index in range(len(source)):
-        scene = source[index]
-        part = ground_truth_of([scene], source.skeleton)
-        name = f"{index:06d}.jpg"
-        content = cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR)
-        done, encoded = cv2.imencode(".jpg", content, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-        if not done:
-            raise DataError(f"scene {index} cannot be written as a JPEG")
-        atomic_write(pictures / name, encoded.tobytes())
-        images.append({**part["images"][0], "id": index, "file_name": name})
-        for annotation in part["annotations"]:
-            annotations.append({**annotation, "id": len(annotations) + 1, "image_id": index})
-        categories = part["categories"]
-        if progress is not None:
-            progress(index + 1, len(source))
-    document = {"images": images, "annotations": annotations, "categories": categories}
-    atomic_write(target, json.dumps(document))
+    with _lock(begun):
+        # An interruption must leave no annotations of other pictures than those that are there.
+        target.unlink(missing_ok=True)
+        images, annotations = [], []
+        categories: list[dict] = []
+        for index in range(len(source)):
+            scene = source[index]
+            part = ground_truth_of([scene], source.skeleton)
+            name = f"{index:06d}.jpg"
+            content = cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR)
+            done, encoded = cv2.imencode(".jpg", content, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+            if not done:
+                raise DataError(f"scene {index} cannot be written as a JPEG")
+            atomic_write(pictures / name, encoded.tobytes())
+            images.append({**part["images"][0], "id": index, "file_name": name})
+            for annotation in part["annotations"]:
+                annotations.append({**annotation, "id": len(annotations) + 1, "image_id": index})
+            categories = part["categories"]
+            if progress is not None:
+                progress(index + 1, len(source))
+        document = {"images": images, "annotations": annotations, "categories": categories}
+        atomic_write(target, json.dumps(document))
     begun.unlink()
     return target
+
+
+def _lock(begun: Path) -> IO[bytes]:
+    """Mark a folder's pictures as not all there yet, and keep other processes out of it."""
+    busy = f"another process is writing into {begun.parent}; wait for it or choose another folder"
+    try:
+        begun.parent.mkdir(parents=True, exist_ok=True)
+        return lock_file(begun, busy)
+    except OSError as error:
+        raise OfaPoseError(f"cannot write {begun}: {error.strerror or error}") from error

@@ -25,6 +25,7 @@ from ofa_pose.latency.kit import (
     write_kit,
 )
 from ofa_pose.latency.measuring.errors import MeasureError, StoppedError
+from ofa_pose.latency.measuring.journal import locked
 from ofa_pose.latency.measuring.kit import KIT, MODELS, REFERENCE, RESULTS, Kit
 from ofa_pose.latency.measuring.machine import check_threads
 from ofa_pose.latency.measuring.protocol import measure
@@ -40,6 +41,8 @@ FIT_NETWORKS = 24
 _FIT_SEED = 1
 _REFERENCE_RANK = 6  # a sixth of the networks are smaller than the reference
 _ORDER_SEED = 0
+_NOTE = "run.json"
+_REPLACES = "replaces"  # in the note of a run that was begun with `force`: its device's name
 
 Progress = Callable[[str, int, int], None]
 """Told (what is being done, done, all)."""
@@ -211,20 +214,34 @@ def build_table(
         "threads": threads,
         **vars(effort),
     }
-    if not _taken_up(work, wanted, force=force):
+    if not _taken_up(work, wanted, name=name, force=force):
         entries = build_entries(all_costs, chosen, effort=effort)
         make_kit(work, entries, all_costs, chosen, effort=effort, progress=progress)
     results = run_kit(work, chosen, threads=threads, progress=progress)
     return table_of(results, all_costs, name=name, device=device)
 
 
-def _taken_up(work: Path, wanted: dict[str, Any], *, force: bool) -> bool:
+def may_replace(work: str | Path, name: str) -> bool:
+    """Whether a measurement was begun in the folder with `force`, for a device of this name.
+
+    Raises:
+        RunFolderError: what the folder says of itself is damaged.
+    """
+    note = Path(work) / _NOTE
+    return note.is_file() and _noted(note).get(_REPLACES) == name
+
+
+def _taken_up(work: Path, wanted: dict[str, Any], *, name: str, force: bool) -> bool:
     """Whether the folder holds a kit of this very run to go on with; makes it if it is new."""
-    note = work / "run.json"
+    note = work / _NOTE
     if force and note.is_file():
-        for name in (KIT, MODELS, RESULTS, "run.json"):
-            (work / name).unlink(missing_ok=True)
-        shutil.rmtree(work / "validation", ignore_errors=True)
+        try:
+            with locked(work):
+                for file in (KIT, MODELS, RESULTS, _NOTE):
+                    (work / file).unlink(missing_ok=True)
+                shutil.rmtree(work / "validation", ignore_errors=True)
+        except MeasureError as error:  # another process is measuring into it
+            raise LatencyError(str(error)) from None
     if note.is_file():
         found = _noted(note)
         different = [f"{key} {found.get(key)}, not {value}" for key, value in wanted.items()
@@ -237,12 +254,13 @@ def _taken_up(work: Path, wanted: dict[str, Any], *, force: bool) -> bool:
     elif work.is_dir() and not all(file.name.startswith(".run~") for file in work.iterdir()):
         raise RunFolderError(f"{work} is not empty and no measurement; give another --work")
     else:
-        atomic_write(note, json.dumps(wanted, indent=1) + "\n")
+        replaces = {_REPLACES: name} if force else {}
+        atomic_write(note, json.dumps({**wanted, **replaces}, indent=1) + "\n")
     return (work / KIT).is_file() and (work / MODELS).is_file()
 
 
 def _noted(note: Path) -> dict[str, Any]:
-    """What `run.json` says that the folder is of.
+    """What the note says that the folder is of.
 
     Raises:
         RunFolderError: it is damaged.

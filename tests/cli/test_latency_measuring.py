@@ -1,5 +1,6 @@
 """`latency build`, `bundle` and `import` as a user meets them, on the smallest space."""
 
+import datetime
 import importlib.util
 import json
 import re
@@ -10,11 +11,14 @@ from pathlib import Path
 import pytest
 
 from ofa_pose.catalog import catalog_folder, load_space
-from ofa_pose.cost import CostTable, LatencyTable
+from ofa_pose.cost import CostTable, LatencyTable, TableInfo, UnitLatency
+from ofa_pose.cost.latency_schema import CoveredSpace, RuntimeSection
 from ofa_pose.export import make_tier, save_tier
 from ofa_pose.latency import Timed
+from ofa_pose.latency.build import describe
 from ofa_pose.models import build
 from ofa_pose.skeleton import load_skeleton
+from ofa_pose.space import SearchSpace
 
 BUILD = ("latency", "build", "--space", "toy", "--runtime", "torch", "--name", "here")
 
@@ -30,6 +34,23 @@ def built(command) -> dict:
     outcome = command(*BUILD, "--rounds", "1", "--no-validate", "--json")
     assert outcome.code == 0, outcome.err
     return json.loads(outcome.out)
+
+
+def write_table_of_another_machine(space: SearchSpace) -> None:
+    """Write the table `here-torch`, whose units take 1 ms each."""
+    costs = CostTable(space)
+    info = TableInfo(
+        name="here-torch",
+        device="a board",
+        processor="Z80",
+        runtime=RuntimeSection(name="torch", version="1"),
+        threads=1,
+        date=datetime.date(2026, 1, 1),
+        method="by hand",
+        spaces=(CoveredSpace.model_validate(describe(costs)),),
+    )
+    rows = [UnitLatency(spec.key, 1.0, 1.0, 0.0, 1) for spec in costs.specs_of_all]
+    LatencyTable.of(info, rows).save("predictors/latency")
 
 
 def test_a_built_table_is_found_by_its_name(command, built):
@@ -335,6 +356,24 @@ def test_an_interrupted_build_says_how_to_go_on(command, monkeypatch, options, a
     assert outcome.code == 130
     assert "interrupted; what was measured is kept, " in outcome.err
     assert again in outcome.err
+
+
+def test_what_was_begun_with_force_goes_on_without_it(command, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ofa_pose.latency.build.run_kit", stop)
+    write_table_of_another_machine(load_space("toy"))
+    refused = command(*BUILD, "--no-validate")
+    assert refused.code == 2
+    assert "Z80" in refused.err
+    stopped = command(*BUILD, "--no-validate", "--force")
+    assert "the same command without --force goes on from it" in stopped.err
+    kit = Path("runs/latency-here-torch/kit.json")
+    made = kit.stat().st_ino
+    assert command(*BUILD, "--no-validate").code == 130
+    assert kit.stat().st_ino == made
+    assert LatencyTable.load("here-torch").info.processor == "Z80"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from ofa_pose.catalog import catalog_folder, load_space
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHIPPED = ["litepose", "litepose-k", "litepose-lite0", "litepose-xs", "toy"]
 
@@ -188,3 +190,13 @@ def test_cp_writes_what_validates(command, tmp_path, stem):
     outcome = command("spaces", "validate", path)
     assert outcome.code == 0, outcome.err
     assert json.loads(command("spaces", "show", path, "--json").out)["name"] == stem
+
+
+@pytest.mark.parametrize("line", ["name: first", 'name: "first"', "name: first  # mine"])
+def test_cp_renames_a_space_of_ones_own_however_it_is_written(command, tmp_path, monkeypatch, line):
+    monkeypatch.setenv("OFA_POSE_PATH", str(tmp_path))
+    text = (catalog_folder("search_spaces") / "toy.yaml").read_text()
+    text = text.replace("name: toy\n", "")
+    (tmp_path / "first.yaml").write_text(f"{line}\n{text}")
+    assert command("spaces", "cp", "first", tmp_path / "second.yaml").code == 0
+    assert load_space("second").name == "second"

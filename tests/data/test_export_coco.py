@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -95,3 +97,26 @@ def test_what_was_interrupted_is_written_anew(tmp_path):
     write_coco(scenes, tmp_path)
     names = {path.name for path in (tmp_path / "images" / "train").iterdir()}
     assert names == {"000000.jpg", "000001.jpg", "000002.jpg"}
+
+
+def test_two_processes_do_not_mix_their_pictures(tmp_path):
+    pytest.importorskip("fcntl")
+    begun = tmp_path / "images" / "train" / ".begun"
+    begun.parent.mkdir(parents=True)
+    hold = (
+        "import sys\nfrom pathlib import Path\nfrom ofa_pose.runs import lock_file\n"
+        "with lock_file(Path(sys.argv[1]), ''):\n    print(flush=True)\n    sys.stdin.read()"
+    )
+    scenes = SyntheticScenes(0, 1, size=48, skeleton="crowdpose")
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, begun], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"\n"
+        for force in (False, True):
+            with pytest.raises(RunFolderError, match="another process is writing into"):
+                write_coco(scenes, tmp_path, force=force)
+        assert [path.name for path in begun.parent.iterdir()] == [".begun"]
+        first.communicate()
+    assert write_coco(scenes, tmp_path).exists()  # a lock ends with its process
+    assert [path.name for path in begun.parent.iterdir()] == ["000000.jpg"]

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from ofa_pose.cost import CostTable
-from ofa_pose.errors import RunFolderError, UsageError
+from ofa_pose.errors import LatencyError, RunFolderError, UsageError
 from ofa_pose.latency import build_table, write_bundle
 from ofa_pose.latency.build import Effort, build_entries, make_kit, reference_entry, run_kit
 from ofa_pose.latency.kit import shuffled, whole_entries
+from ofa_pose.latency.measuring.journal import locked
 from ofa_pose.latency.runtimes import get_runtime
 
 
@@ -53,3 +54,14 @@ def test_a_folder_may_be_a_text(toy: CostTable, tmp_path: Path) -> None:
         build_table([toy], runtime="torch", name="mine", work=str(tmp_path))
     with pytest.raises(RunFolderError, match="is not empty"):
         write_bundle(str(tmp_path), [toy], runtime="onnxruntime")
+
+
+def test_force_deletes_nothing_that_another_process_measures(
+    toy: CostTable, tmp_path: Path
+) -> None:
+    pytest.importorskip("fcntl")
+    for name in ("run.json", "results.csv"):
+        (tmp_path / name).write_text("{}")
+    with locked(tmp_path), pytest.raises(LatencyError, match="another process is measuring into"):
+        build_table([toy], runtime="torch", name="mine", work=tmp_path, force=True)
+    assert (tmp_path / "results.csv").exists()
