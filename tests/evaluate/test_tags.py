@@ -122,15 +122,18 @@ def test_tags_that_tell_nobody_apart_lose_ap_that_the_labels_give_back() -> None
 
 
 def test_a_false_peak_loses_ap_that_true_peaks_alone_do_not() -> None:
-    # A second, false left joint of the same tag is first in reading order and gets the right one.
+    # A second, false left joint of the same tag is 8 px from the right one, the true one 12.
     source = Labelled([TWO[0]])
     network = Recorded(source, [[[1.0, 1.0]]])
     low, high = network.outputs[0]
-    for maps, cells in ((low[0, 0], (-2, 7)), (low[0, 2], (-2, 7)), (high[0, 0], (-4, 14))):
+    for maps, cells in ((low[0, 0], (-2, 3)), (low[0, 2], (-2, 3)), (high[0, 0], (-4, 6))):
         maps.copy_(torch.maximum(maps, torch.roll(maps, cells, dims=(0, 1))))
     found = tag_diagnostics(network, source, resolution=SIDE, space=SPACE, batch_size=1)
     assert found.within == 0
-    assert found.ap < 0.75
+    # Of the false pair one joint is off by 12 and 8 px: its similarity, (1 + exp(-208 / 288)) / 2 =
+    # 0.74, is enough for 5 of 10 thresholds. At the others the true left joint, whose right one is
+    # found again, comes second.
+    assert found.ap == pytest.approx((5 * 1 + 5 * 0.5) / 10)
     assert found.peaks_ap == found.oracle_ap == pytest.approx(1.0)
     assert found.lost_to_peaks == pytest.approx(1.0 - found.ap)
 
