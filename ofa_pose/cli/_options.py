@@ -54,6 +54,15 @@ SupernetSpaceOption = Annotated[
 DeviceOption = Annotated[
     str, typer.Option("--device", metavar="DEVICE", help="Where to compute: cpu, cuda, cuda:1, ...")
 ]
+PrecisionOption = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        metavar="float32|bfloat16|float16",
+        help="What networks compute in. 16 bits are for GPUs, where they are faster; AP then "
+        "differs in the third decimal.",
+    ),
+]
 FlipOption = Annotated[
     bool, typer.Option("--flip", help="Average with the mirrored picture: slower, better.")
 ]

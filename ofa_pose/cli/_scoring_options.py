@@ -12,6 +12,7 @@ from ofa_pose.cli._sources import Making, Pictures
 if TYPE_CHECKING:
     import typer
 
+    from ofa_pose.models import Precision
     from ofa_pose.skeleton import Skeleton
 
 
@@ -34,6 +35,7 @@ class ScoringOptions:
     canvas: int
     batch_size: int
     device: str
+    precision: Precision
     seed: int
     out: Path | None
     resume: bool

@@ -39,6 +39,7 @@ def load_evaluator(
         scenes=people.search,
         calibration_images=options.calibration_scenes,
         batch_size=options.batch_size,
+        precision=options.precision,
         cache_bytes=round(options.cache * 2**30),
     )
 

@@ -22,6 +22,7 @@ from ofa_pose.cli._options import (
     ImagesOption,
     JsonOption,
     MosaicOption,
+    PrecisionOption,
     ScalesOption,
     SeedOption,
     SplitOption,
@@ -104,17 +105,19 @@ def command(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the results file.")] = False,
     batch_size: EvalBatchOption = 8,
     device: DeviceOption = "cpu",
+    precision: PrecisionOption = "float32",
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Score a network by OKS-AP: COCO's ten numbers, or CrowdPose's nine where the set has them."""
     from ofa_pose.data import map_scenes
     from ofa_pose.evaluate import score_network, tag_diagnostics
-    from ofa_pose.export import load_runnable
-    from ofa_pose.models import fold_batch_norms
+    from ofa_pose.export import OnnxTier, load_runnable
+    from ofa_pose.models import check_precision, fold_batch_norms
     from ofa_pose.pose import evaluator_name
     from ofa_pose.skeleton import load_skeleton
 
+    check_precision(precision, device)
     cuts, sizes = _parse_cuts(crowd_cuts), parse_scales(scales)
     evaluator_name(evaluator)
     if results is not None and (mosaic is not None or synthetic is not None):
@@ -124,6 +127,8 @@ def command(
         )
     found = load_runnable(tier, device=device)
     joints = found.require_skeleton()
+    if isinstance(found, OnnxTier) and precision != "float32":
+        raise UsageError("an ONNX file has a precision of its own; leave out --precision")
     network = found.build(device=device)
     fold_batch_norms(network)
     Pictures(data, annotations, images, data_skeleton)  # refuses options that do not go together
@@ -148,6 +153,7 @@ def command(
         "flip": flip,
         "scales": sizes,
         "batch_size": batch_size,
+        "precision": precision,
     }
     with Meter("eval") as meter:
         scored = score_network(
@@ -173,7 +179,7 @@ def command(
             )
     if as_json:
         document = _document(found, scored, scenes=len(scenes), results=results)
-        document |= {"flip": flip, "scales": sizes}
+        document |= {"flip": flip, "scales": sizes, "precision": precision}
         if diagnostics is not None:
             document["tags"] = _tag_figures(diagnostics)
         _console.emit_json(document)

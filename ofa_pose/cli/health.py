@@ -26,6 +26,7 @@ from ofa_pose.cli._options import (
     JsonOption,
     MosaicOption,
     OutOption,
+    PrecisionOption,
     ResumeOption,
     SeedOption,
     SkeletonOption,
@@ -102,6 +103,7 @@ def command(
     canvas: CanvasOption = CANVAS,
     batch_size: EvalBatchOption = 8,
     device: DeviceOption = "cpu",
+    precision: PrecisionOption = "float32",
     workers: WorkersOption = 1,
     seed: SeedOption = 0,
     out: OutOption = None,
@@ -116,7 +118,7 @@ def command(
     --data the scenes are synthetic.
     """
     from ofa_pose.memory import keep_freed_memory
-    from ofa_pose.models import check_device
+    from ofa_pose.models import check_device, check_precision
     from ofa_pose.train import make_recipe
 
     target = Target.resolve(
@@ -132,6 +134,7 @@ def command(
         tiers=False,
     )
     check_device(device)
+    check_precision(precision, device)
     keep_freed_memory()
     warmup = {"steps": steps, "warmup_steps": round(steps * _WARMUP)}
     recipe = make_recipe(target.space, "finetune", overrides=warmup)
@@ -228,6 +231,7 @@ def _check(
         scenes=scenes,
         calibration_images=options.calibration_scenes,
         batch_size=options.batch_size,
+        precision=options.precision,
     )
     archs = draw_archs(
         target.space,

@@ -34,6 +34,7 @@ from ofa_pose.cli._options import (
     JsonOption,
     MosaicOption,
     OutOption,
+    PrecisionOption,
     ReportOption,
     ResumeOption,
     SeedOption,
@@ -173,6 +174,7 @@ def command(
     canvas: CanvasOption = CANVAS,
     batch_size: EvalBatchOption = 8,
     device: DeviceOption = "cpu",
+    precision: PrecisionOption = "float32",
     workers: Annotated[
         str,
         typer.Option(
@@ -244,10 +246,9 @@ def _run(context: typer.Context, earlier: Mapping[str, Any]) -> None:
     from ofa_pose.search import best_uniform
 
     context.params["evaluations"] = context.params["evaluations"] or EVALUATIONS
-    given = SearchOptions.of(context)
-    target = _target(given)
-    over = target.axis(given.axis)
-    options = _checked(given)
+    options = _checked(SearchOptions.of(context))
+    target = _target(options)
+    over = target.axis(options.axis)
     keep_freed_memory()
     uses = uses_of_pictures(options.pictures, split=options.split, mosaic=options.mosaic)
     refuse_idle(context, {**uses, "interpolate": (target.timed, _OF_INTERPOLATE)})
@@ -312,12 +313,13 @@ def _checked(options: SearchOptions) -> SearchOptions:
         UsageError: a value that cannot be, or a device that is not here.
         UnknownNameError: a strategy that does not exist.
     """
-    from ofa_pose.models import check_device
+    from ofa_pose.models import check_device, check_precision
     from ofa_pose.search import find_strategy
 
     if math.isnan(options.cache):  # which older typers take to be within any range
         raise UsageError("--cache is how many GB, such as 1 or 0.5, not nan")
     check_device(options.device)
+    check_precision(options.precision, options.device)
     find_strategy(options.strategy)
     return replace(options, workers=find_workers(options.workers, device=options.device))
 

@@ -13,6 +13,7 @@ from ofa_pose.data import SceneSource, map_scenes
 from ofa_pose.data.mapped import map_annotation, without_unknown
 from ofa_pose.data.scene import joint_boxes
 from ofa_pose.evaluate.predict import Progress, has_labels, labelled, predict_scenes
+from ofa_pose.models import Precision
 from ofa_pose.pose import (
     CROWD_CUTS,
     SCORED,
@@ -54,6 +55,7 @@ def score_network(
     flip: bool = False,
     scales: Sequence[float] = (1.0,),
     batch_size: int = 8,
+    precision: Precision = "float32",
     crowd_cuts: tuple[float, float] = CROWD_CUTS,
     evaluator: str = "auto",
     unlabelled: bool = False,
@@ -70,6 +72,7 @@ def score_network(
         flip: as in `predict_scenes`.
         scales: as in `predict_scenes`.
         batch_size: as in `predict_scenes`.
+        precision: as in `predict_scenes`.
         crowd_cuts: as in `pose.evaluate_predictions`.
         evaluator: as in `pose.evaluate_predictions`.
         unlabelled: whether people are looked for, without scores, where nobody is labelled.
@@ -92,6 +95,7 @@ def score_network(
         flip=flip,
         scales=scales,
         batch_size=batch_size,
+        precision=precision,
         # The joints of others than those an AP counts may be all that another skeleton has.
         settings=SCORED if source.skeleton == skeleton else DecodeSettings(),
         progress=progress,

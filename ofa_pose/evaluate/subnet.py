@@ -24,7 +24,7 @@ from ofa_pose.evaluate.in_blocks import in_blocks
 from ofa_pose.evaluate.pictures import PictureBatch, PictureCache, picture_batches
 from ofa_pose.evaluate.predict import Progress, labelled, predict_batches
 from ofa_pose.evaluate.shard import Shard
-from ofa_pose.models import Network, fold_batch_norms
+from ofa_pose.models import Network, Precision, check_precision, fold_batch_norms
 from ofa_pose.models.pointwise import fast_pointwise
 from ofa_pose.pose import (
     SCORED,
@@ -69,6 +69,8 @@ class SubnetEvaluator:
         calibration_images: how many, spread evenly over `calibration`.
         batch_size: most pictures a batch.
         flip: score with the flip test (twice the time).
+        precision: that pictures are scored in, as in `predict_scenes`; batch norms are measured in
+            float32 whatever it is.
         settings: constants of decoding, by default those of `SCORED`.
         cache_bytes: bound of the memory for resized pictures.
         progress: called after every scored batch with the number of pictures done by this rank.
@@ -80,7 +82,7 @@ class SubnetEvaluator:
 
     Raises:
         DataError: nothing to calibrate with, or nobody labelled to score on.
-        UsageError: `calibration_images` or `threads` below 1.
+        UsageError: `calibration_images` or `threads` below 1, or no precision of the device.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class SubnetEvaluator:
         calibration_images: int = 64,
         batch_size: int = 8,
         flip: bool = False,
+        precision: Precision = "float32",
         settings: DecodeSettings | None = None,
         cache_bytes: int = CACHE_BYTES,
         progress: Progress | None = None,
@@ -100,6 +103,7 @@ class SubnetEvaluator:
     ) -> None:
         if threads is not None and threads < 1:
             raise UsageError(f"scoring needs at least 1 thread, got {threads}")
+        check_precision(precision, next(supernet.parameters()).device)
         if calibration_images < 1:
             raise UsageError(f"calibration needs at least 1 image, got {calibration_images}")
         self.supernet = supernet
@@ -108,6 +112,7 @@ class SubnetEvaluator:
         self.calibration_images = calibration_images
         self.batch_size = batch_size
         self.flip = flip
+        self.precision: Precision = precision
         self.settings = settings or SCORED
         self.progress = progress
         self.threads = threads
@@ -171,6 +176,7 @@ class SubnetEvaluator:
             "scenes": self.scenes.fingerprint(),
             "calibration": digest(calibrated)[:16],
             "flip": str(self.flip),
+            "precision": self.precision,
             "decoding": digest(asdict(self.settings))[:16],
         }
 
@@ -265,6 +271,7 @@ class SubnetEvaluator:
             pixel_mean=self.supernet.space.pixel_mean,
             pixel_std=self.supernet.space.pixel_std,
             flip=self.flip,
+            precision=self.precision,
             settings=self.settings,
             progress=self.progress,
         )

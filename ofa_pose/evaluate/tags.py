@@ -15,6 +15,7 @@ from ofa_pose.evaluate.oracle import Truth, people_by_truth, people_of_true_peak
 from ofa_pose.evaluate.people import check_joints, person_in_picture, run_passes
 from ofa_pose.evaluate.pictures import PictureBatch, picture_batches
 from ofa_pose.evaluate.predict import Progress, labelled, mapper_of
+from ofa_pose.models import Precision
 from ofa_pose.models.eval_mode import in_eval_mode
 from ofa_pose.pose import (
     SCORED,
@@ -80,6 +81,7 @@ def tag_diagnostics(
     flip: bool = False,
     scales: Sequence[float] = (1.0,),
     batch_size: int = 8,
+    precision: Precision = "float32",
     settings: DecodeSettings = SCORED,
     progress: Progress | None = None,
 ) -> TagDiagnostics:
@@ -96,6 +98,7 @@ def tag_diagnostics(
         flip: the APs with the flip test.
         scales: the APs with the multi-scale test; as in `predict_scenes`.
         batch_size: most pictures a batch.
+        precision: as in `predict_scenes`.
         settings: constants of decoding.
         progress: called after every batch with the number of pictures done.
 
@@ -109,7 +112,12 @@ def tag_diagnostics(
     found: list[Detections] = []
     true: list[Detections] = []
     grouped: list[Detections] = []
-    mapper = mapper_of(network, pixel_mean=space.pixel_mean, pixel_std=space.pixel_std)
+    mapper = mapper_of(
+        network,
+        pixel_mean=space.pixel_mean,
+        pixel_std=space.pixel_std,
+        precision=precision,
+    )
     with in_eval_mode(network):
         for batch in picture_batches(
             scenes, resolution=resolution, batch_size=batch_size, scales=scales

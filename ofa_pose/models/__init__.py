@@ -14,16 +14,20 @@ from ofa_pose.models.family import (
 from ofa_pose.models.fold import fold_batch_norms
 from ofa_pose.models.network import Network, empty_network, initialize, run_plan
 from ofa_pose.models.plain import to_plain
+from ofa_pose.models.precision import Precision, autocast, check_precision
 from ofa_pose.models.unit import NetworkPlan, Unit, UnitSpec, register_unit
 
 __all__ = [
     "Family",
     "Network",
     "NetworkPlan",
+    "Precision",
     "Unit",
     "UnitSpec",
+    "autocast",
     "build",
     "check_device",
+    "check_precision",
     "empty_network",
     "fold_batch_norms",
     "get_family",

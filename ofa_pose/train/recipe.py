@@ -10,6 +10,7 @@ import torch
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from ofa_pose.errors import RecipeError, suggest
+from ofa_pose.models import Precision, autocast, check_precision
 from ofa_pose.space import SearchSpace
 from ofa_pose.space.faults import explain_all
 from ofa_pose.train.sampler import SamplerName, check_resolutions
@@ -113,7 +114,7 @@ class Recipe(_Record):
     augmentation: AugmentationRecipe = AugmentationRecipe()
     grad_clip: Positive | None = None
     ema: Annotated[float, _Number, Field(gt=0, lt=1)] | None = None
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    precision: Precision = "float32"
     sampler: SamplerName = "uniform"
     sandwich_random: CountFromZero = 2
     resolutions: Annotated[tuple[Annotated[int, _Number], ...], Field(min_length=1)] | None = None
@@ -166,15 +167,13 @@ class Recipe(_Record):
             device: such as `cpu` or `cuda:1`.
 
         Raises:
-            RecipeError: `float16` on the CPU.
+            UsageError: `float16` on the CPU.
         """
-        if self.precision == "float16" and device.partition(":")[0] == "cpu":
-            raise RecipeError("precision float16 is for GPUs; on a CPU take bfloat16 or float32")
+        check_precision(self.precision, device)
 
     def autocast(self, device: torch.device) -> torch.autocast:
         """Return the block in which a network on `device` runs in the recipe's precision."""
-        dtype = None if self.precision == "float32" else getattr(torch, self.precision)
-        return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+        return autocast(device, self.precision)
 
     @property
     def budget(self) -> TrainBudget | None:

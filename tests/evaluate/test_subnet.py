@@ -128,6 +128,7 @@ def test_an_identity_tells_what_scores_depend_on(space, supernet):
     assert differing(supernet, calibrate=5) == ["calibration"]
     assert differing(supernet, calibration_images=2) == ["calibration"]
     assert differing(supernet, flip=True) == ["flip"]
+    assert differing(supernet, precision="bfloat16") == ["precision"]
     assert differing(supernet, settings=DecodeSettings()) == ["decoding"]
 
 
@@ -172,6 +173,31 @@ def test_statistics_are_those_of_the_calibration_pictures(space, supernet):
     batches = features.split(3)
     expected = torch.stack([part.mean(dim=(0, 2, 3)) for part in batches]).mean(dim=0)
     torch.testing.assert_close(norm.running_mean, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_pictures_are_scored_in_the_precision_and_statistics_measured_in_full(space, supernet):
+    """By the types that the convolutions return, not by scores, which hardly differ."""
+
+    def types_while(work):
+        seen = []
+        handle = nn.modules.module.register_module_forward_hook(
+            lambda module, _, output: (
+                seen.append(output.dtype) if isinstance(module, nn.Conv2d) else None
+            )
+        )
+        try:
+            work()
+        finally:
+            handle.remove()
+        return set(seen)
+
+    evaluate = SubnetEvaluator(
+        supernet, calibration=Crowd(2), scenes=Crowd(2), precision="bfloat16"
+    )
+    network = evaluate.prepared(space.smallest)
+    assert types_while(lambda: evaluate.subnet(space.smallest)) == {torch.float32}
+    found = types_while(lambda: evaluate.matches(network, space.smallest, [0, 1]))
+    assert found == {torch.bfloat16}
 
 
 def test_the_network_that_is_kept_does_not_depend_on_the_number_of_threads(space, supernet):
@@ -230,6 +256,8 @@ def test_what_cannot_be_scored_is_refused(space, supernet):
         SubnetEvaluator(supernet, calibration=Crowd(1), scenes=Crowd(0))
     with pytest.raises(UsageError, match="at least 1 image"):
         SubnetEvaluator(supernet, calibration=Crowd(1), scenes=Crowd(1), calibration_images=0)
+    with pytest.raises(UsageError, match="float16 is for GPUs"):
+        SubnetEvaluator(supernet, calibration=Crowd(1), scenes=Crowd(1), precision="float16")
     unlabelled = SubnetEvaluator(supernet, calibration=Crowd(1), scenes=Crowd(2, labelled=False))
     with pytest.raises(DataError, match="labelled joints"):
         unlabelled(space.smallest)

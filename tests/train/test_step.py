@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ofa_pose import Supernet, build, load_space
 from ofa_pose.data import Augmentation, TrainBatches, normalize
-from ofa_pose.errors import RecipeError, TrainingDivergedError
+from ofa_pose.errors import TrainingDivergedError, UsageError
 from ofa_pose.pose import pose_loss
 from ofa_pose.runs import RunFolder
 from ofa_pose.supernet import load_weights
@@ -200,7 +200,7 @@ def test_bfloat16_learns_and_keeps_float32_weights(scenes: Any, open_run: OpenRu
 
 
 def test_float16_is_not_for_a_cpu(scenes: Any, open_run: OpenRun):
-    with pytest.raises(RecipeError, match="float16 is for GPUs; on a CPU take bfloat16 or float"):
+    with pytest.raises(UsageError, match="float16 is for GPUs; on a CPU take bfloat16 or float"):
         train(fresh(), scenes, open_run(), precision="float16")
     Recipe(precision="float16").check_device("cuda:1")
     Recipe(precision="bfloat16").check_device("cpu")
