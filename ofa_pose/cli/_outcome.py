@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from ofa_pose.runs import RunFolder
     from ofa_pose.train import TrainResult
 
+INHERITED = "inherited"
+"""The occasion of the scores that a tier's weights had before they were trained on."""
+
+_SAID = {INHERITED: "inherited (scored before, perhaps on other scenes)"}
 _BEST_OF = "best_of_validations"
 
 
@@ -81,7 +85,9 @@ def tell_outcome(
         )
     if tier is not None:
         figures = [
-            f"{name} {_figure(scores)}" for name, scores in tier.scores.items() if "AP" in scores
+            f"{_SAID.get(name, name)} {_figure(scores)}"
+            for name, scores in tier.scores.items()
+            if "AP" in scores
         ]
         _console.line(f"tier: {tier.path}" + (f" (AP: {', '.join(figures)})" if figures else ""))
     _console.line(f"weights: {weights}")

@@ -43,7 +43,7 @@ from ofa_pose.cli._options import (
     ValScenesOption,
     WorkersOption,
 )
-from ofa_pose.cli._outcome import save_trained, tell_outcome
+from ofa_pose.cli._outcome import INHERITED, save_trained, tell_outcome
 from ofa_pose.cli._sources import ANY_DATA, CANVAS
 from ofa_pose.cli._training import together, train_network
 
@@ -56,8 +56,6 @@ EPILOG = (
     "Example: ofa-pose finetune XS.yaml --teacher S.yaml --data photos --epochs 20\n\n"
     "Example: ofa-pose finetune XS.yaml --synthetic 200 --steps 50"
 )
-
-_INHERITED = "inherited"
 
 
 def command(
@@ -195,9 +193,9 @@ def _finetune(
 
 def _inherited(scores: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str, float]]:
     """Return what a tier's weights reached before they are trained on, so called."""
-    for occasion in ("finetuned", "trained", "report", "search", _INHERITED):
+    for occasion in ("finetuned", "trained", "report", "search", INHERITED):
         if scores.get(occasion):
-            return {_INHERITED: scores[occasion]}
+            return {INHERITED: scores[occasion]}
     return {}
 
 

@@ -121,6 +121,11 @@ def copy(
 
     known = space_names()
     if name not in known:
+        if Path(name).is_file():
+            raise UsageError(
+                f"{name} is a file; this copies a space that `ls` lists, a file is copied like "
+                "any other, and its name: changed"
+            )
         raise UnknownNameError("search space", name, known)
     target = target or Path(f"{name}.yaml")
     if target.is_dir():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pydantic
 import torch
@@ -101,6 +101,9 @@ class Recipe(_Record):
         steps: length of the run in steps; at most one of the three lengths is given.
         epochs: length in passes over the data.
         minutes: length in minutes of training, validation not counted.
+
+    Raises:
+        RecipeError: an unknown key or an impossible value; every fault is listed.
     """
 
     optimizer: Literal["adam", "adamw"] = "adam"
@@ -124,6 +127,14 @@ class Recipe(_Record):
     steps: Count | None = None
     epochs: Positive | None = None
     minutes: Positive | None = None
+
+    if not TYPE_CHECKING:  # type checkers know the keys from the fields
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except pydantic.ValidationError as error:
+                raise RecipeError("; ".join(explain_all(error, Recipe))) from error
 
     @pydantic.field_validator("milestones")
     @classmethod
@@ -225,8 +236,8 @@ def make_recipe(
     try:
         budget = Recipe.model_validate(length).budget
         recipe = Recipe.model_validate(_merge(declared, given))
-    except pydantic.ValidationError as error:
-        faults += explain_all(error, Recipe)
+    except RecipeError as error:
+        faults.append(str(error))
     else:
         if not faults:
             check_resolutions(space, recipe.resolutions)

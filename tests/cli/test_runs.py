@@ -316,6 +316,7 @@ def test_finetune_then_eval(command, searched, tmp_path):
     told = command(*line, "--val-scenes", 2, "--workers", 0, "--out", out, "--resume").out
     assert f"AP {document['best_AP']:.3f}, best of 2 validations, after step" in told
     assert f"finetuned {document['best_AP']:.3f} (best of 2 validations))" in told
+    assert f"other scenes) {before['report']['AP']:.3f}," in told
     scores = command("eval", out / "S.yaml", "--synthetic", 2, "--json")
     assert scores.code == 0, scores.err
     assert set(json.loads(scores.out)["scores"]) >= {"AP", "AP50", "AP75", "AR"}

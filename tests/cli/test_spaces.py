@@ -183,6 +183,14 @@ def test_cp_refuses_a_name_that_no_space_can_have(command, tmp_path, file):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_cp_of_a_file_says_how_a_file_is_copied(command, tmp_path):
+    assert command("spaces", "cp", "toy", tmp_path / "mine.yaml").code == 0
+    outcome = command("spaces", "cp", tmp_path / "mine.yaml", tmp_path / "second.yaml")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "is a file" in outcome.err
+    assert not (tmp_path / "second.yaml").exists()
+
+
 @pytest.mark.parametrize("stem", ["mine", "007", "1e5", "on", "null", "a.b-c_D"])
 def test_cp_writes_what_validates(command, tmp_path, stem):
     path = tmp_path / f"{stem}.yaml"

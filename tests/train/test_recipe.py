@@ -150,8 +150,13 @@ def test_stage_that_is_no_mapping():
 
 
 def test_milestones_need_a_length():
-    with pytest.raises(pydantic.ValidationError, match="need the length they are part of"):
+    with pytest.raises(RecipeError, match="^milestones need the length they are part of"):
         Recipe(schedule="step", milestones=((1, 0.1),))
+
+
+def test_a_recipe_of_ones_own_lists_its_faults_too():
+    with pytest.raises(RecipeError, match=r"^lr: .* not -1; smapler: .* did you mean 'sampler'\?$"):
+        Recipe(lr=-1, smapler="fair")  # pyright: ignore[reportCallIssue]
 
 
 def test_frozen():
