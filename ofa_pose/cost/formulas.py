@@ -49,6 +49,10 @@ def _activation(layer: nn.Module, source: Shape, result: Shape) -> Macs:
     return {"exact": 0, "paper": math.prod(result), "thop": 0}
 
 
+def _prelu(layer: nn.PReLU, source: Shape, result: Shape) -> Macs:
+    return {"exact": 0, "paper": math.prod(result), "thop": math.prod(result)}
+
+
 def _free(layer: nn.Module, source: Shape, result: Shape) -> Macs:
     return dict.fromkeys(CONVENTIONS, 0)
 
@@ -60,6 +64,11 @@ def _average_pool(layer: nn.Module, source: Shape, result: Shape) -> Macs:
 def _adaptive_average_pool(layer: nn.Module, source: Shape, result: Shape) -> Macs:
     # thop's window is the plain quotient of the sides, whole or not.
     return {"exact": 0, "paper": 0, "thop": math.prod(source) + math.prod(result)}
+
+
+def _instance_norm(layer: nn.InstanceNorm2d, source: Shape, result: Shape) -> Macs:
+    elements = math.prod(source)
+    return {"exact": 0, "paper": 2 * elements, "thop": (4 if layer.affine else 2) * elements}
 
 
 def _layer_norm(layer: nn.LayerNorm, source: Shape, result: Shape) -> Macs:
@@ -122,8 +131,8 @@ def _linear_shape(layer: nn.Linear, source: Shape) -> Shape:
 
 
 _ACTIVATIONS = (
-    nn.ReLU, nn.ReLU6, ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Mish, nn.Sigmoid, nn.Tanh,
-    nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.Softplus,
+    nn.ReLU, nn.ReLU6, ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Mish,
+    nn.Sigmoid, nn.Tanh, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.Softplus,
 )  # fmt: skip
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 _FREE = (
@@ -137,8 +146,10 @@ _MACS: dict[type[nn.Module], Formula] = {
     nn.Linear: _linear,
     **dict.fromkeys(_BATCH_NORMS, _batch_norm),
     **dict.fromkeys(_ACTIVATIONS, _activation),
+    nn.PReLU: _prelu,
     nn.LayerNorm: _layer_norm,
     nn.GroupNorm: _group_norm,
+    nn.InstanceNorm2d: _instance_norm,
     nn.AvgPool2d: _average_pool,
     nn.AdaptiveAvgPool2d: _adaptive_average_pool,
     **dict.fromkeys((nn.Upsample, nn.UpsamplingBilinear2d, nn.UpsamplingNearest2d), _upsample),

@@ -14,6 +14,8 @@ from ofa_pose.errors import DataError
 def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
     """Reset every batch norm's running statistics and average them anew, in place.
 
+    Likewise those of an instance norm that keeps some.
+
     Cumulative average over the batches, each weighted by its number of pictures, so that the
     last, smaller batch of a size has no more say than its pictures; no gradients. Nothing of the
     old statistics remains. The network is left in eval mode.
@@ -28,7 +30,7 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
     """
     if isinstance(batches, Tensor):
         raise DataError("re-calibration takes several batches, such as [images], not one tensor")
-    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]  # noqa: SLF001
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]  # noqa: SLF001
     momenta = [norm.momentum for norm in norms]
     network.eval()
     try:

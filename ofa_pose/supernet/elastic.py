@@ -167,6 +167,34 @@ class ElasticLayerNorm(_Elastic, nn.LayerNorm):
         return F.layer_norm(input, layer.normalized_shape, weight, bias, layer.eps)
 
 
+class ElasticInstanceNorm2d(_Elastic, nn.InstanceNorm2d):
+    """Instance norm with a slice of its affine weights and of its running statistics, if any."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise each map by itself; shared statistics are updated inside the slice only."""
+        self._check_input_dim(input)
+        cut = self._cut()
+        return F.instance_norm(
+            input,
+            cut.take("running_mean", self.running_mean),
+            cut.take("running_var", self.running_var),
+            cut.take("weight", self.weight),
+            cut.take("bias", self.bias),
+            self.training or not self.track_running_stats,
+            0.0 if self.momentum is None else self.momentum,
+            self.eps,
+        )
+
+
+class ElasticPReLU(_Elastic, nn.PReLU):
+    """ReLU with learnt slopes, one or a slice of those by channel."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Activate with the active cut."""
+        weight = self._cut().take("weight", self.weight)
+        return F.prelu(input, weight)  # pyright: ignore[reportArgumentType]
+
+
 ELASTIC: dict[type[nn.Module], type[_Elastic]] = {
     nn.Conv2d: ElasticConv2d,
     nn.ConvTranspose2d: ElasticConvTranspose2d,
@@ -175,6 +203,8 @@ ELASTIC: dict[type[nn.Module], type[_Elastic]] = {
     nn.BatchNorm2d: ElasticBatchNorm2d,
     nn.GroupNorm: ElasticGroupNorm,
     nn.LayerNorm: ElasticLayerNorm,
+    nn.InstanceNorm2d: ElasticInstanceNorm2d,
+    nn.PReLU: ElasticPReLU,
 }
 
 

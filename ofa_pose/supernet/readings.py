@@ -19,7 +19,8 @@ from ofa_pose.supernet.elastic import ELASTIC
 _CUT = (
     "weight", "bias", "running_mean", "running_var", "num_features", "in_features", "out_features",
     "in_channels", "out_channels", "kernel_size", "stride", "padding", "output_padding", "dilation",
-    "groups", "num_groups", "num_channels", "normalized_shape", "_reversed_padding_repeated_twice",
+    "groups", "num_groups", "num_channels", "normalized_shape", "num_parameters",
+    "_reversed_padding_repeated_twice",
 )  # fmt: skip
 """What may differ between a layer of the largest arch and another's."""
 

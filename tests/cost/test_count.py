@@ -228,10 +228,12 @@ def test_a_function_that_activates_costs_what_its_layer_does(unit_of, function) 
 @pytest.mark.parametrize(
     "layer",
     [
-        "SiLU()", "Hardswish()", "GELU()", "LeakyReLU()", "MaxPool2d(2)", "AvgPool2d(2)",
+        "SiLU()", "Hardswish()", "GELU()", "LeakyReLU()", "PReLU()", "PReLU(4)",
+        "MaxPool2d(2)", "AvgPool2d(2)",
         "AvgPool2d(4, stride=2)", "AdaptiveAvgPool2d(2)", "AdaptiveAvgPool2d(5)",
         "AdaptiveMaxPool2d(1)",
-        "GroupNorm(2, 4)", "LayerNorm(8)", "LayerNorm(8, elementwise_affine=False)",
+        "GroupNorm(2, 4)", "InstanceNorm2d(4)", "InstanceNorm2d(4, affine=True)",
+        "LayerNorm(8)", "LayerNorm(8, elementwise_affine=False)",
         "Upsample(scale_factor=2)", "Upsample(scale_factor=2, mode='bilinear')",
         "Upsample(scale_factor=2, mode='bicubic')", "UpsamplingNearest2d(scale_factor=2)",
         "PixelShuffle(2)", "ZeroPad2d(1)", "Dropout2d()",

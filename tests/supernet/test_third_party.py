@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import ofa_pose as op
@@ -111,12 +112,21 @@ def test_a_layer_pads_in_the_supernet_as_it_does_alone() -> None:
         assert torch.equal(maps, supernet.extract(arch)(images)[0])
 
 
-@register_unit("test_instance_norm")
+class NormOfOnesOwn(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.normalize(x) * self.weight.view(-1, 1, 1)
+
+
+@register_unit("test_own_norm")
 class Normed(nn.Module):
     def __init__(self, spec: UnitSpec) -> None:
         super().__init__()
         self.conv = nn.Conv2d(spec.in_channels[0], spec.out_channels, 1)
-        self.norm = nn.InstanceNorm2d(spec.out_channels, affine=True)
+        self.norm = NormOfOnesOwn(spec.out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(self.conv(x))
@@ -124,7 +134,7 @@ class Normed(nn.Module):
 
 @op.register_family("test_rigid")
 def rigid(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
-    spec = UnitSpec("test_instance_norm", ((3, arch.resolution, arch.resolution),), arch["width"])
+    spec = UnitSpec("test_own_norm", ((3, arch.resolution, arch.resolution),), arch["width"])
     return NetworkPlan((Unit("only", spec, ("input",)),), ("only",))
 
 
@@ -135,23 +145,26 @@ def test_a_layer_that_cannot_be_sliced_is_named() -> None:
         choices=(op.Choice("resolution", (16,)), op.Choice("width", (8, 4))),
     )
     supernet = op.Supernet(space)
-    with pytest.raises(SpaceError, match="InstanceNorm2d, which cannot be sliced"):
+    with pytest.raises(SpaceError, match="NormOfOnesOwn, which cannot be sliced"):
         supernet(torch.rand(1, 3, 16, 16), space.smallest)
 
 
 @register_unit("test_other_norms")
 class OtherNorms(nn.Module):
-    """As in a ConvNeXt: groups of 4 channels, then channels last."""
+    """Groups of 4 channels, each map by itself, slopes; then channels last, as in a ConvNeXt."""
 
     def __init__(self, spec: UnitSpec) -> None:
         super().__init__()
         width = spec.out_channels
         self.conv = nn.Conv2d(spec.in_channels[0], width, 1)
         self.groups = nn.GroupNorm(width // 4, width, eps=1e-3)
+        self.maps = nn.InstanceNorm2d(width, affine=True, track_running_stats=True)
+        self.slopes = nn.PReLU(width)
+        self.slope = nn.PReLU()
         self.last = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.groups(self.conv(x))
+        x = self.slope(self.slopes(self.maps(self.groups(self.conv(x)))))
         return self.last(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
@@ -163,7 +176,7 @@ def normed(space: op.SearchSpace, arch: op.Arch) -> NetworkPlan:
     return NetworkPlan((Unit("a", first, ("input",)), Unit("b", second, ("a",))), ("b",))
 
 
-def test_group_and_layer_norms_are_cut() -> None:
+def test_other_norms_and_slopes_are_cut() -> None:
     space = op.SearchSpace(
         name="norms",
         family="test_other_norms",
@@ -182,13 +195,19 @@ def test_group_and_layer_norms_are_cut() -> None:
         maps.square().sum().backward()
         expected.square().sum().backward()
         width = arch["width"]
-        for name in ("a.groups.weight", "a.groups.bias", "b.last.weight", "b.last.bias"):
+        for name in (
+            *("a.groups.weight", "a.groups.bias", "a.maps.weight", "a.maps.bias"),
+            *("a.slopes.weight", "b.last.weight", "b.last.bias"),
+        ):
             whole = supernet.network.get_parameter(name).grad
             own = alone.get_parameter(name).grad
             assert whole is not None
             assert own is not None
             torch.testing.assert_close(whole[:width], own)
             assert not whole[width:].any()
+    supernet.eval()  # by the statistics that the passes above have gathered
+    for arch in space:
+        assert torch.equal(supernet(images, arch)[0], supernet.extract(arch).eval()(images)[0])
 
 
 def test_channels_that_meet_such_norms_keep_their_order() -> None:
