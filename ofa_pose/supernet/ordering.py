@@ -79,16 +79,10 @@ def permute_channels(supernet: Supernet, order_of: Callable[[ChannelGroup], Tens
     """
     network = supernet.extract(supernet.space.largest).eval()
     layers = dict(network.named_modules())
-    state = network.state_dict()
     for group in channel_groups(network):
-        if group.fixed:
-            continue
-        order = order_of(group)
-        for path, port in group.ports:
-            for name, dim in _dimensions(layers[path], port):
-                key = f"{path}.{name}"
-                state[key] = state[key].index_select(dim, order.to(state[key].device))
-    supernet.network.load_state_dict(state)
+        if not group.fixed:
+            _reorder(layers, group, order_of(group))
+    supernet.network.load_state_dict(network.state_dict())
 
 
 def channel_groups(network: Network) -> list[ChannelGroup]:
@@ -140,7 +134,7 @@ def _picture(network: Network) -> Tensor:
         for name, shape in zip(unit.inputs, unit.spec.in_shapes, strict=True)
         if name == "input"
     )
-    image = torch.zeros(1, channels, height, width, device=next(network.parameters()).device)
+    image = torch.zeros(1, channels, height, width).to(next(network.parameters()))
     tiny = image[:, :, :_SIDE, :_SIDE]
     try:
         network(tiny)
