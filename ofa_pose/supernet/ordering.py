@@ -91,7 +91,7 @@ def channel_groups(network: Network) -> list[ChannelGroup]:
     Runs the network once for every layer and once for every group, in eval mode, on a tiny picture
     where it takes one, else on one of the side that its plan has. The network is left as it was.
     """
-    layers = {path: layer for path, layer in network.named_modules() if own_tensors(layer)}
+    layers = {path: layer for path, layer in network.named_modules() if _meets_channels(layer)}
     with torch.no_grad(), in_eval_mode(network):
         image = _picture(network)
         found = _marked_groups(network, layers, image)
@@ -292,6 +292,12 @@ def _marked_channels(seen: Tensor) -> list[int]:
     if seen.dim() < 2:
         return [0] if bool(seen.isnan().any()) else []
     return seen[0].reshape(seen.shape[1], -1).isnan().any(dim=1).nonzero().flatten().tolist()
+
+
+def _meets_channels(layer: nn.Module) -> bool:
+    """Whether the layer has tensors that may follow its channels; one slope does for all."""
+    one_slope = isinstance(layer, nn.PReLU) and layer.num_parameters == 1
+    return bool(own_tensors(layer)) and not one_slope
 
 
 def _channel_wise(layer: nn.Module) -> bool:

@@ -156,6 +156,7 @@ INNER = {
     "norm without weights": lambda: nn.BatchNorm2d(8, affine=False),
     "norm of groups": lambda: nn.GroupNorm(2, 8),
     "slopes by channel": lambda: nn.PReLU(8),
+    "one slope": lambda: nn.PReLU(),
     "layer scale": lambda: LayerScale(8),
     "half convolved": lambda: HalfConvolved(8),
     "one under two names": lambda: Repeated(8),
@@ -199,6 +200,16 @@ def test_layers_of_any_kind_keep_the_largest_network(name: str) -> None:
     (before,) = supernet(images, supernet.space.largest)
     order_channels(supernet)
     torch.testing.assert_close(supernet(images, supernet.space.largest)[0], before)
+
+
+@pytest.mark.parametrize(("name", "fixed"), [("one slope", False), ("slopes by channel", True)])
+def test_one_slope_of_all_channels_leaves_their_order_free(name: str, fixed: bool) -> None:
+    space = op.SearchSpace(
+        name=name, family="test_inner", choices=(op.Choice("resolution", (32,)),)
+    )
+    groups = channel_groups(op.build(space, space.largest))
+    (group,) = (group for group in groups if ("all.first", "out") in group.ports)
+    assert group.fixed == fixed
 
 
 @pytest.mark.parametrize("precision", [torch.float64, torch.bfloat16])
