@@ -453,7 +453,7 @@ class _OfItsMap(nn.Module):
     def __init__(self, spec: UnitSpec) -> None:
         super().__init__()
         ((channels, height, width),) = spec.in_shapes
-        self.norm = nn.LayerNorm((channels, height, width))
+        self.norm = nn.LayerNorm([channels, height, width])
         self.mix = nn.Linear(height * width, 5)
         self.times = height // 4
 
