@@ -7,6 +7,7 @@ has no formula is an error, never a guess, and so is a function that computes ou
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -178,10 +179,36 @@ def unit_cost(spec: UnitSpec) -> UnitCost:
 @unit_cache(maxsize=65536)
 def _traced(spec: UnitSpec) -> tuple[UnitCost, tuple[int, ...]]:
     """Cost of one unit, and the shape of what it gives for one picture."""
-    trace = _Trace(spec)
+    trace = _sizeless_trace(spec) or _Trace(spec, _shape_module(spec))
     macs = FrozenDict(trace.macs)  # what is kept for the next caller must not change
     cost = UnitCost(spec.key, spec.key, macs, trace.params, trace.peak_memory(), BYTES * trace.size)
     return cost, trace.shape
+
+
+class _AnySize:
+    """A map's shape of which the channels are known alone; whoever asks for more is refused."""
+
+    def __init__(self, channels: int) -> None:
+        self.channels = channels
+
+    def __getitem__(self, place: object) -> int:
+        if place != 0:
+            raise LookupError("the map may have any height and width")
+        return self.channels
+
+
+def _sizeless_trace(spec: UnitSpec) -> _Trace | None:
+    """Run the module that a unit's every size shares; None if its maps' sizes are asked for."""
+    with contextlib.suppress(Exception):  # whatever a unit does then, or cannot be counted for
+        return _Trace(spec, _sizeless_module(spec.without_sizes()))
+    return None
+
+
+@unit_cache(maxsize=4096)
+def _sizeless_module(spec: UnitSpec) -> tuple[nn.Module, int]:
+    """As `_shape_module`, of units that are the same at every picture size, of which most are."""
+    shapes: Any = tuple(map(_AnySize, spec.in_channels))
+    return _shape_module(replace(spec, in_shapes=shapes))
 
 
 @unit_cache(maxsize=4096)
@@ -194,6 +221,8 @@ def _shape_module(spec: UnitSpec) -> tuple[nn.Module, int]:
     with ShapesOnly():
         module = spec.build()
     for layer in _layers(module):
+        if layer is module and not (has_formula(layer) or _is_torchs(layer)):
+            continue  # a unit of functions alone, which the trace is told of
         formula = shape_formula(layer)
         if formula is not None:
             layer.forward = _by_formula(layer, formula)
@@ -212,6 +241,10 @@ def _layers(module: nn.Module) -> Iterator[nn.Module]:
         return
     for child in dict.fromkeys(children):
         yield from _layers(child)
+
+
+def _is_torchs(layer: nn.Module) -> bool:
+    return type(layer).__module__.startswith("torch.")
 
 
 def _by_formula(
@@ -272,9 +305,9 @@ class _Trace:
         inside: how many layers, one within the other, are being run just now.
     """
 
-    def __init__(self, spec: UnitSpec) -> None:
+    def __init__(self, spec: UnitSpec, made: tuple[nn.Module, int]) -> None:
         self.inside = 0
-        module, self.params = _shape_module(spec.without_sizes())
+        module, self.params = made
         self.macs: dict[str, int] = dict.fromkeys(CONVENTIONS, 0)
         inputs = [torch.empty((1, *shape), device="meta") for shape in spec.in_shapes]
         self._live = Liveness(inputs, map(math.prod, spec.in_shapes))

@@ -141,8 +141,12 @@ def _faults(network: object, resolution: int) -> list[str]:
     faults = [fault for unit in network.units for fault in _faults_of_a_type(unit)]
     if faults:
         return faults
+    if not network.outputs:
+        return ["it has no output"]
     known = {"input"}
     for unit in network.units:
+        if not unit.inputs:
+            faults.append(f"unit {unit.name!r} takes nothing; a constant is a buffer of its reader")
         if unit.name in known:
             faults.append(f"two units, or the picture and a unit, are called {unit.name!r}")
         for name in unit.inputs:

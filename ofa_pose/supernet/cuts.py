@@ -112,10 +112,16 @@ def _refuse_other_layers(
 ) -> None:
     for one, other, has, has_not in ((own, whole, part, full), (whole, own, full, part)):
         for path, layer in one.items():
-            if path not in other or type(other[path]) is not type(layer):
+            if path not in other:
                 raise SpaceError(
                     f"unit {has.key} has a layer {path!r} that {has_not.key} has not: units may "
                     "differ in sizes between archs, not in their layers"
+                )
+            if type(other[path]) is not type(layer):
+                raise SpaceError(
+                    f"unit {has.key}: layer {path!r} is a {type(layer).__name__}, in "
+                    f"{has_not.key} a {type(other[path]).__name__} of another class; it must be "
+                    "the same in every arch, and torch's parametrizations make one for every layer"
                 )
 
 

@@ -79,16 +79,10 @@ def permute_channels(supernet: Supernet, order_of: Callable[[ChannelGroup], Tens
     """
     network = supernet.extract(supernet.space.largest).eval()
     layers = dict(network.named_modules())
-    state = network.state_dict()
     for group in channel_groups(network):
-        if group.fixed:
-            continue
-        order = order_of(group)
-        for path, port in group.ports:
-            for name, dim in _dimensions(layers[path], port):
-                key = f"{path}.{name}"
-                state[key] = state[key].index_select(dim, order.to(state[key].device))
-    supernet.network.load_state_dict(state)
+        if not group.fixed:
+            _reorder(layers, group, order_of(group))
+    supernet.network.load_state_dict(network.state_dict())
 
 
 def channel_groups(network: Network) -> list[ChannelGroup]:
@@ -97,7 +91,7 @@ def channel_groups(network: Network) -> list[ChannelGroup]:
     Runs the network once for every layer and once for every group, in eval mode, on a tiny picture
     where it takes one, else on one of the side that its plan has. The network is left as it was.
     """
-    layers = {path: layer for path, layer in network.named_modules() if own_tensors(layer)}
+    layers = {path: layer for path, layer in network.named_modules() if _meets_channels(layer)}
     with torch.no_grad(), in_eval_mode(network):
         image = _picture(network)
         found = _marked_groups(network, layers, image)
@@ -140,7 +134,7 @@ def _picture(network: Network) -> Tensor:
         for name, shape in zip(unit.inputs, unit.spec.in_shapes, strict=True)
         if name == "input"
     )
-    image = torch.zeros(1, channels, height, width, device=next(network.parameters()).device)
+    image = torch.zeros(1, channels, height, width).to(next(network.parameters()))
     tiny = image[:, :, :_SIDE, :_SIDE]
     try:
         network(tiny)
@@ -298,6 +292,12 @@ def _marked_channels(seen: Tensor) -> list[int]:
     if seen.dim() < 2:
         return [0] if bool(seen.isnan().any()) else []
     return seen[0].reshape(seen.shape[1], -1).isnan().any(dim=1).nonzero().flatten().tolist()
+
+
+def _meets_channels(layer: nn.Module) -> bool:
+    """Whether the layer has tensors that may follow its channels; one slope does for all."""
+    one_slope = isinstance(layer, nn.PReLU) and layer.num_parameters == 1
+    return bool(own_tensors(layer)) and not one_slope
 
 
 def _channel_wise(layer: nn.Module) -> bool:

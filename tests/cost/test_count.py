@@ -5,6 +5,7 @@ import io
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -444,6 +445,52 @@ class _Pooled(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.flat(self.pool(x))
+
+
+class _OfItsMap(nn.Module):
+    """Layers and a number of repetitions that follow from a map's height and width."""
+
+    def __init__(self, spec: UnitSpec) -> None:
+        super().__init__()
+        ((channels, height, width),) = spec.in_shapes
+        self.norm = nn.LayerNorm([channels, height, width])
+        self.mix = nn.Linear(height * width, 5)
+        self.times = height // 4
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for _ in range(self.times):
+            x = self.norm(x)
+        return self.mix(x.flatten(2))[..., None]
+
+
+def test_a_unit_that_follows_from_its_maps_sizes() -> None:
+    register_unit("test_of_its_map")(_OfItsMap)
+    for side in (8, 12):
+        cost = unit_cost(UnitSpec("test_of_its_map", ((4, side, side),), 4))
+        cells = side * side
+        assert cost.macs["exact"] == 4 * cells * 5
+        assert cost.macs["paper"] == 4 * cells * 5 + side // 4 * 2 * 4 * cells
+        assert cost.params == 2 * 4 * cells + cells * 5 + 5
+
+
+class _Sum(nn.Module):
+    """A unit without a layer."""
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return torch.relu(x + y)
+
+
+def test_a_unit_of_functions_alone(unit_of) -> None:
+    spec = replace(unit_of(_Sum), in_shapes=((4, 8, 8), (4, 8, 8)))
+    elements = 4 * 8 * 8
+    cost = unit_cost(spec)
+    assert cost.macs == {"exact": 0, "paper": elements, "thop": 0}
+    assert (cost.params, cost.output_memory) == (0, 4 * elements)
+    assert cost.peak_memory == 3 * 4 * elements  # its inputs live throughout
+    with pytest.raises(CostError, match="matmul.* is called outside any layer"):
+        unit_cost(unit_of(_Mystery))
+    with pytest.raises(CostError, match="no MACs formula for layer RMSNorm"):
+        unit_cost(unit_of(lambda: nn.RMSNorm(8)))
 
 
 def _plan_of(*units: tuple[Callable[[], nn.Module], tuple[int, int, int], int]) -> NetworkPlan:

@@ -72,6 +72,11 @@ def unit(name: str, *inputs: str, shapes: int = 1) -> Unit:
             NetworkPlan((Unit("a", OwnSpec("test_family", ((3, 8, 8),), 3), ("input",)),), ("a",)),
             "unit 'a': its spec is a OwnSpec, not a UnitSpec, by whose key",
         ),
+        (NetworkPlan((), ()), "it has no output"),
+        (
+            NetworkPlan((unit("n", shapes=0), unit("a", "input", "n", shapes=2)), ("a",)),
+            "unit 'n' takes nothing; a constant is a buffer of its reader",
+        ),
         ([unit("a", "input")], "it returns a list, not a NetworkPlan"),
     ],
 )

@@ -258,6 +258,19 @@ def test_layers_that_only_one_of_both_has() -> None:
         supernet.extract(arch)
 
 
+class Reparametrised(Plain):
+    def __init__(self, spec: UnitSpec) -> None:
+        super().__init__(spec)
+        self.conv = nn.utils.parametrizations.weight_norm(self.conv)
+
+
+def test_layers_of_a_class_of_their_own() -> None:
+    space = space_of(Reparametrised)
+    told = "layer 'conv' is a ParametrizedConv2d, in test_cuts:.* of another class"
+    with pytest.raises(SpaceError, match=told):
+        op.Supernet(space).extract(space.smallest)
+
+
 def test_a_size_that_a_unit_makes_is_the_arch_s_own() -> None:
     check_equal(space_of(Resized))
     space = space_of(Resized, resolutions=(32, 16))

@@ -137,6 +137,18 @@ class HalfConvolved(nn.Module):
         return torch.cat([one, self.part(other)], dim=1)
 
 
+class Repeated(nn.Module):
+    """One layer under two names."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.once = nn.Conv2d(channels, channels, 1)
+        self.again = self.once
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.again(self.once(x))
+
+
 INNER = {
     "grouped": lambda: nn.Conv2d(8, 8, 3, padding=1, groups=2),
     "several kernels a channel": lambda: nn.Conv2d(8, 16, 3, padding=1, groups=8),
@@ -144,8 +156,10 @@ INNER = {
     "norm without weights": lambda: nn.BatchNorm2d(8, affine=False),
     "norm of groups": lambda: nn.GroupNorm(2, 8),
     "slopes by channel": lambda: nn.PReLU(8),
+    "one slope": lambda: nn.PReLU(),
     "layer scale": lambda: LayerScale(8),
     "half convolved": lambda: HalfConvolved(8),
+    "one under two names": lambda: Repeated(8),
     "linear along the last axis": lambda: nn.Linear(8, 8),
 }
 
@@ -186,6 +200,26 @@ def test_layers_of_any_kind_keep_the_largest_network(name: str) -> None:
     (before,) = supernet(images, supernet.space.largest)
     order_channels(supernet)
     torch.testing.assert_close(supernet(images, supernet.space.largest)[0], before)
+
+
+@pytest.mark.parametrize(("name", "fixed"), [("one slope", False), ("slopes by channel", True)])
+def test_one_slope_of_all_channels_leaves_their_order_free(name: str, fixed: bool) -> None:
+    space = op.SearchSpace(
+        name=name, family="test_inner", choices=(op.Choice("resolution", (32,)),)
+    )
+    groups = channel_groups(op.build(space, space.largest))
+    (group,) = (group for group in groups if ("all.first", "out") in group.ports)
+    assert group.fixed == fixed
+
+
+@pytest.mark.parametrize("precision", [torch.float64, torch.bfloat16])
+def test_weights_of_any_precision_are_ordered(precision: torch.dtype) -> None:
+    supernet = stirred(op.load_space("toy")).to(precision)
+    order_channels(supernet)
+    weight = supernet.network.get_parameter("stage2.0.project.0.weight")
+    assert weight.dtype == precision
+    importance = weight.float().abs().sum(dim=(0, 2, 3))
+    assert torch.equal(importance, importance.sort(descending=True).values)
 
 
 def test_unknown_importance_is_refused() -> None:
