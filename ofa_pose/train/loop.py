@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -258,12 +259,14 @@ class Trainer:
         return self.state.step // cadence.validate_every + (self.fraction >= 1)
 
     def _keep_best(self, scores: Mapping[str, float]) -> None:
-        """Save the weights of the highest AP, the last of equal ones.
+        """Save the weights of the highest AP, the last of equal ones; an AP of NaN tells nothing.
 
         While tags are not learnt no AP tells how good the heatmaps are: the last weights count.
         """
         state, score = self.state, scores["AP"]
-        if self.job.recipe.tags and (state.best is None or score >= state.best):
+        if not self.job.recipe.tags or math.isnan(score):
+            return
+        if state.best is None or score >= state.best:
             state.best, state.best_step = score, state.step
             self._save_weights(BEST, {"step": state.step, "AP": score})
 

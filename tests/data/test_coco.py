@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import platform
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 from ofa_pose.data import CocoScenes
 from ofa_pose.data.scene import ground_truth_of
 from ofa_pose.errors import DataError
+from ofa_pose.memory import give_back_freed_memory
 from ofa_pose.pose import evaluate_predictions
 
 
@@ -353,6 +356,27 @@ def test_absent_pictures_are_named(write_set, three):
     with pytest.raises(DataError) as caught:
         CocoScenes(path, folder, skeleton=three)
     assert str(caught.value) == f"{path}: 4 of 6 images are not in {folder}: 0.png, 1.png, 2.png, …"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the call is glibc's")
+def test_memory_that_reading_took_is_given_back(write_set, three):
+    """What the C library can return after a set was opened is little beside what reading took."""
+    path, folder = write_set({"a.jpg": picture()}, [])
+    document = json.loads(path.read_text())
+    document["images"] = [{**document["images"][0], "id": number} for number in range(2400)]
+    document["annotations"] = [person(number, number % 2400) for number in range(24000)]
+    path.write_text(json.dumps(document))
+    del document
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    give_back_freed_memory()
+    scenes = CocoScenes(path, folder, skeleton=three)
+    after = resident()
+    give_back_freed_memory()
+    assert len(scenes) == 2400
+    assert after - resident() < 2 << 20
 
 
 @pytest.mark.data

@@ -21,6 +21,7 @@ from ofa_pose.errors import (
     WeightsError,
 )
 from ofa_pose.runs import RunFolder
+from ofa_pose.supernet import load_weights
 from ofa_pose.train import Recipe, TrainBudget, load_checkpoint
 from ofa_pose.train.checkpoint import load_newest
 
@@ -286,3 +287,17 @@ def test_a_score_that_is_no_number(short: Any, scenes: Any, open_run: OpenRun):
 
     with pytest.raises(OfaPoseError, match="the validation gave note = 'good', not a number"):
         short.train(short.fresh(), scenes, open_run(), validate=validate)
+
+
+@pytest.mark.parametrize("first", [float("nan"), 0.25])
+def test_a_score_of_nan_is_never_the_best(
+    short: Any, scenes: Any, open_run: OpenRun, tmp_path: Path, first: float
+):
+    """As of an own measure that is not defined at first: what follows is compared all the same."""
+
+    def validate(step: int) -> dict[str, float]:
+        return {"AP": {4: first, 8: 0.75, 12: float("nan")}[step]}
+
+    result = short.train(short.fresh(), scenes, open_run(), validate=validate)
+    assert (result.best, result.best_step) == (0.75, 8)
+    assert load_weights(tmp_path / "run" / "best.safetensors")[1]["step"] == "8"
