@@ -127,12 +127,11 @@ def write_kit(
     entries = list(entries)
     with (
         atomic_path(folder / MODELS) as path,
-        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        zipfile.ZipFile(path, "w") as archive,
     ):
         for number, entry in enumerate(entries):
             info = zipfile.ZipInfo(entry.task.name, _STAMP)
-            info.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(info, export(entry.plan))
+            archive.writestr(info, export(entry.plan), zipfile.ZIP_DEFLATED)
             if progress is not None:
                 progress(number + 1, len(entries))
     document = {
