@@ -264,7 +264,7 @@ def test_a_suggested_search_can_be_given_as_it_is(
 ):
     monkeypatch.chdir(tmp_path)
     latency_table(toy, lambda spec: 0.1, name="lap").save(folder)
-    hint = shlex.split(search_hint(Path(folder) / "lap.yaml", ["toy"], milliseconds=5.0))
+    hint = shlex.split(search_hint(Path(folder) / "lap.yaml", "toy", milliseconds=5.0))
     assert hint == ["ofa-pose", "search", "--supernet", "FILE", *words]
     table = dict(zip(words[::2], words[1::2], strict=True))
     options = {"supernet": None, "skeleton": None, "interpolate": False, "resume": False}
