@@ -101,6 +101,23 @@ def test_predictions_that_are_refused(command, tables, options, expected):
     assert expected in outcome.err
 
 
+@pytest.mark.parametrize("option", ["--networks", "--seed"])
+@pytest.mark.parametrize(
+    ("line", "purpose"),
+    [
+        (("validate", "--table", "desk", "--tier", "S.yaml"), "it is for random networks"),
+        (
+            ("build", "--space", "toy", "--runtime", "torch", "--name", "x", "--no-validate"),
+            "it is for the validation",
+        ),
+    ],
+)
+def test_what_chooses_networks_that_are_not_measured_is_refused(command, option, line, purpose):
+    outcome = command("latency", *line, option, "5")
+    assert outcome.code == 2
+    assert f"{option} would change nothing: {purpose}" in outcome.err
+
+
 def test_missing_units_and_interpolation(command, tables):
     line = ["latency", "predict", "--table", "desk", "--space", "litepose-lite0"]
     outcome = command(*line, "--arch", "smallest")
