@@ -105,7 +105,7 @@ def network_inputs(network: NetworkPlan) -> dict[str, tuple[int, ...]]:
 
 def write_kit(
     folder: Path,
-    entries: Iterable[Entry],
+    entries: Sequence[Entry],
     *,
     runtime: str,
     export: Export,
@@ -124,7 +124,6 @@ def write_kit(
         runs: of every network in a round, at least.
         progress: told (networks exported, all networks).
     """
-    entries = list(entries)
     with (
         atomic_path(folder / MODELS) as path,
         zipfile.ZipFile(path, "w") as archive,
