@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ofa_pose.catalog import latency_table_names
 from ofa_pose.cli import _console
-from ofa_pose.cli._latency_tables import POOR, search_hint
+from ofa_pose.cli._latency_tables import POOR, infos_of_name, search_hint
 from ofa_pose.cli._searching import STARTER_SPACE
 from ofa_pose.errors import UsageError, listing
 
@@ -32,14 +31,12 @@ def refuse_measured_name(name: str, folder: Path, *, force: bool) -> None:
         UsageError: the name is taken.
         LatencyError: the table that has it cannot be read.
     """
-    from ofa_pose.cost.latency_files import read_info
-
-    own = folder / f"{name}.yaml"
-    for path in dict.fromkeys((own, *filter(None, [latency_table_names().get(name)]))):
-        if path.is_file() and read_info(path).adapted is None:
+    for path, info in infos_of_name(name, folder):
+        if info.adapted is None:
             raise UsageError(
                 f"{name!r} is a table that was measured ({path}); an adapted one needs another name"
             )
+    own = folder / f"{name}.yaml"
     if own.exists() and not force:
         raise UsageError(f"{own} exists; give --force to replace it, or another name")
 
@@ -150,4 +147,4 @@ def _search_hint(points: Sequence[LatencyPoint], path: Path) -> str:
     middle = statistics.median(  # some arch is that fast
         point.latency_ms for point in points if point.space.name == space
     )
-    return search_hint(path, [space], milliseconds=middle)
+    return search_hint(path, space, milliseconds=middle)

@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ofa_pose.catalog import latency_table_names, load_space
+from ofa_pose.catalog import load_space
 from ofa_pose.cli import _console
+from ofa_pose.cli._latency_tables import infos_of_name
 from ofa_pose.cli._latency_verdicts import (
     AFTER_BUILD,
     AFTER_IMPORT,
@@ -270,15 +271,10 @@ def refuse_taken(
         UsageError: the name is taken, in `folder` or among the tables that are known by name.
         LatencyError: the table that has it cannot be read.
     """
-    from ofa_pose.cost.latency_files import read_info
-
     if force:
         return
     wanted = {_identity(space) for space in spaces}
-    for path in dict.fromkeys((folder / f"{name}.yaml", latency_table_names().get(name))):
-        if path is None or not path.is_file():
-            continue
-        info = read_info(path)
+    for path, info in infos_of_name(name, folder):
         if not _is_of(info, machine):
             raise UsageError(
                 f"{path} is of {info.device} ({info.processor}, {info.runtime.name} "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import shlex
-from collections.abc import Container
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,19 @@ def show_tables(*, as_json: bool) -> None:
     _console.table(headers, rows)
 
 
+def infos_of_name(name: str, folder: Path) -> Iterator[tuple[Path, TableInfo]]:
+    """Yield the tables that have a name: of the files in `folder`, and of those known by name.
+
+    Raises:
+        LatencyError: one of them cannot be read.
+    """
+    from ofa_pose.cost.latency_files import read_info
+
+    for path in dict.fromkeys((folder / f"{name}.yaml", latency_table_names().get(name))):
+        if path is not None and path.is_file():
+            yield path, read_info(path)
+
+
 def error_text(info: TableInfo) -> str:
     """How far off a table's predictions of whole networks are, in a few words."""
     if info.adapted is not None:
@@ -86,12 +99,12 @@ def trust(table: LatencyTable) -> str:
     )
 
 
-def search_hint(path: Path, spaces: Container[str], *, milliseconds: float) -> str:
+def search_hint(path: Path, space: str, *, milliseconds: float) -> str:
     """Return the command of a search under a latency budget.
 
     Args:
         path: of the table's YAML.
-        spaces: names of those whose networks were measured.
+        space: name of the one that is searched.
         milliseconds: of the budget.
     """
     given, latency = path, []
@@ -99,7 +112,7 @@ def search_hint(path: Path, spaces: Container[str], *, milliseconds: float) -> s
         given = path.stem
     elif "," in str(path):  # which would end the budget
         given, latency = path.stem, ["--latency", str(path)]
-    weights = [] if STARTER_SPACE in spaces else ["--supernet", "FILE"]
+    weights = [] if space == STARTER_SPACE else ["--supernet", "FILE"]
     limit = f"{math.ceil(milliseconds)}" if milliseconds >= 10 else f"{milliseconds:.3g}"
     return shlex.join(["ofa-pose", "search", *weights, *latency, "--budget", f"{limit}ms@{given}"])
 

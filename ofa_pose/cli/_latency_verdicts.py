@@ -227,12 +227,12 @@ def _tell_range(table: LatencyTable, costs: Sequence[CostTable], path: Path | No
         times = table.predict_all(one)
         middles[one.space.name] = statistics.median(times.tolist())
         _console.line(
-            f"{one.space.name}: its {len(times):,} archs take {times.min():.3g} to "
-            f"{times.max():.3g} ms by this table"
+            f"{one.space.name}: its {len(times):,} archs take {_milliseconds(times.min())} to "
+            f"{_milliseconds(times.max())} ms by this table"
         )
     if path is not None:
         space = STARTER_SPACE if STARTER_SPACE in middles else next(iter(middles))
-        _console.line(f"next: {search_hint(path, [space], milliseconds=middles[space])}")
+        _console.line(f"next: {search_hint(path, space, milliseconds=middles[space])}")
 
 
 def _row(name: str, figures: ErrorFigures | None) -> tuple[Any, ...]:
@@ -241,6 +241,11 @@ def _row(name: str, figures: ErrorFigures | None) -> tuple[Any, ...]:
     spearman = "-" if figures.spearman is None else f"{figures.spearman:.4f}"
     within, largest = figures.within_10, figures.largest
     return (name, f"{figures.mape:.2%}", _percent(within), spearman, _percent(largest))
+
+
+def _milliseconds(value: float) -> str:
+    """Print three digits: `12.3`, `1,234`."""
+    return f"{value:,.0f}" if value >= 999.5 else f"{value:.3g}"
 
 
 def _percent(value: float | None) -> str:

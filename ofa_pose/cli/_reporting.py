@@ -93,9 +93,7 @@ def finalists_of(result: SearchResult, count: int) -> dict[str, list[Evaluation]
         inside = [
             row
             for row in result.archive
-            if not row.failed
-            and row.arch != tier.arch
-            and all(row.costs[limit.cost] <= limit.value for limit in tier.limits)
+            if not row.failed and row.arch != tier.arch and tier.allows(row.costs)
         ]
         inside.sort(key=lambda row: (-row.score(result.objective), row.order))
         finals[name] = inside[:count]
@@ -130,8 +128,7 @@ def cost_axes(target: Target, first: str) -> list[CostAxis]:
     """
     from ofa_pose.search.plot import CostAxis
 
-    limited = [budget.cost for bounds in target.budgets.values() for budget in bounds]
-    wanted = [first, *limited, *(f"{_LATENCY}{name}" for name in target.table.latencies)]
+    wanted = [first, *target.limited, *(f"{_LATENCY}{name}" for name in target.table.latencies)]
     if not any(cost.startswith("macs_") for cost in wanted):
         wanted.append("macs_exact")
     wanted += ["params", "peak_memory"]

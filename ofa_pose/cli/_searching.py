@@ -116,8 +116,13 @@ class Target:
     @property
     def timed(self) -> bool:
         """Whether latencies are predicted."""
-        limits = [budget for bounds in self.budgets.values() for budget in bounds]
+        limits = itertools.chain(*self.budgets.values())
         return bool(self.table.latencies) or any(limit.kind == "latency" for limit in limits)
+
+    @property
+    def limited(self) -> list[str]:
+        """The costs that budgets limit."""
+        return [budget.cost for budget in itertools.chain(*self.budgets.values())]
 
     @property
     def trust(self) -> tuple[str, ...]:
@@ -134,13 +139,12 @@ class Target:
         """
         from ofa_pose.cost.table import COUNTED
 
-        limited = [budget.cost for bounds in self.budgets.values() for budget in bounds]
         known = dict.fromkeys(
-            [*limited, *COUNTED, *(f"latency:{name}" for name in self.table.latencies)]
+            [*self.limited, *COUNTED, *(f"latency:{name}" for name in self.table.latencies)]
         )
         if cost is not None and cost not in known:
             raise UnknownNameError("cost in --axis", cost, known, list_all=True)
-        return cost or limited[0]
+        return cost or self.limited[0]
 
 
 def folder_of_search(*, out: Path | None, space: str | None, supernet: Path | None) -> Path:

@@ -9,6 +9,7 @@ import typer
 
 from ofa_pose.catalog import OWN_TABLES, load_space
 from ofa_pose.cli._archs import HELP
+from ofa_pose.cli._commands import refuse_idle
 from ofa_pose.cli._options import (
     InterpolateOption,
     JsonOption,
@@ -209,6 +210,8 @@ HeldOutSeedOption = Annotated[
     int, typer.Option("--seed", min=0, help="Which networks it is validated on.")
 ]
 RoundsOption = Annotated[int, typer.Option("--rounds", min=1, help="Passes over all networks.")]
+_HELD_OUT = ("networks", "seed")
+"""The options that choose the networks of a validation."""
 ForceTableOption = Annotated[
     bool, typer.Option("--force", help="Start anew, and replace a table of the same name.")
 ]
@@ -221,6 +224,7 @@ ForceTableOption = Annotated[
     "ofa-pose search --budget 30ms@mylaptop-onnxruntime",
 )
 def build(
+    context: typer.Context,
     space: SpacesOption,
     runtime: RuntimeOption,
     name: Annotated[
@@ -247,6 +251,7 @@ def build(
     """
     from ofa_pose.cli._latency_measuring import make_table
 
+    refuse_idle(context, dict.fromkeys(_HELD_OUT, (validate_it, "it is for the validation")))
     make_table(
         [load_space(one) for one in space],
         runtime,
@@ -271,6 +276,7 @@ def build(
     "--tier runs/search-litepose-lite0/XS.yaml --tier runs/search-litepose-lite0/S.yaml",
 )
 def validate(
+    context: typer.Context,
     table: Annotated[
         str, typer.Option("--table", metavar="NAME|FILE", help="A table of this machine.")
     ],
@@ -316,6 +322,7 @@ def validate(
     if tier:
         if space or skeleton:
             raise UsageError("--tier is given: a tier has its own space and skeleton")
+        refuse_idle(context, dict.fromkeys(_HELD_OUT, (False, "it is for random networks")))
         validate_tiers(table, tier, work=work, as_json=as_json)
         return
     validate_table(

@@ -14,19 +14,15 @@ from ofa_pose.space import Arch
 _CANDIDATES = 24
 
 
-def covering_archs(costs: CostTable, *, seed: int = 0) -> list[Arch]:
+def covering_archs(costs: CostTable) -> list[Arch]:
     """Return archs whose networks together hold every unit of the space.
 
     Greedy: of several archs made around units that are still missing, the one that adds most is
     taken. Where a unit depends on k choices there are at least as many networks as combinations
     of their values.
-
-    Args:
-        costs: of the space.
-        seed: of the candidates.
     """
     space, places = costs.space, costs.places
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     # Of every place and combination of the choices it depends on: the number of its unit.
     numbers = {spec: number for number, spec in enumerate(costs.specs_of_all)}
     grids = [

@@ -105,7 +105,7 @@ def network_inputs(network: NetworkPlan) -> dict[str, tuple[int, ...]]:
 
 def write_kit(
     folder: Path,
-    entries: Iterable[Entry],
+    entries: Sequence[Entry],
     *,
     runtime: str,
     export: Export,
@@ -124,15 +124,13 @@ def write_kit(
         runs: of every network in a round, at least.
         progress: told (networks exported, all networks).
     """
-    entries = list(entries)
     with (
         atomic_path(folder / MODELS) as path,
-        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        zipfile.ZipFile(path, "w") as archive,
     ):
         for number, entry in enumerate(entries):
             info = zipfile.ZipInfo(entry.task.name, _STAMP)
-            info.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(info, export(entry.plan))
+            archive.writestr(info, export(entry.plan), zipfile.ZIP_DEFLATED)
             if progress is not None:
                 progress(number + 1, len(entries))
     document = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -126,12 +126,11 @@ class Results:
         """The times of units that were measured as networks of their own."""
         return self._summed_up(row for row in self.rows if row.role == "alone")
 
-    def networks(self, role: str, *, rounds: Iterable[int] | None = None) -> dict[str, float]:
+    def networks(self, role: str, *, rounds: Container[int] | None = None) -> dict[str, float]:
         """Whole networks' times in ms by name: the median of their rounds' medians."""
-        wanted = None if rounds is None else set(rounds)
         times: dict[str, list[float]] = {}
         for row in self.rows:
-            if row.role == role and row.unit == WHOLE and (wanted is None or row.round in wanted):
+            if row.role == role and row.unit == WHOLE and (rounds is None or row.round in rounds):
                 times.setdefault(row.key, []).append(self.reference_ms * row.median)
         return {key: float(np.median(values)) for key, values in times.items()}
 

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 from ofa_pose.converters.packages import require_packages
 from ofa_pose.errors import UnknownNameError
+from ofa_pose.latency.kit import Export
 from ofa_pose.latency.measuring.runner import Prepare
-from ofa_pose.models import NetworkPlan
 from ofa_pose.models.unit import unit_cache
-
-Export = Callable[[NetworkPlan], bytes]
 
 
 @dataclass(frozen=True)
@@ -69,9 +67,8 @@ def _ncnn() -> Export:
     return NcnnExporter()
 
 
-@unit_cache(
-    maxsize=1
-)  # a unit is converted in seconds: a validation takes over what the build converted
+# A unit is converted in seconds: a validation takes over what the build converted.
+@unit_cache(maxsize=1)
 def _litert() -> Export:
     from ofa_pose.latency.to_litert import LiteRtExporter
 

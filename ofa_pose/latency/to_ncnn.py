@@ -30,19 +30,17 @@ class NcnnExporter:
 
     def prepare(self, specs: Iterable[UnitSpec]) -> None:
         """Convert units, many at a time; `__call__` then finds them."""
-        distinct = {self._key(spec): spec for spec in specs}
-        wanted = [spec for key, spec in distinct.items() if key not in self._layers]
+        specs = list(specs)
+        missing = (spec for spec in specs if self._find(spec) is None)
+        wanted = list({spec.without_sizes(): spec for spec in missing}.values())
         for start in range(0, len(wanted), _BATCH):
             batch = wanted[start : start + _BATCH]
             for spec, layers in zip(batch, _convert(batch), strict=True):
                 any_size = all(layer.fits_any_size for layer in layers)
                 self._layers[spec.without_sizes() if any_size else spec] = layers
-        sized = [spec for spec in specs if self._find(spec) is None]
-        for spec in sized:
-            (self._layers[spec],) = _convert([spec])
-
-    def _key(self, spec: UnitSpec) -> UnitSpec:
-        return spec if spec in self._layers else spec.without_sizes()
+        for spec in specs:  # the other sizes of what does not fit any
+            if self._find(spec) is None:
+                (self._layers[spec],) = _convert([spec])
 
     def _find(self, spec: UnitSpec) -> tuple[Layer, ...] | None:
         return self._layers.get(spec) or self._layers.get(spec.without_sizes())

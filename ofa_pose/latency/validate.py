@@ -26,6 +26,7 @@ from ofa_pose.latency.build import (
 from ofa_pose.latency.bundle import costs_with
 from ofa_pose.latency.cover import covering_archs
 from ofa_pose.latency.kit import (
+    Entry,
     alone_entries,
     name_of,
     plan_of,
@@ -36,6 +37,7 @@ from ofa_pose.latency.kit import (
 from ofa_pose.latency.measuring.errors import MeasureError
 from ofa_pose.latency.measuring.kit import KIT, Kit
 from ofa_pose.latency.measuring.machine import this_machine
+from ofa_pose.latency.results import Results
 from ofa_pose.latency.runtimes import Runtime, get_runtime
 from ofa_pose.skeleton import Skeleton
 from ofa_pose.space import Arch
@@ -44,7 +46,6 @@ NETWORKS = 50
 SEED = 2
 _ROUNDS = 4  # even, as the noise floor compares one half with the other
 _ROUNDS_ALONE = 1
-_DRIFT = "reference_drift"
 _LOG = logging.getLogger(__name__)
 
 
@@ -75,8 +76,8 @@ class Validation:
     def of(self, space: str) -> Validation:
         """The networks of one space."""
         mine = self.spaces == space
-        arrays = {name: value[mine] for name, value in vars(self).items() if name != _DRIFT}
-        return replace(self, **arrays)
+        arrays = {name: all_ for name, all_ in vars(self).items() if isinstance(all_, np.ndarray)}
+        return replace(self, **{name: all_[mine] for name, all_ in arrays.items()})
 
     def section(self) -> ValidationSection:
         """What the table's YAML says of it."""
@@ -133,8 +134,7 @@ def validate(
             are so small that no network is held out.
         MissingExtraError: the runtime is not installed.
     """
-    work = Path(work)
-    runtime, threads = runtime_here(table)
+    here = runtime_here(table)
     chosen = [
         (costs, arch)
         for costs in all_costs
@@ -145,27 +145,17 @@ def validate(
             "there is nothing to validate on: every network was measured for the table"
         )
     plans = {name_of(*one): plan_of(*one) for one in chosen}
-    table_costs = costs_of_table(table, all_costs)
-    reference = reference_entry(table_costs or all_costs)
-    if (work / KIT).is_file():
-        check_taken_up(work, runtime.name, reference.task.key)
-    else:
-        specs = dict.fromkeys(unit.spec for network in plans.values() for unit in network.units)
-        entries = alone_entries(specs, rounds=_ROUNDS_ALONE)
-        for costs, arch in chosen:
-            entries += whole_entries(costs, [arch], role="check", rounds=_ROUNDS)
-        entries.append(reference)
-        make_kit(
-            work, shuffled(entries, seed=seed), all_costs, runtime,
-            effort=Effort(), progress=progress,
-        )  # fmt: skip
-    results = run_kit(work, runtime, threads=threads, progress=progress)
-    known = table.info.reference_ms if table_costs else None
+    predicted = [table.predict(costs.space, arch, **costs.options) for costs, arch in chosen]
+    specs = dict.fromkeys(unit.spec for network in plans.values() for unit in network.units)
+    entries = alone_entries(specs, rounds=_ROUNDS_ALONE)
+    for costs, arch in chosen:
+        entries += whole_entries(costs, [arch], role="check", rounds=_ROUNDS)
+    results = measure_relative(
+        table, entries, all_costs, here, work=Path(work), seed=seed, progress=progress
+    )
+    known = results.known_reference_ms
     drift = None if known is None else results.own_reference_ms / known - 1
-    results = replace(results, known_reference_ms=known)
     measured = results.networks("check")
-    if measured.keys() != plans.keys():
-        raise LatencyError(f"{work} holds the measurement of other networks; give another --work")
     alone = {row.key: row.median_ms for row in results.alone()}
 
     def times(rounds: range) -> np.ndarray:
@@ -175,12 +165,44 @@ def validate(
     return Validation(
         np.array([costs.space.name for costs, _ in chosen]),
         np.array([measured[name] for name in plans]),
-        np.array([table.predict(costs.space, arch, **costs.options) for costs, arch in chosen]),
+        np.array(predicted),
         np.array([sum(alone[unit.spec.key] for unit in plan.units) for plan in plans.values()]),
         times(range(0, _ROUNDS, 2)),
         times(range(1, _ROUNDS, 2)),
         drift,
     )
+
+
+def measure_relative(
+    table: LatencyTable,
+    entries: Sequence[Entry],
+    all_costs: Sequence[CostTable],
+    here: tuple[Runtime, int],
+    *,
+    work: Path,
+    seed: int,
+    progress: Progress | None,
+) -> Results:
+    """Measure networks relative to the table's reference network, where that is known here.
+
+    `here` is what `runtime_here` returns, `seed` is of the order that they are measured in.
+
+    Raises:
+        LatencyError: the folder holds the measurement of something else.
+    """
+    runtime, threads = here
+    table_costs = costs_of_table(table, all_costs)
+    reference = reference_entry(table_costs or all_costs)
+    if (work / KIT).is_file():
+        check_taken_up(work, runtime.name, reference.task.key)
+    else:
+        order = shuffled([*entries, reference], seed=seed)
+        make_kit(work, order, all_costs, runtime, effort=Effort(), progress=progress)
+    results = run_kit(work, runtime, threads=threads, progress=progress)
+    wanted = {entry.task.key for entry in entries if entry.task.role == "check"}
+    if results.networks("check").keys() != wanted:
+        raise LatencyError(f"{work} holds the measurement of other networks; give another --work")
+    return replace(results, known_reference_ms=table.info.reference_ms if table_costs else None)
 
 
 def costs_of_table(table: LatencyTable, given: Sequence[CostTable]) -> list[CostTable] | None:
@@ -189,7 +211,7 @@ def costs_of_table(table: LatencyTable, given: Sequence[CostTable]) -> list[Cost
     None, with a warning, where one of them is neither given nor known by its name as it was.
     """
     known = {tuple(describe(costs).values()): costs for costs in given}
-    joints = [one for one in (costs.options.get("skeleton") for costs in given) if one is not None]
+    joints = (costs.options.get("skeleton") for costs in given)
     skeletons = [one for one in joints if isinstance(one, Skeleton)]
     found = []
     for about in table.info.spaces:

@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ofa_pose.cost import CostTable, LatencyTable
-from ofa_pose.errors import LatencyError
-from ofa_pose.latency.build import Effort, Progress, make_kit, reference_entry, run_kit
-from ofa_pose.latency.kit import shuffled, whole_entries
-from ofa_pose.latency.measuring.kit import KIT
-from ofa_pose.latency.validate import check_taken_up, costs_of_table, runtime_here
+from ofa_pose.latency.build import Progress
+from ofa_pose.latency.kit import whole_entries
+from ofa_pose.latency.validate import measure_relative, runtime_here
 from ofa_pose.space import Arch
 
 ROUNDS = 8
@@ -48,8 +46,7 @@ def time_networks(
         LatencyError: the table is of another machine or runtime, or misses units.
         MissingExtraError: the runtime is not installed.
     """
-    work = Path(work)
-    runtime, threads = runtime_here(table)
+    here = runtime_here(table)
     predicted = [table.predict(costs.space, arch, **costs.options) for costs, arch in networks]
     entries = []
     for number, (costs, arch) in enumerate(networks):
@@ -58,17 +55,7 @@ def time_networks(
         entries.append(replace(entry, task=replace(entry.task, key=f"{number}:{entry.task.key}")))
     keys = [entry.task.key for entry in entries]
     all_costs = [costs for costs, _ in networks]
-    table_costs = costs_of_table(table, all_costs)
-    reference = reference_entry(table_costs or all_costs)
-    if (work / KIT).is_file():
-        check_taken_up(work, runtime.name, reference.task.key)
-    else:
-        all_entries = shuffled([*entries, reference], seed=0)
-        make_kit(work, all_entries, all_costs, runtime, effort=Effort(), progress=progress)
-    results = run_kit(work, runtime, threads=threads, progress=progress)
-    known = table.info.reference_ms if table_costs else None
-    results = replace(results, known_reference_ms=known)
-    measured = results.networks("check")
-    if measured.keys() != set(keys):
-        raise LatencyError(f"{work} holds the measurement of other networks; give another --work")
+    measured = measure_relative(
+        table, entries, all_costs, here, work=Path(work), seed=0, progress=progress
+    ).networks("check")
     return [Timed(measured[key], value) for key, value in zip(keys, predicted, strict=True)]

@@ -2,7 +2,7 @@
 
 The height of a bar is the number of channels that leave the unit; the pale bar behind it is what
 the largest arch of the space has there. Colour is the unit's share of the MACs. Lines are what a
-unit reads besides the unit before it.
+unit reads.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from markupsafe import Markup
 
 from ofa_pose.cost import UnitCost, count
+from ofa_pose.cost.counting import BYTES
 from ofa_pose.models import NetworkPlan, Unit, plan
 from ofa_pose.space import Arch, SearchSpace
 
@@ -26,7 +27,6 @@ _ROW = 62  # height of a row
 _BELOW = 34  # room for the stages' names
 _PALE = (222, 235, 247)
 _DARK = (8, 81, 156)
-_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def draw_architecture(space: SearchSpace, arch: Arch, **options: Any) -> Markup:
 
 def _side(unit: Unit, cost: UnitCost) -> int:
     """Return the side of a unit's output, in cells: its bytes tell its area."""
-    cells = cost.output_memory / (_BYTES * unit.spec.out_channels)
+    cells = cost.output_memory / (BYTES * unit.spec.out_channels)
     return max(1, round(math.sqrt(cells)))
 
 
@@ -104,7 +104,7 @@ def _rows(rows: Sequence[int], resolution: int, *, width: float) -> list[Markup]
 
 
 def _lines(network: NetworkPlan, places: Mapping[str, _Box]) -> list[Markup]:
-    """Draw what is read from elsewhere than the unit just before, and steps between rows."""
+    """Draw what is read: of the unit just before (`chain`), or of an earlier one (`skip`)."""
     path = Markup('<path class="{}" d="M{} {} C{} {} {} {} {} {}"/>')
     parts = []
     before = ""
@@ -154,7 +154,7 @@ def _bars(
 
 
 def _names(boxes: Sequence[_Box], *, bottom: float) -> list[Markup]:
-    """Name what belongs together: units whose names agree up to the last dot."""
+    """Name what belongs together: units whose names agree up to the first dot."""
     line = Markup('<line class="brace" x1="{:g}" y1="{:g}" x2="{:g}" y2="{:g}"/>')
     text = Markup('<text class="stage" x="{:g}" y="{:g}">{}</text>')
     text += Markup('<text class="share mid" x="{:g}" y="{:g}">{}</text>')

@@ -47,9 +47,8 @@ class Agreement:
         from scipy.stats import kendalltau  # slow to import
 
         count = len(one)
-        nothing = cls(count, math.nan, math.nan, math.nan, math.nan)
-        if count < 2 or len(set(one)) < 2 or len(set(other)) < 2:
-            return nothing
+        if len(set(one)) < 2 or len(set(other)) < 2:
+            return cls(count, math.nan, math.nan, math.nan, math.nan)
         found: Any = kendalltau(one, other, alternative="greater")
         tau, chance = float(found.statistic), float(found.pvalue)
         if count <= _ENUMERATED:

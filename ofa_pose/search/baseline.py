@@ -63,7 +63,9 @@ def uniform_baseline(
     known = _scored_fully(result.archive)
     baseline = _open(result, path, known=known)
     orders = {space.index(arch): order for order, arch in enumerate(uniform_archs(space))}
-    within = [index for index in orders if _fits(result, costs, index)]
+    own = {index: {name: cost[index].item() for name, cost in costs.items()} for index in orders}
+    tiers = result.tiers.values()
+    within = [index for index in orders if any(tier.allows(own[index]) for tier in tiers)]
 
     def keep(index: int, scores: Mapping[str, float], error: str) -> None:
         baseline.add(
@@ -73,7 +75,7 @@ def uniform_baseline(
                 order=orders[index],
                 generation=0,
                 tier=TIER,
-                costs={name: cost[index].item() for name, cost in costs.items()},
+                costs=own[index],
                 scores=scores,
                 error=error,
             )
@@ -110,11 +112,7 @@ def best_uniform(
     """Return the best of the baseline within each tier; one without any is left out."""
     best = {}
     for name, tier in result.tiers.items():
-        inside = [
-            row
-            for row in baseline
-            if not row.failed and all(row.costs[li.cost] <= li.value for li in tier.limits)
-        ]
+        inside = [row for row in baseline if not row.failed and tier.allows(row.costs)]
         if inside:
             best[name] = max(inside, key=lambda row: row.score(result.objective))
     return best
@@ -145,13 +143,6 @@ def _open(
         Path(path).unlink(missing_ok=True)  # first, as one without a journal would be kept
         journal_path(path).unlink()
     return Archive.create(path, space, settings=settings)
-
-
-def _fits(result: SearchResult, costs: Mapping[str, np.ndarray], index: int) -> bool:
-    return any(
-        all(costs[limit.cost][index] <= limit.value for limit in tier.limits)
-        for tier in result.tiers.values()
-    )
 
 
 def _scored_fully(archive: Archive) -> dict[int, Evaluation]:

@@ -167,10 +167,10 @@ def _set_range(
     values = [cost for cost in costs if not math.isnan(cost)]
     limits = (limit for tier in result.tiers.values() for limit in tier.limits)
     bounds = [limit.value / axis.unit for limit in limits if limit.cost == axis.cost]
-    values += [value for value in bounds if value <= _FAR * max(values)]
-    low, high = min(values), max(values)
-    if low <= 0:
+    values += [value for value in bounds if value <= _FAR * max(values, default=0)]
+    if not values or min(values) <= 0:
         return False  # matplotlib's own range, without what a logarithm does not have
+    low, high = min(values), max(values)
     edge = max((high / low) ** _EDGE, 1.02)
     axes.set_xlim(low / edge, high * edge)
     return high / low < _NARROW
@@ -179,7 +179,7 @@ def _set_range(
 def _set_height(axes: Axes) -> None:
     """Show scores that are all alike as alike, not as far apart as their rounding."""
     low, high = axes.dataLim.intervaly
-    if high - low < _FLAT:
+    if 0 <= high - low < _FLAT:  # below 0 where nothing is drawn
         middle = (low + high) / 2
         axes.set_ylim(middle - _FLAT / 2, middle + _FLAT / 2)
 
@@ -387,4 +387,4 @@ def _style_axes(axes: Axes, *, xlabel: str, ylabel: str, large: bool) -> None:
 
 def _plain(value: float) -> str:
     """Print a tick as `0.15` or `1,200`, not as a power of ten."""
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+    return f"{value:,.0f}" if value >= 999.5 else f"{value:.3g}"

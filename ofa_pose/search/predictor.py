@@ -88,10 +88,7 @@ class AccuracyPredictor:
     @property
     def tau(self) -> float:
         """Kendall's rank correlation of leaving each evaluation out."""
-        from scipy.stats import kendalltau  # slow to import, and not every search gets here
-
-        found: Any = kendalltau(self.left_out, self.scores)
-        return float(found.statistic)
+        return self._agreement.tau
 
     @property
     def trusted(self) -> bool:
@@ -100,8 +97,8 @@ class AccuracyPredictor:
         Of the order it is also asked that chance alone would seldom give it, which rules out more
         than `TRUSTED_TAU` does below 17 evaluations.
         """
-        shown = Agreement.of(self.left_out.tolist(), self.scores.tolist()).shown
-        return shown and self.tau >= TRUSTED_TAU and self.rmse < float(self.scores.std())
+        better = self.rmse < float(self.scores.std())
+        return self._agreement.shown and self.tau >= TRUSTED_TAU and better
 
     @property
     def summary(self) -> str:
@@ -201,6 +198,10 @@ class AccuracyPredictor:
             value = getattr(self, name)
             if not 0 < value < math.inf:
                 raise ValueError(f"{name} is {value}, not above 0 and finite")
+
+    @cached_property
+    def _agreement(self) -> Agreement:
+        return Agreement.of(self.left_out.tolist(), self.scores.tolist())
 
     @cached_property
     def _inputs(self) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -41,5 +41,5 @@ class Phase:
     generation: int = 0
     order: int = 0
     done: int = 0
-    added: tuple[str, ...] = field(default=())
+    added: tuple[str, ...] = ()
     extra: int = 0

@@ -64,6 +64,10 @@ class TierResult:
         """The winner's costs by name."""
         return self.evaluation.costs
 
+    def allows(self, costs: Mapping[str, float]) -> bool:
+        """Whether an arch of these costs is within the budget."""
+        return all(costs[limit.cost] <= limit.value for limit in self.limits)
+
 
 @dataclass(frozen=True)
 class SearchResult:

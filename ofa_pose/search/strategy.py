@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -121,7 +121,7 @@ def make_settings(**given: Any) -> SearchSettings:
     """
     chosen = {name: value for name, value in given.items() if value is not None}
     name = chosen.get("strategy", SearchSettings.strategy)
-    return replace(SearchSettings(), **{**find_strategy(name).defaults, **chosen})
+    return SearchSettings(**{**find_strategy(name).defaults, **chosen})
 
 
 @register("steady")

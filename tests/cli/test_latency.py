@@ -101,6 +101,23 @@ def test_predictions_that_are_refused(command, tables, options, expected):
     assert expected in outcome.err
 
 
+@pytest.mark.parametrize("option", ["--networks", "--seed"])
+@pytest.mark.parametrize(
+    ("line", "purpose"),
+    [
+        (("validate", "--table", "desk", "--tier", "S.yaml"), "it is for random networks"),
+        (
+            ("build", "--space", "toy", "--runtime", "torch", "--name", "x", "--no-validate"),
+            "it is for the validation",
+        ),
+    ],
+)
+def test_what_chooses_networks_that_are_not_measured_is_refused(command, option, line, purpose):
+    outcome = command("latency", *line, option, "5")
+    assert outcome.code == 2
+    assert f"{option} would change nothing: {purpose}" in outcome.err
+
+
 def test_missing_units_and_interpolation(command, tables):
     line = ["latency", "predict", "--table", "desk", "--space", "litepose-lite0"]
     outcome = command(*line, "--arch", "smallest")
@@ -264,7 +281,7 @@ def test_a_suggested_search_can_be_given_as_it_is(
 ):
     monkeypatch.chdir(tmp_path)
     latency_table(toy, lambda spec: 0.1, name="lap").save(folder)
-    hint = shlex.split(search_hint(Path(folder) / "lap.yaml", ["toy"], milliseconds=5.0))
+    hint = shlex.split(search_hint(Path(folder) / "lap.yaml", "toy", milliseconds=5.0))
     assert hint == ["ofa-pose", "search", "--supernet", "FILE", *words]
     table = dict(zip(words[::2], words[1::2], strict=True))
     options = {"supernet": None, "skeleton": None, "interpolate": False, "resume": False}

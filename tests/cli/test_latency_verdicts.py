@@ -2,7 +2,7 @@
 
 import pytest
 
-from ofa_pose.cli._latency_verdicts import Fit, verdict
+from ofa_pose.cli._latency_verdicts import Fit, _milliseconds, verdict
 from ofa_pose.cost.latency_schema import ErrorFigures, ValidationSection
 
 
@@ -30,6 +30,11 @@ def test_a_verdict_weighs_the_table_against_the_machine_and_the_plain_sum(figure
     assert told.startswith(f"desk is off by {figures.mape:.1%} on average, 30.0% at most")
     assert ("may be the machine's own unrest" in told) == unrest
     assert ("units measured alone is no worse" in told) == plain
+
+
+def test_long_times_are_plain_numbers():
+    printed = [_milliseconds(value) for value in (0.0567, 12.34, 999.4, 999.7, 1234.5)]
+    assert printed == ["0.0567", "12.3", "999", "1,000", "1,234"]
 
 
 @pytest.mark.parametrize(("slowdown", "told"), [(1.0, False), (1.1, False), (1.8, True)])

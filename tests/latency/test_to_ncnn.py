@@ -1,6 +1,7 @@
 """A parameter file joined from units holds the layers that pnnx gives the whole network."""
 
 import collections
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,9 @@ from ofa_pose.converters.quiet import quiet
 from ofa_pose.latency.kit import whole_entries
 from ofa_pose.latency.measuring.with_ncnn import Ncnn
 from ofa_pose.latency.to_ncnn import NcnnExporter
-from ofa_pose.models import build, plan
+from ofa_pose.models import UnitSpec, build, plan
 
-pytestmark = pytest.mark.slow
-pytest.importorskip("pnnx")
+needs_pnnx = pytest.mark.skipif(find_spec("pnnx") is None, reason="pnnx is not installed")
 
 
 class _Tuple(torch.nn.Module):
@@ -26,6 +26,26 @@ class _Tuple(torch.nn.Module):
         return tuple(self.network(image))
 
 
+@pytest.mark.parametrize("kind", ["Convolution", "Reshape"])
+def test_a_unit_is_converted_once_or_once_for_each_size(monkeypatch, kind):
+    """A convolution fits any size; the sizes of a reshape are written into its layer."""
+    converted: list[UnitSpec] = []
+
+    def convert(specs):
+        converted.extend(specs)
+        return [(Layer(kind, spec.key, ("in0",), ("out",)),) for spec in specs]
+
+    monkeypatch.setattr("ofa_pose.latency.to_ncnn._convert", convert)
+    sizes = [UnitSpec("conv", ((3, side, side),), 8, 3, 1) for side in (8, 16, 8, 16, 8)]
+    exporter = NcnnExporter()
+    exporter.prepare(iter(sizes))
+    exporter.prepare(sizes)
+    assert len(converted) == (1 if kind == "Convolution" else 2)
+    assert len(set(converted)) == len(converted)
+
+
+@needs_pnnx
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # pnnx's own
 def test_the_layers_are_those_of_the_whole_network(toy, tmp_path, monkeypatch):
     import pnnx  # pyright: ignore[reportMissingImports]
@@ -45,6 +65,8 @@ def test_the_layers_are_those_of_the_whole_network(toy, tmp_path, monkeypatch):
     assert layers(joined) == layers(whole)
 
 
+@needs_pnnx
+@pytest.mark.slow
 def test_ncnn_runs_it_unit_by_unit(toy):
     pytest.importorskip("ncnn")
     space = toy.space

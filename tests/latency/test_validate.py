@@ -124,6 +124,18 @@ def test_a_measurement_by_another_runtime_is_not_gone_on_with(
         validate(table, [toy], work=kit.folder, networks=5)
 
 
+def test_missing_units_are_told_before_anything_is_measured(toy, table, tmp_path, monkeypatch):
+    module = importlib.import_module("ofa_pose.latency.validate")
+    monkeypatch.setattr(module, "runtime_here", lambda table: (get_runtime("torch"), 1))
+    units = {spec.key for spec in toy.specs_of_all}
+    lacking = LatencyTable.of(
+        table.info, [row for key, row in table.rows.items() if key not in units]
+    )
+    with pytest.raises(LatencyError, match="misses"):
+        validate(lacking, [toy], work=tmp_path / "work", networks=5)
+    assert not (tmp_path / "work").exists()
+
+
 def test_the_grown_space_s_own_reference_is_another(toy, grown):
     """What these tests rest on: each choice of spaces has another reference network."""
     chosen = ([toy], [grown], [toy, grown])

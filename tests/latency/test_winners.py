@@ -63,9 +63,10 @@ def _slower_machine(monkeypatch):
         ]
         return Results({}, this_machine("torch", threads=1), (), tuple(rows))
 
+    measuring = importlib.import_module("ofa_pose.latency.validate")
+    monkeypatch.setattr(measuring, "make_kit", make_kit)
+    monkeypatch.setattr(measuring, "run_kit", run_kit)
     module = importlib.import_module("ofa_pose.latency.winners")
-    monkeypatch.setattr(module, "make_kit", make_kit)
-    monkeypatch.setattr(module, "run_kit", run_kit)
     monkeypatch.setattr(module, "runtime_here", lambda table: (get_runtime("torch"), 1))
 
 

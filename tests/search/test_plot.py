@@ -88,6 +88,19 @@ def test_an_arch_of_an_unknown_cost_is_left_out_of_its_panel(
     assert caplog.messages == []  # matplotlib complains of texts that have no place
 
 
+def test_a_cost_that_is_known_of_no_arch_has_an_empty_panel(
+    make_landscape: Callable[..., Any],
+) -> None:
+    land = make_landscape(1, 4, 4, 4)
+    costs = {"macs": land.macs, "ms": np.full(64, np.nan)}
+    limits = {"S": Limit("macs", 1e12)}
+    result = search(land.space, land, budgets=limits, costs=costs, evaluations=40)
+    figure = draw_front(result, [CostAxis("macs"), CostAxis("ms")])
+    figure.canvas.draw()
+    empty: Any = figure.axes[1]
+    assert not [line for line in empty.lines if line.get_marker() == "*" and len(line.get_xdata())]
+
+
 @pytest.mark.parametrize("name", ["$\\foo$", "a$b$c", "50 $"])
 def test_a_dollar_in_a_name_is_a_dollar(make_landscape: Callable[..., Any], name: str) -> None:
     """Matplotlib takes what stands between two of them for mathematics."""
@@ -173,8 +186,8 @@ def test_a_budget_far_above_every_arch_leaves_room_for_them(
 
 
 def test_ticks_are_plain_numbers() -> None:
-    printed = [_plain(value) for value in (0.02, 0.5, 1, 20, 883.4, 1200.0)]
-    assert printed == ["0.02", "0.5", "1", "20", "883", "1,200"]
+    printed = [_plain(value) for value in (0.02, 0.5, 1, 20, 883.4, 999.7, 1200.0)]
+    assert printed == ["0.02", "0.5", "1", "20", "883", "1,000", "1,200"]
 
 
 def test_archs_that_a_race_dropped_are_hollow(make_landscape: Callable[..., Any]) -> None:

@@ -64,6 +64,7 @@ class Kit:
         folder: with `kit.json` and `models.zip`.
         document: the content of `kit.json`.
         tasks: the networks.
+        hash: of the file `kit.json`.
     """
 
     folder: Path

@@ -64,8 +64,8 @@ class Machine:
 
 def this_machine(name: str, *, threads: int) -> Machine:
     """Describe this machine with one runtime."""
-    device = _first_line("/proc/device-tree/model") or f"{platform.system()} {platform.machine()}"
-    host = sha256((_first_line("/etc/machine-id") or platform.node()).encode()).hexdigest()[:8]
+    device = _text_of("/proc/device-tree/model") or f"{platform.system()} {platform.machine()}"
+    host = sha256((_text_of("/etc/machine-id") or platform.node()).encode()).hexdigest()[:8]
     return Machine(device, host, _processor(), name, runtime_version(name), threads)
 
 
@@ -97,7 +97,7 @@ def _processor() -> str:
     return ", ".join(part for part in (*parts, cores) if part) or platform.machine()
 
 
-def _first_line(path: str) -> str:
+def _text_of(path: str) -> str:
     try:
         return Path(path).read_text(errors="replace").strip("\0\n ")
     except OSError:
@@ -136,7 +136,7 @@ def fastest_core(cores: Iterable[int], system: Path = Path("/sys/devices/system/
 
     def speed(core: int) -> tuple[int, int, int]:
         texts = (
-            _first_line(str(system / f"cpu{core}" / name))
+            _text_of(str(system / f"cpu{core}" / name))
             for name in ("cpu_capacity", "cpufreq/cpuinfo_max_freq")
         )
         capacity, clock = (int(text) if text.isdigit() else 0 for text in texts)
