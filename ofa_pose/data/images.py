@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
 import logging
@@ -14,6 +15,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ofa_pose.data.geometry import BORDER_RGB
+from ofa_pose.errors import DataError
 
 _TAIL_BYTES = 4096
 _JPEG_START, _JPEG_END, _JPEG_SCAN = b"\xff\xd8", b"\xff\xd9", 0xDA
@@ -31,6 +33,9 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF's orientation to what turns the stored pixels upright; 1 and unknown ones turn nothing."""
+
+_OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Errors of opening a file that say nothing about it: no more files, no more memory."""
 
 # Without a handler Python would print Pillow's own remarks on damaged files.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -78,6 +83,7 @@ def read_image(
     Raises:
         UnreadableImageError: the file is absent, damaged or of another kind, or its pixels, of 32
             bits or with a sign, are of no known range.
+        DataError: the machine cannot open files now.
         PictureSizeError: it is not of `size`, stored or turned.
     """
     try:
@@ -136,10 +142,19 @@ def _kinds() -> tuple[str, ...]:
 
 
 def _open(path: Path) -> BinaryIO:
-    """Open a file; a folder is refused, and a pipe, which would be waited for."""
+    """Open a file; a folder is refused, and a pipe, which would be waited for.
+
+    Raises:
+        DataError: the machine cannot open any file now, so that this one is not damaged.
+    """
     if not stat.S_ISREG(path.stat().st_mode):
         raise UnreadableImageError("is not a file")
-    return path.open("rb")
+    try:
+        return path.open("rb")
+    except OSError as error:
+        if error.errno in _OF_THE_MACHINE:
+            raise DataError(f"cannot open {path}: {error.strerror}") from error
+        raise
 
 
 def _fault(stream: BinaryIO) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from ofa_pose.data.images import (
     quick_check,
     read_image,
 )
+from ofa_pose.errors import DataError
 
 
 @pytest.fixture
@@ -62,6 +65,18 @@ def test_a_film_behind_the_picture_does_not_matter(jpeg):
     jpeg.write_bytes(jpeg.read_bytes() + b"film" * 5000)
     assert quick_check(jpeg) is None
     assert read_image(jpeg).shape == (120, 120, 3)
+
+
+@pytest.mark.parametrize("look", [read_image, quick_check])
+def test_a_machine_out_of_open_files_is_no_damaged_picture(jpeg, monkeypatch, look):
+    """Else others would take the place of good pictures, and the run would go on."""
+
+    def refuse(path, mode):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(DataError, match="cannot open .*: Too many open files"):
+        look(jpeg)
 
 
 def test_not_a_picture(tmp_path):
