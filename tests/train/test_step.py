@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ofa_pose import Supernet, build, load_space
 from ofa_pose.data import Augmentation, TrainBatches, normalize
-from ofa_pose.errors import TrainingDivergedError, UsageError
+from ofa_pose.errors import RecipeError, TrainingDivergedError, UsageError
 from ofa_pose.pose import pose_loss
 from ofa_pose.runs import RunFolder
 from ofa_pose.supernet import load_weights
@@ -225,7 +225,7 @@ def test_float16_stops_when_no_scale_helps(
 
 
 def test_parts_must_divide_the_batch():
-    with pytest.raises(ValueError, match="a batch of 16 does not divide into 3 parts"):
+    with pytest.raises(RecipeError, match="a batch of 16 does not divide into 3 parts"):
         Recipe(batch_size=16, accumulate=3)
 
 
