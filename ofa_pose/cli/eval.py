@@ -117,7 +117,6 @@ def command(
     from ofa_pose.pose import evaluator_name
     from ofa_pose.skeleton import load_skeleton
 
-    check_precision(precision, device)
     cuts, sizes = _parse_cuts(crowd_cuts), parse_scales(scales)
     evaluator_name(evaluator)
     if results is not None and (mosaic is not None or synthetic is not None):
@@ -129,7 +128,8 @@ def command(
     joints = found.require_skeleton()
     if isinstance(found, OnnxTier) and precision != "float32":
         raise UsageError("an ONNX file has a precision of its own; leave out --precision")
-    network = found.build(device=device)
+    network = found.build(device=device)  # which refuses a device that is not here
+    check_precision(precision, device)
     fold_batch_norms(network)
     Pictures(data, annotations, images, data_skeleton)  # refuses options that do not go together
     making = Making(load_skeleton(data_skeleton or joints), seed, mosaic, canvas)

@@ -40,7 +40,7 @@ def _linear(layer: nn.Linear, source: Shape, result: Shape) -> Macs:
     return dict.fromkeys(CONVENTIONS, math.prod(result) * layer.in_features)
 
 
-def _batch_norm(layer: nn.BatchNorm2d, source: Shape, result: Shape) -> Macs:
+def _norm_of_maps(layer: nn.BatchNorm2d | nn.InstanceNorm2d, source: Shape, result: Shape) -> Macs:
     elements = math.prod(source)
     return {"exact": 0, "paper": 2 * elements, "thop": (4 if layer.affine else 2) * elements}
 
@@ -64,11 +64,6 @@ def _average_pool(layer: nn.Module, source: Shape, result: Shape) -> Macs:
 def _adaptive_average_pool(layer: nn.Module, source: Shape, result: Shape) -> Macs:
     # thop's window is the plain quotient of the sides, whole or not.
     return {"exact": 0, "paper": 0, "thop": math.prod(source) + math.prod(result)}
-
-
-def _instance_norm(layer: nn.InstanceNorm2d, source: Shape, result: Shape) -> Macs:
-    elements = math.prod(source)
-    return {"exact": 0, "paper": 2 * elements, "thop": (4 if layer.affine else 2) * elements}
 
 
 def _layer_norm(layer: nn.LayerNorm, source: Shape, result: Shape) -> Macs:
@@ -144,12 +139,11 @@ _MACS: dict[type[nn.Module], Formula] = {
     nn.Conv2d: _conv,
     nn.ConvTranspose2d: _transposed_conv,
     nn.Linear: _linear,
-    **dict.fromkeys(_BATCH_NORMS, _batch_norm),
+    **dict.fromkeys((*_BATCH_NORMS, nn.InstanceNorm2d), _norm_of_maps),
     **dict.fromkeys(_ACTIVATIONS, _activation),
     nn.PReLU: _prelu,
     nn.LayerNorm: _layer_norm,
     nn.GroupNorm: _group_norm,
-    nn.InstanceNorm2d: _instance_norm,
     nn.AvgPool2d: _average_pool,
     nn.AdaptiveAvgPool2d: _adaptive_average_pool,
     **dict.fromkeys((nn.Upsample, nn.UpsamplingBilinear2d, nn.UpsamplingNearest2d), _upsample),
