@@ -2,10 +2,11 @@
 
     python benchmarks/training.py --data lspet
 
-Three comparisons and one size, as a Markdown table:
+Four comparisons and one size, as a Markdown table:
 
 - channels_last against NCHW, and the compiled depthwise gradient on against off: whole steps
-  (forward, backward, Adam) of one network, 16 pictures of 128 px;
+  (forward, backward, Adam) of one network, 16 pictures of 128 px; then all in bfloat16 (which
+  pays where the processor multiplies in it, as with AMX) against float32;
 - batches from the loader against the same number of batches kept in memory, with the training's
   own step: on the photographs of `--data`, else on synthetic scenes;
 - the largest resident size of a process that trains litepose-xs's XS at 256 px, batch 32.
@@ -36,6 +37,7 @@ import ofa_pose as op
 from ofa_pose.data import Batch, SceneSource
 from ofa_pose.data.synth import SyntheticScenes
 from ofa_pose.memory import keep_freed_memory
+from ofa_pose.models import Precision, autocast
 from ofa_pose.models.depthwise import available, fast_depthwise
 from ofa_pose.runs import RunFolder
 from ofa_pose.train import Recipe, TrainBudget, World, finetune
@@ -65,6 +67,8 @@ def main() -> None:
     row("depthwise gradient torch's → compiled, XS", off, on)
     row("both, XS", nchw, on)
     for name, arch in (LITE0, XS):
+        row(f"float32 → bfloat16, {name} {arch}", *precisions(name, arch, options.rounds))
+    for name, arch in (LITE0, XS):
         row(f"cached batches → loader, {name} {arch}", *loading(name, arch, options))
     peak = peak_memory_bytes(options)
     print(
@@ -84,18 +88,42 @@ def row(name: str, first: list[float], second: list[float]) -> None:
 
 def layouts(rounds: int) -> tuple[list[float], ...]:
     """Seconds a step in NCHW, in channels_last, and in channels_last with the compiled gradient."""
-    calls = [
-        step_of(torch.contiguous_format, fast=False),
-        step_of(torch.channels_last, fast=False),
-        step_of(torch.channels_last, fast=True),
-    ]
-    rounds_ms = in_turns(calls, rounds)
+    return seconds(
+        [
+            step_of(*XS, torch.contiguous_format, fast=False),
+            step_of(*XS, torch.channels_last, fast=False),
+            step_of(*XS, torch.channels_last, fast=True),
+        ],
+        rounds,
+    )
+
+
+def precisions(name: str, arch: str, rounds: int) -> tuple[list[float], ...]:
+    """Seconds a step in float32 and in bfloat16, otherwise as training makes it."""
+    return seconds(
+        [
+            step_of(name, arch, torch.channels_last, fast=True, precision=precision)
+            for precision in ("float32", "bfloat16")
+        ],
+        rounds,
+    )
+
+
+def seconds(steps: list[Callable[[], None]], rounds: int) -> tuple[list[float], ...]:
+    """Return for each kind of step its seconds by round, having made them in turns."""
+    rounds_ms = in_turns(steps, rounds)
     return tuple([ms / 1e3 for ms in column] for column in zip(*rounds_ms, strict=True))
 
 
-def step_of(layout: torch.memory_format, *, fast: bool) -> Callable[[], None]:
-    """Return a whole training step of XS, its tensors laid out so."""
-    name, arch = XS
+def step_of(
+    name: str,
+    arch: str,
+    layout: torch.memory_format,
+    *,
+    fast: bool,
+    precision: Precision = "float32",
+) -> Callable[[], None]:
+    """Return a whole training step of a network, its tensors laid out so."""
     space = op.load_space(name)
     network = op.build(space, space.arch(arch)).train()
     network.to(memory_format=layout)  # pyright: ignore[reportCallIssue]
@@ -103,10 +131,10 @@ def step_of(layout: torch.memory_format, *, fast: bool) -> Callable[[], None]:
     optimizer = torch.optim.Adam(network.parameters())
 
     def step() -> None:
-        with fast_depthwise(fast):
+        with autocast(images.device, precision), fast_depthwise(fast):
             outputs = network(images)
         optimizer.zero_grad(set_to_none=True)
-        torch.stack([output.square().mean() for output in outputs]).sum().backward()
+        torch.stack([output.float().square().mean() for output in outputs]).sum().backward()
         optimizer.step()
 
     return step

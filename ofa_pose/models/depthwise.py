@@ -3,6 +3,10 @@
 torch's own gradient of a depthwise weight wider than 3 costs several times the convolution; the
 compiled one costs one to two convolutions. The convolution and the gradient of its input stay
 torch's work, and so does every case that the compiled loop does not cover.
+
+Under autocast to bfloat16 torch's gradients of depthwise convolutions are several times slower
+still, by the input at a stride of 2 as well, and take what 16 bits save elsewhere. So there the
+gradients are computed in float32, but for those by the input that are convolutions.
 """
 
 from __future__ import annotations
@@ -58,9 +62,10 @@ def depthwise_conv2d(
     """Convolve each channel with a kernel of its own: `conv2d` with as many groups as channels.
 
     The output is torch's to the bit. The gradient by the weight is that of
-    `depthwise_weight_gradient`, but torch's own under autocast; where it is compiled, it cannot be
-    differentiated again, and the gradient by the input is at stride 1 torch's convolution with
-    the kernel turned around, which is faster than torch's gradient and differs in rounding.
+    `depthwise_weight_gradient`; where it is compiled, it cannot be differentiated again, and the
+    gradient by the input is at stride 1 torch's convolution with the kernel turned around, which
+    is faster than torch's gradient and differs in rounding. Under autocast to bfloat16 that holds
+    for kernels of every width, and the gradient by a float32 weight is not rounded to 16 bits.
 
     Args:
         input: `(N, C, H, W)`.
@@ -74,9 +79,13 @@ def depthwise_conv2d(
         `(N, C, H', W')`.
     """
     geometry = _pair(stride), _pair(padding), _pair(dilation)
-    trains = weight.requires_grad and torch.is_grad_enabled()
-    if trains and _compiles(input, weight.shape[-1]) and not torch.is_autocast_enabled("cpu"):
-        return _DepthwiseConv2d.apply(input, weight, bias, *geometry)  # pyright: ignore[reportReturnType]
+    if weight.requires_grad and torch.is_grad_enabled():
+        if torch.is_autocast_enabled("cpu"):
+            if _rounds(input, weight):
+                input = input.to(torch.bfloat16)
+                return _DepthwiseConv2d.apply(input, weight, bias, *geometry)  # pyright: ignore[reportReturnType]
+        elif _compiles(input, weight.shape[-1]):
+            return _DepthwiseConv2d.apply(input, weight, bias, *geometry)  # pyright: ignore[reportReturnType]
     return torch.conv2d(input, weight, bias, *geometry, groups=len(weight))
 
 
@@ -155,7 +164,8 @@ class _DepthwiseConv2d(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(input, weight)
         ctx.geometry = geometry
-        return torch.conv2d(input, weight, bias, *geometry, groups=len(weight))
+        bias = None if bias is None else bias.to(input.dtype)
+        return torch.conv2d(input, weight.to(input.dtype), bias, *geometry, groups=len(weight))
 
     @staticmethod
     @once_differentiable
@@ -166,6 +176,8 @@ class _DepthwiseConv2d(torch.autograd.Function):
         grad_input = grad_weight = grad_bias = None
         if by_input:
             grad_input = _input_gradient(grad_output, input, weight, ctx.geometry)
+        if by_weight or by_bias:  # which 16 bits are too few for
+            input, grad_output = input.to(weight.dtype), grad_output.to(weight.dtype)
         if by_weight:
             grad_weight = depthwise_weight_gradient(
                 input,
@@ -191,10 +203,14 @@ def _input_gradient(
     stride, padding, dilation = geometry
     shape = zip(weight.shape[2:], padding, dilation, strict=True)
     reach = [space * (taps - 1) - pad for taps, pad, space in shape]
-    if max(stride) == 1 and min(reach) >= 0 and not torch.is_autocast_enabled("cpu"):
-        turned = weight.flip(2, 3)
-        return torch.conv2d(grad_output, turned, None, 1, reach, dilation, groups=len(weight))
-    return _torch_gradients(grad_output, input, weight, geometry, (True, False, False))[0]
+    if max(stride) == 1 and min(reach) >= 0:
+        turned = weight.flip(2, 3).to(grad_output.dtype)
+        with torch.autocast("cpu", enabled=False):  # a backward pass may run in a block of it
+            return torch.conv2d(grad_output, turned, None, 1, reach, dilation, groups=len(weight))
+    of_input = torch.empty_like(input, dtype=weight.dtype)  # only its shape and format count
+    needed = (True, False, False)
+    gradients = _torch_gradients(grad_output.to(weight.dtype), of_input, weight, geometry, needed)
+    return gradients[0].to(input.dtype)
 
 
 def _torch_gradients(
@@ -208,6 +224,18 @@ def _torch_gradients(
     channels = len(weight)
     return torch.ops.aten.convolution_backward(
         grad_output, input, weight, [channels], *geometry, False, [0, 0], channels, needed
+    )
+
+
+def _rounds(input: Tensor, weight: Tensor) -> bool:
+    """Whether autocast on the CPU, which is on, would convolve these in bfloat16."""
+    return (
+        torch.get_autocast_dtype("cpu") == torch.bfloat16
+        and type(input) in (Tensor, nn.Parameter)
+        and input.device.type == "cpu"
+        and input.dtype in (torch.float32, torch.bfloat16)
+        and input.numel() > 0
+        and weight.dtype == torch.float32
     )
 
 

@@ -15,7 +15,8 @@ class ReLU6(nn.ReLU6):
     torch finds the gradient from the input, which it copies before it is overwritten. The output
     tells as much, and the next layer mostly keeps it anyway. So there the output may not be
     changed in place again, as by an addition, which the backward pass refuses; and the gradient
-    cannot be differentiated again.
+    cannot be differentiated again. In bfloat16 on a CPU, where torch takes twice as long in place,
+    the input stays what it was.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -23,14 +24,22 @@ class ReLU6(nn.ReLU6):
         learns = self.training and input.requires_grad and torch.is_grad_enabled()
         if self.inplace and learns and not torch.compiler.is_compiling():
             return _ReLU6.apply(input)  # pyright: ignore[reportReturnType]
-        return super().forward(input)
+        return nn.functional.relu6(input, self.inplace and not _slow_in_place(input))
+
+
+def _slow_in_place(input: Tensor) -> bool:
+    """Whether torch takes twice as long to clamp in place: on a CPU in bfloat16."""
+    return input.dtype == torch.bfloat16 and input.device.type == "cpu"
 
 
 class _ReLU6(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, input: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        output = input.clamp_(0, 6)
-        ctx.mark_dirty(output)
+        if _slow_in_place(input):
+            output = input.clamp(0, 6)
+        else:
+            output = input.clamp_(0, 6)
+            ctx.mark_dirty(output)
         ctx.save_for_backward(output)
         return output
 

@@ -81,7 +81,7 @@ class Recipe(_Record):
         ema: decay of the moving average of the weights, which is then what is validated and
             saved; None keeps none.
         precision: `float32`; or `bfloat16` or, on a GPU only, `float16`, where autocast finds it
-            safe. On a CPU `bfloat16` is not faster.
+            safe. On a CPU `bfloat16` is faster only where the processor multiplies in it (AMX).
         sampler: which archs a step of a supernet trains: `uniform`, one (the paper's);
             `sandwich`, the largest, the smallest and some random; `fair`, each value of each
             choice.

@@ -267,11 +267,72 @@ def test_one_picture_without_a_batch_is_left_to_torch() -> None:
 
 
 @compiled
-def test_autocast_is_left_to_torch() -> None:
-    layer, input = nn.Conv2d(8, 8, 5, padding=2, groups=8), torch.randn(2, 8, 6, 6)
-    with fast_depthwise(), torch.autocast("cpu", dtype=torch.bfloat16):
-        output = layer(input)
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("taps", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2), (7, 2)])
+def test_gradients_in_16_bits_against_torchs_in_64(taps: int, stride: int, bias: bool) -> None:
+    torch.manual_seed(taps + stride)
+    padding = taps // 2
+    layer = nn.Conv2d(16, 16, taps, stride, padding, groups=16, bias=bias)
+    input = torch.randn(4, 16, 12, 12, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        plain = layer(input)
+        with fast_depthwise():
+            output = layer(input)
     assert output.dtype == torch.bfloat16
+    assert torch.equal(output, plain)
+    assert maker(output) == OURS
+    grad = torch.randn_like(output)
+    output.backward(grad)
+    exact = [
+        tensor.detach().bfloat16().double().requires_grad_() for tensor in (input, layer.weight)
+    ]
+    wide = torch.conv2d(*exact, None, stride, padding, groups=16)
+    by_input, by_weight = torch.autograd.grad(wide, exact, grad.double())
+    # What 16 bits round is the input's gradient alone; weights add theirs up in 32.
+    torch.testing.assert_close(input.grad, by_input.float(), rtol=2**-7, atol=0.02)
+    assert layer.weight.grad is not None
+    torch.testing.assert_close(layer.weight.grad, by_weight.float(), rtol=1e-5, atol=1e-4)
+    if layer.bias is not None:
+        assert layer.bias.grad is not None
+        by_bias = grad.double().sum((0, 2, 3)).float()
+        torch.testing.assert_close(layer.bias.grad, by_bias, rtol=1e-5, atol=1e-4)
+
+
+@compiled
+def test_16_bits_may_go_backward_inside_autocast() -> None:
+    layer, input = nn.Conv2d(8, 8, 5, padding=2, groups=8), torch.randn(2, 8, 6, 6)
+    gradients = []
+    for inside in (False, True):
+        layer.zero_grad()
+        with fast_depthwise(), torch.autocast("cpu", dtype=torch.bfloat16):
+            total = layer(input.requires_grad_()).sum()
+            if inside:
+                total.backward()
+        if not inside:
+            total.backward()
+        gradients.append(layer.weight.grad)
+    assert torch.equal(*gradients)
+
+
+@compiled
+@pytest.mark.parametrize(
+    ("dtype", "input_dtype", "weight_dtype"),
+    [
+        (torch.float16, torch.float32, torch.float32),
+        (torch.bfloat16, torch.float64, torch.float64),
+        (torch.bfloat16, torch.float32, torch.bfloat16),
+    ],
+)
+def test_other_precisions_are_left_to_torch(
+    dtype: torch.dtype, input_dtype: torch.dtype, weight_dtype: torch.dtype
+) -> None:
+    layer = nn.Conv2d(8, 8, 5, padding=2, groups=8).to(weight_dtype)
+    input = torch.randn(2, 8, 6, 6, dtype=input_dtype)
+    with torch.autocast("cpu", dtype=dtype):
+        plain = layer(input)
+        with fast_depthwise():
+            output = layer(input)
+    assert torch.equal(output, plain)
     assert maker(output) != OURS
 
 
