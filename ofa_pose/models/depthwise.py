@@ -162,55 +162,54 @@ class _DepthwiseConv2d(torch.autograd.Function):
         bias: Tensor | None,
         *geometry: Sequence[int],
     ) -> Tensor:
+        if input.dtype == torch.bfloat16:  # save what autocast saves: a checkpoint may recompute it
+            weight, bias = weight.bfloat16(), None if bias is None else bias.bfloat16()
         ctx.save_for_backward(input, weight)
         ctx.geometry = geometry
-        bias = None if bias is None else bias.to(input.dtype)
-        return torch.conv2d(input, weight.to(input.dtype), bias, *geometry, groups=len(weight))
+        return torch.conv2d(input, weight, bias, *geometry, groups=len(weight))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        input, weight = ctx.saved_tensors
-        stride, padding, dilation = ctx.geometry
+        saved, geometry = (grad_output, *ctx.saved_tensors), ctx.geometry
+        wide_output, wide_input, wide_weight = wide = [tensor.float() for tensor in saved]
+        stride, padding, dilation = geometry
         by_input, by_weight, by_bias = ctx.needs_input_grad[:3]
         grad_input = grad_weight = grad_bias = None
         if by_input:
-            grad_input = _input_gradient(grad_output, input, weight, ctx.geometry)
-        if by_weight or by_bias:  # which 16 bits are too few for
-            input, grad_output = input.to(weight.dtype), grad_output.to(weight.dtype)
+            grad_input = _turned_convolution(grad_output, saved[2], geometry)
+            if grad_input is None:
+                grad_input = _torch_gradients(*wide, geometry, (True, False, False))[0]
+                grad_input = grad_input.to(saved[1].dtype)
         if by_weight:
             grad_weight = depthwise_weight_gradient(
-                input,
-                grad_output,
-                kernel_size=weight.shape[2:],
+                wide_input,
+                wide_output,
+                kernel_size=wide_weight.shape[2:],
                 stride=stride,
                 padding=padding,
                 dilation=dilation,
             )
         if by_bias:
-            needed = (False, False, True)
-            grad_bias = _torch_gradients(grad_output, input, weight, ctx.geometry, needed)[2]
+            grad_bias = _torch_gradients(*wide, geometry, (False, False, True))[2]
         return grad_input, grad_weight, grad_bias, None, None, None
 
 
-def _input_gradient(
-    grad_output: Tensor, input: Tensor, weight: Tensor, geometry: Sequence[Sequence[int]]
-) -> Tensor:
-    """Return torch's gradient by the input, or at stride 1 the same sum as a convolution.
+def _turned_convolution(
+    grad_output: Tensor, weight: Tensor, geometry: Sequence[Sequence[int]]
+) -> Tensor | None:
+    """Return the gradient by the input as a convolution with the kernel turned around.
 
-    The convolution is of `grad_output` with the kernel turned around, and torch does it faster.
+    torch does it faster than its own gradient. None where the gradient is no such convolution.
     """
     stride, padding, dilation = geometry
     shape = zip(weight.shape[2:], padding, dilation, strict=True)
     reach = [space * (taps - 1) - pad for taps, pad, space in shape]
-    if max(stride) == 1 and min(reach) >= 0:
-        turned = weight.flip(2, 3).to(grad_output.dtype)
-        with torch.autocast("cpu", enabled=False):  # a backward pass may run in a block of it
-            return torch.conv2d(grad_output, turned, None, 1, reach, dilation, groups=len(weight))
-    of_input = torch.empty_like(input, dtype=weight.dtype)  # only its shape and format count
-    needed = (True, False, False)
-    gradients = _torch_gradients(grad_output.to(weight.dtype), of_input, weight, geometry, needed)
-    return gradients[0].to(input.dtype)
+    if max(stride) > 1 or min(reach) < 0:
+        return None
+    turned = weight.flip(2, 3)
+    with torch.autocast("cpu", enabled=False):  # a backward pass may run in a block of it
+        return torch.conv2d(grad_output, turned, None, 1, reach, dilation, groups=len(weight))
 
 
 def _torch_gradients(

@@ -15,8 +15,8 @@ class ReLU6(nn.ReLU6):
     torch finds the gradient from the input, which it copies before it is overwritten. The output
     tells as much, and the next layer mostly keeps it anyway. So there the output may not be
     changed in place again, as by an addition, which the backward pass refuses; and the gradient
-    cannot be differentiated again. In bfloat16 on a CPU, where torch takes twice as long in place,
-    the input stays what it was.
+    cannot be differentiated again. In bfloat16 on a CPU, where torch takes longer in place, the
+    input stays what it was.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -24,11 +24,13 @@ class ReLU6(nn.ReLU6):
         learns = self.training and input.requires_grad and torch.is_grad_enabled()
         if self.inplace and learns and not torch.compiler.is_compiling():
             return _ReLU6.apply(input)  # pyright: ignore[reportReturnType]
-        return nn.functional.relu6(input, self.inplace and not _slow_in_place(input))
+        if self.inplace and type(input) is Tensor and _slow_in_place(input):
+            return nn.functional.relu6(input)
+        return super().forward(input)
 
 
 def _slow_in_place(input: Tensor) -> bool:
-    """Whether torch takes twice as long to clamp in place: on a CPU in bfloat16."""
+    """Whether torch takes longer to clamp in place than to a new tensor: on a CPU in bfloat16."""
     return input.dtype == torch.bfloat16 and input.device.type == "cpu"
 
 

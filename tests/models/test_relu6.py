@@ -63,6 +63,12 @@ def test_what_another_gradient_needs_is_refused_as_by_torch() -> None:
         ReLU6(inplace=True)(torch.ones(2, requires_grad=True))
 
 
+def test_it_can_be_traced() -> None:
+    traced = torch.fx.symbolic_trace(nn.Sequential(ReLU6(inplace=True)).eval())
+    for dtype in (torch.float32, torch.bfloat16):
+        assert traced(torch.tensor([-1.0, 7.0], dtype=dtype)).tolist() == [0, 6]
+
+
 def maps_kept(activation: type[nn.Module]) -> int:
     """How many maps a convolution, batch norm, activation and convolution keep between them."""
     network = nn.Sequential(
