@@ -4,9 +4,9 @@ torch's own gradient of a depthwise weight wider than 3 costs several times the 
 compiled one costs one to two convolutions. The convolution and the gradient of its input stay
 torch's work, and so does every case that the compiled loop does not cover.
 
-Under autocast to bfloat16 torch's gradients of depthwise convolutions are several times slower
-still, by the input at a stride of 2 as well, and take what 16 bits save elsewhere. So there the
-gradients are computed in float32, but for those by the input that are convolutions.
+Under autocast to bfloat16 torch's gradients are several times slower still, by the input at a
+stride of 2 for every width, and take what 16 bits save elsewhere. So there these gradients are
+computed in float32, but for those by the input that are convolutions; that takes no compiler.
 """
 
 from __future__ import annotations
@@ -45,9 +45,11 @@ def fast_depthwise(enabled: bool = True) -> AbstractContextManager[Any]:
     holds for the current thread, and costs a microsecond or two per call of a torch function.
 
     Args:
-        enabled: if False, or where `available()` is False, the block runs as without it.
+        enabled: if False, the block runs as without it. So does one that begins outside autocast
+            where `available()` is False.
     """
-    return Conv2dCalls(_conv2d) if enabled and available() else nullcontext()
+    helps = available() or torch.is_autocast_enabled("cpu")
+    return Conv2dCalls(_conv2d) if enabled and helps else nullcontext()
 
 
 def depthwise_conv2d(
@@ -65,7 +67,8 @@ def depthwise_conv2d(
     `depthwise_weight_gradient`; where it is compiled, it cannot be differentiated again, and the
     gradient by the input is at stride 1 torch's convolution with the kernel turned around, which
     is faster than torch's gradient and differs in rounding. Under autocast to bfloat16 that holds
-    for kernels of every width, and the gradient by a float32 weight is not rounded to 16 bits.
+    for every kernel wider than 3 and every stride above 1, compiled or not, and the gradient by a
+    float32 weight is not rounded to 16 bits. Neither case knows `torch.func`'s transforms.
 
     Args:
         input: `(N, C, H, W)`.
@@ -81,7 +84,7 @@ def depthwise_conv2d(
     geometry = _pair(stride), _pair(padding), _pair(dilation)
     if weight.requires_grad and torch.is_grad_enabled():
         if torch.is_autocast_enabled("cpu"):
-            if _rounds(input, weight):
+            if _rounds(input, weight, bias) and (weight.shape[-1] > 3 or max(geometry[0]) > 1):
                 input = input.to(torch.bfloat16)
                 return _DepthwiseConv2d.apply(input, weight, bias, *geometry)  # pyright: ignore[reportReturnType]
         elif _compiles(input, weight.shape[-1]):
@@ -171,27 +174,29 @@ class _DepthwiseConv2d(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        saved, geometry = (grad_output, *ctx.saved_tensors), ctx.geometry
-        wide_output, wide_input, wide_weight = wide = [tensor.float() for tensor in saved]
-        stride, padding, dilation = geometry
+        input, weight = ctx.saved_tensors
+        geometry = stride, padding, dilation = ctx.geometry
+        dtype = input.dtype
         by_input, by_weight, by_bias = ctx.needs_input_grad[:3]
         grad_input = grad_weight = grad_bias = None
         if by_input:
-            grad_input = _turned_convolution(grad_output, saved[2], geometry)
-            if grad_input is None:
-                grad_input = _torch_gradients(*wide, geometry, (True, False, False))[0]
-                grad_input = grad_input.to(saved[1].dtype)
+            grad_input = _turned_convolution(grad_output, weight, geometry)
+        grad_output, input, weight = grad_output.float(), input.float(), weight.float()
+        if by_input and grad_input is None:
+            needed = (True, False, False)
+            grad_input = _torch_gradients(grad_output, input, weight, geometry, needed)[0].to(dtype)
         if by_weight:
             grad_weight = depthwise_weight_gradient(
-                wide_input,
-                wide_output,
-                kernel_size=wide_weight.shape[2:],
+                input,
+                grad_output,
+                kernel_size=weight.shape[2:],
                 stride=stride,
                 padding=padding,
                 dilation=dilation,
             )
         if by_bias:
-            grad_bias = _torch_gradients(*wide, geometry, (False, False, True))[2]
+            needed = (False, False, True)
+            grad_bias = _torch_gradients(grad_output, input, weight, geometry, needed)[2]
         return grad_input, grad_weight, grad_bias, None, None, None
 
 
@@ -226,7 +231,7 @@ def _torch_gradients(
     )
 
 
-def _rounds(input: Tensor, weight: Tensor) -> bool:
+def _rounds(input: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     """Whether autocast on the CPU, which is on, would convolve these in bfloat16."""
     return (
         torch.get_autocast_dtype("cpu") == torch.bfloat16
@@ -235,6 +240,7 @@ def _rounds(input: Tensor, weight: Tensor) -> bool:
         and input.dtype in (torch.float32, torch.bfloat16)
         and input.numel() > 0
         and weight.dtype == torch.float32
+        and (bias is None or bias.dtype != torch.float64)  # which autocast leaves as it is
     )
 
 

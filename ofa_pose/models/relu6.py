@@ -15,8 +15,8 @@ class ReLU6(nn.ReLU6):
     torch finds the gradient from the input, which it copies before it is overwritten. The output
     tells as much, and the next layer mostly keeps it anyway. So there the output may not be
     changed in place again, as by an addition, which the backward pass refuses; and the gradient
-    cannot be differentiated again. In bfloat16 on a CPU, where torch takes longer in place, the
-    input stays what it was.
+    cannot be differentiated again. In bfloat16 on a CPU, where torch takes longer in
+    place on large maps, the input stays what it was.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ class ReLU6(nn.ReLU6):
 
 
 def _slow_in_place(input: Tensor) -> bool:
-    """Whether torch takes longer to clamp in place than to a new tensor: on a CPU in bfloat16."""
+    """Whether torch clamps a large map faster to a new tensor: on a CPU in bfloat16."""
     return input.dtype == torch.bfloat16 and input.device.type == "cpu"
 
 
