@@ -216,6 +216,11 @@ def test_a_space_s_tiers_are_not_asked_for(
     refused = run([str(word) for word in [*line, "--force", "--budget", "1k"]])
     assert refused == 2
     assert "is below every arch" in capsys.readouterr().err
+    assert run([str(word) for word in [*line, "--force", "--budget", "1G"]]) == 0
+    assert "budget 1G (1G exact MACs) excludes no arch" in capsys.readouterr().err
+    refused = run([str(word) for word in [*line, "--force", "--scenes", 31]])
+    assert refused == 2
+    assert "nothing would be checked: 31 scenes are too few" in capsys.readouterr().err
 
 
 def test_data_without_a_training_split_is_refused(

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ofa_pose.cli._options import joints
 from ofa_pose.errors import ArchError, suggest
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def parse_arch(space: SearchSpace, text: str, *, seed: int = 0) -> Arch:
         import numpy as np
 
         return space.sample(np.random.default_rng(seed))
-    if text.endswith((".yaml", ".yml")):
+    if _is_tier(text):
         from ofa_pose.export import load_tier
 
         return space.arch(load_tier(text).arch)
@@ -42,6 +43,24 @@ def parse_arch(space: SearchSpace, text: str, *, seed: int = 0) -> Arch:
     if "=" in text:
         return space.arch(_pairs(space, text))
     return space.arch(text)
+
+
+def options_of(text: str, skeleton: str | None) -> dict[str, Any]:
+    """Return what a family builds the arch that `text` means with, beside the space.
+
+    Args:
+        text: see `HELP`.
+        skeleton: as `--skeleton` gives it; without it a tier's networks have the tier's own.
+    """
+    if skeleton is None and _is_tier(text):
+        from ofa_pose.export import load_tier
+
+        return load_tier(text, check_weights=False).family_options
+    return joints(skeleton)
+
+
+def _is_tier(text: str) -> bool:
+    return text.endswith((".yaml", ".yml"))
 
 
 def _pairs(space: SearchSpace, text: str) -> dict[str, int]:

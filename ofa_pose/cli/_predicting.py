@@ -206,14 +206,16 @@ def predict_pictures(request: Request, pictures: Sequence[Path]) -> Summary:
                 continue
             with watch.stage("find"):
                 people = predictor(image)
+            height, width = image.shape[:2]
+            about: dict[str, Any] = {"file": str(path), "width": width, "height": height}
             if request.overlays:
+                about["overlay"] = f"overlays/{names.of(path)}"
                 with watch.stage("draw"):
                     drawn = predictor.draw(image, people)
                 with watch.stage("write"):
-                    write_picture(run.file("overlays") / names.of(path), drawn)
+                    write_picture(run.file(about["overlay"]), drawn)
             with watch.stage("write"):
-                height, width = image.shape[:2]
-                write(number, {"file": str(path), "width": width, "height": height}, people, None)
+                write(number, about, people, None)
             done, people_in_all = done + 1, people_in_all + len(people)
             meter.show(number, len(pictures))
         if not done and not stopped():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -57,6 +58,7 @@ EPILOG = (
     "Example: ofa-pose health --supernet runs/train-litepose-lite0 --data photos --budget 300M "
     "--archs 20 --tuned 6 --steps 200"
 )
+_LOG = logging.getLogger(__name__)
 _WARMUP = 0.1  # share of the steps
 _TRAINING_SCENES = 512
 _FREE = (
@@ -144,6 +146,7 @@ def command(
     uses = uses_of_pictures(pictures, split=split, mosaic=mosaic)
     refuse_idle(context, {**uses, "steps": (tuned > 0, of_steps)})
     people = search_scenes(making, options)
+    _refuse_too_few(len(people.search), tuned=tuned)
     training = _training_scenes(pictures, making, wanted=tuned > 0)
     run = _open_run(target, people, training, recipe, given=context.params)
     with run:
@@ -152,6 +155,17 @@ def command(
                         options=options)  # fmt: skip
         _write(run, health)
     _tell(run, health, options=options)
+
+
+def _refuse_too_few(scenes: int, *, tuned: int) -> None:
+    """Refuse a check that would compare nothing with nothing."""
+    from ofa_pose.evaluate.fidelity import growing_parts
+
+    if not tuned and len(growing_parts(scenes)) == 1:
+        raise UsageError(
+            f"nothing would be checked: {scenes} scenes are too few to compare a part of them "
+            "with the others, and --tuned 0 fine-tunes nothing"
+        )
 
 
 def _training_scenes(pictures: Pictures, making: Making, *, wanted: bool) -> SceneSource | None:
@@ -276,11 +290,14 @@ def _check(
 
 def _near(target: Target) -> np.ndarray:
     """Return which archs are near the budget: the half of those within that use most of it."""
-    from ofa_pose.api import all_costs, limits_of
+    from ofa_pose.api import all_costs, format_cost, limits_of
     from ofa_pose.search.limits import bands, resolve_budgets
 
     limits = limits_of(target.budgets)
-    sets, _ = resolve_budgets(target.space, limits, costs=all_costs(target.table, limits))
+    costs = all_costs(target.table, limits)
+    sets, notes = resolve_budgets(target.space, limits, costs=costs, format_cost=format_cost)
+    for note in notes:
+        _LOG.warning("%s", note)
     return bands(sets)[0]
 
 

@@ -87,7 +87,7 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Predict what a tier, an arch or every arch of a space takes, and say how sure that is."""
-    from ofa_pose.cli._archs import parse_arch
+    from ofa_pose.cli._archs import options_of, parse_arch
     from ofa_pose.cli._latency_predictions import Wanted, predict_network, predict_space
     from ofa_pose.cost import LatencyTable
     from ofa_pose.cost.latency_files import find_table
@@ -107,13 +107,13 @@ def predict(
         reads = [*tables, *(path.with_suffix(".csv") for path in tables), space, skeleton]
         out = output_file(out, force=force, reads=reads)
     declared = load_space(space)
-    options = joints(skeleton)
     if arch is None:
-        predict_space(wanted, declared, options, out=out)
+        predict_space(wanted, declared, joints(skeleton), out=out)
         return
     if out is not None:
         raise UsageError("--out is for a whole space; leave --arch out")
-    predict_network(wanted, declared, parse_arch(declared, arch, seed=seed), options)
+    chosen = parse_arch(declared, arch, seed=seed)
+    predict_network(wanted, declared, chosen, options_of(arch, skeleton))
 
 
 @app.command(

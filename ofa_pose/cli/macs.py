@@ -8,8 +8,8 @@ import typer
 
 from ofa_pose.catalog import load_space
 from ofa_pose.cli import _console
-from ofa_pose.cli._archs import HELP, parse_arch
-from ofa_pose.cli._options import JsonOption, SeedOption, SkeletonOption, joints
+from ofa_pose.cli._archs import HELP, options_of, parse_arch
+from ofa_pose.cli._options import JsonOption, SeedOption, SkeletonOption
 
 if TYPE_CHECKING:
     from ofa_pose.cost import Cost
@@ -51,7 +51,7 @@ def command(
     if published:
         _console.emit_json(arch_to_published(declared, chosen))
         return
-    cost = count(declared, chosen, **joints(skeleton))
+    cost = count(declared, chosen, **options_of(arch, skeleton))
     if as_json:
         _console.emit_json(_document(declared, chosen, cost))
     else:

@@ -37,6 +37,13 @@ def test_five_joints_from_training_to_prediction(command, tmp_path):
         yaml.safe_load(EXAMPLE.read_text())["joints"]
     )
 
+    # The same network, whether its skeleton comes with the tier or from the file.
+    line = ["macs", "--space", "toy", "--arch", tier, "--json"]
+    document = json.loads(command(*line).out)
+    assert document == json.loads(command(*line, "--skeleton", tmp_path / "elsewhere.yaml").out)
+    assert document["params"] == yaml.safe_load(tier.read_text())["costs"]["params"]
+    assert document["params"] != json.loads(command(*line, "--skeleton", "crowdpose").out)["params"]
+
     outcome = command("finetune", tier, *learn, "--out", tuned)
     assert outcome.code == 0, outcome.err
 

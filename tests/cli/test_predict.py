@@ -65,6 +65,9 @@ def test_a_folder(command, tier, here):
     assert [entry["file"] for entry in people] == [
         *("album/a.png", "album/b.jpg", "album/more/a.jpg")
     ]
+    assert [entry["overlay"] for entry in people] == [
+        *("overlays/a.jpg", "overlays/b.jpg", "overlays/a-2.jpg")
+    ]
     results = read_json(out / "results.json")
     assert len(results) == sum(len(entry["people"]) for entry in people)
     assert {result["image_id"] for result in results} <= {entry["image_id"] for entry in people}

@@ -1,6 +1,7 @@
 """`ofa-pose spaces`: ls, show, validate, cp."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -55,6 +56,17 @@ def test_shipped_spaces_are_valid(command, name):
     outcome = command("spaces", "validate", name)
     assert outcome.code == 0, outcome.err
     assert outcome.out == f"{name}: ok\n"
+
+
+def test_the_documented_space_is_valid(command, tmp_path):
+    page = (Path(__file__).parents[2] / "search_spaces" / "README.md").read_text()
+    (shown,) = (
+        block for block in re.findall(r"```yaml\n(.*?)```", page, re.S) if "family:" in block
+    )
+    path = tmp_path / "my-space.yaml"
+    path.write_text(shown)
+    outcome = command("spaces", "validate", path)
+    assert (outcome.code, outcome.out) == (0, f"{path}: ok\n"), outcome.err
 
 
 def test_validate_names_file_and_key_of_every_fault(command, tmp_path):
