@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ofa_pose.data.augment import Augmentation
 from ofa_pose.data.inputs import stack, to_tensor
-from ofa_pose.data.scene import SceneSource
+from ofa_pose.data.scene import SceneSource, check_scene
 from ofa_pose.errors import DataError, OfaPoseError, UsageError
 from ofa_pose.pose.targets import make_targets
 from ofa_pose.signals import held_back
@@ -124,12 +124,11 @@ class TrainBatches(Dataset[Batch]):
         resolution = self.resolution_of(step)
         images, targets, known = [], [], []
         for row, index in list(enumerate(self.indices(step)))[self.rows]:
-            scene = self.augmentation.apply(
-                self.source[index],
-                resolution,
-                np.random.default_rng([_SAMPLE, self.seed, step, row]),
-                skeleton=self.source.skeleton,
-            )
+            skeleton = self.source.skeleton
+            scene = self.source[index]
+            check_scene(scene, skeleton, index=index)
+            rng = np.random.default_rng([_SAMPLE, self.seed, step, row])
+            scene = self.augmentation.apply(scene, resolution, rng, skeleton=skeleton)
             images.append(scene.image)
             known.append(scene.known)
             targets.append(

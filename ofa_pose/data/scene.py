@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from ofa_pose.errors import DataError
 from ofa_pose.pose import BOX_AREA_FACTOR
 from ofa_pose.skeleton import Skeleton
 
@@ -89,6 +90,40 @@ class PictureSource(Protocol):
     def image_id(self, index: int) -> int | None:
         """Return the id of this very scene's picture, which is not read; None: it is not known."""
         ...
+
+
+def check_scene(scene: Scene, skeleton: Skeleton, *, index: int) -> None:
+    """Refuse a scene whose arrays are not as `Scene` says, such as one of a source of your own.
+
+    Args:
+        scene: a source's scene.
+        skeleton: the source's.
+        index: of the scene in its source, to name it.
+
+    Raises:
+        DataError: an array has another type or shape, or a labelled joint is at no number.
+    """
+    people, joints = len(scene.keypoints), skeleton.num_joints
+    height, width = np.shape(scene.image)[:2] if np.ndim(scene.image) == 3 else (0, 0)
+    wanted: dict[str, tuple[tuple[int, ...], type | None]] = {
+        "image": ((height, width, 3), np.uint8),
+        "keypoints": ((people, joints, 3), None),
+        "valid": ((height, width), np.bool_),
+        "boxes": ((people, 4), None),
+        "areas": ((people,), None),
+    }
+    if scene.known is not None:
+        wanted["known"] = ((joints,), np.bool_)
+    for name, (shape, dtype) in wanted.items():
+        array = getattr(scene, name)
+        if np.shape(array) != shape or (dtype is not None and array.dtype != dtype):
+            found = f"{getattr(array, 'dtype', type(array).__name__)} of shape {np.shape(array)}"
+            kind = "numbers" if dtype is None else np.dtype(dtype).name
+            sides = "(H, W, 3)" if name == "image" else shape
+            raise DataError(f"scene {index}: {name} is {found}, not {kind} of shape {sides}")
+    seen = scene.keypoints[:, :, 2]
+    if not np.isfinite(seen).all() or not np.isfinite(scene.keypoints[seen > 0]).all():
+        raise DataError(f"scene {index}: keypoints hold NaN or infinite values")
 
 
 def place_in(source: Sized, index: SupportsIndex) -> int:

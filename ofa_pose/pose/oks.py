@@ -108,7 +108,9 @@ def coco_objects(
         if annotation["image_id"] not in ranks:
             continue
         name = annotation.get("id", number)
-        keypoints = annotation.get("keypoints") or [0] * (3 * skeleton.num_joints)
+        keypoints = annotation.get("keypoints")
+        if keypoints is None or not len(keypoints):
+            keypoints = [0] * (3 * skeleton.num_joints)
         if len(keypoints) != 3 * skeleton.num_joints:
             raise DataError(
                 f"annotation {name} has {len(keypoints)} keypoint numbers, "
@@ -121,6 +123,8 @@ def coco_objects(
             raise DataError(
                 f"annotation {name} has no {needed}, which skeleton {skeleton.name!r} needs"
             )
+        sizes = box if by_box else [annotation["area"]]
+        _require_finite(f"annotation {name}", [*keypoints, *sizes])
         objects.append(
             {
                 "id": number,  # pycocotools takes a match with id 0 for none
@@ -136,6 +140,15 @@ def coco_objects(
             }
         )
     return objects
+
+
+def _require_finite(name: str, numbers: Sequence[Any]) -> None:
+    try:
+        finite = np.isfinite(numbers).all()
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name} holds something else than numbers") from error
+    if not finite:
+        raise DataError(f"{name} holds NaN or infinite values")
 
 
 def coco_results(
@@ -158,8 +171,7 @@ def coco_results(
                 f"prediction {number} is for image {prediction['image_id']}, "
                 "which the ground truth does not list"
             )
-        if not np.isfinite([*keypoints, prediction["score"]]).all():
-            raise DataError(f"prediction {number} holds NaN or infinite values")
+        _require_finite(f"prediction {number}", [*keypoints, prediction["score"]])
         box = prediction.get("bbox")
         box = list(_span(keypoints, labelled_only=False) if box is None or not len(box) else box)
         results.append(

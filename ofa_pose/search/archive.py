@@ -134,13 +134,17 @@ class Archive:
         return self.phase.settings
 
     def add(self, evaluation: Evaluation) -> None:
-        """Keep an evaluation; it is on disk when this returns.
+        """Keep an evaluation; it is on disk when this returns, and nowhere where it cannot be.
 
         Raises:
             ValueError: its arch is already there.
         """
         self._put(evaluation)
-        self._append({"evaluation": _plain(evaluation)})
+        try:
+            self._append({"evaluation": _plain(evaluation)})
+        except Exception:
+            del self._by_index[evaluation.index]
+            raise
 
     def revise(self, evaluation: Evaluation) -> None:
         """Put an evaluation in the place of an earlier one of its arch; it is on disk then.

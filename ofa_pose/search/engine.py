@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import operator
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -160,9 +161,11 @@ class Evolution:
             ValueError: the arch was not asked for.
             UnknownNameError: the objective is not among the scores.
         """
+        index = operator.index(index)  # numpy's are no JSON
         waiting = {proposal.index: proposal for proposal in self._waiting()}
         if index not in waiting:
             raise ValueError(f"arch {index} was not asked for")
+        error = " ".join(str(error).split())
         if not error:
             scores, error = told(scores, self.settings.objective)
         proposal = waiting[index]
@@ -174,7 +177,7 @@ class Evolution:
             tier=proposal.tier,
             costs={name: cost[index].item() for name, cost in self._costs.items()},
             scores=scores,
-            error=" ".join(error.split()),
+            error=error,
         )
         self.archive.add(evaluation)
         self._advance()

@@ -62,11 +62,11 @@ class AccuracyPredictor:
     def fit(
         cls, evaluations: Iterable[Evaluation], features: Features, *, objective: str
     ) -> AccuracyPredictor | None:
-        """Learn from the evaluations that succeeded; None where they are too few or all alike.
+        """Learn from the evaluations with a finite score; None where they are too few or alike.
 
         The same evaluations give the same predictor, whatever the number of threads.
         """
-        rows = [row for row in evaluations if not row.failed]
+        rows = [row for row in evaluations if not row.failed and np.isfinite(row.score(objective))]
         indices = np.array([row.index for row in rows], dtype=np.int64)
         scores = np.array([row.score(objective) for row in rows], dtype=np.float64)
         if len(rows) < FEWEST or _alike(scores):
@@ -299,7 +299,10 @@ def _controller() -> ThreadpoolController:
 
 
 def _alike(scores: np.ndarray) -> bool:
-    return bool(scores.std() <= 1e-12 * max(1.0, abs(scores).max()))
+    """Whether scores tell nothing apart, or lie so far apart that their variance is no number."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        deviation = scores.std()
+    return bool(not np.isfinite(deviation) or deviation <= 1e-12 * max(1.0, abs(scores).max()))
 
 
 def _standard(scores: np.ndarray) -> np.ndarray:

@@ -79,8 +79,10 @@ class ProcessWorker:
                 self._executor.shutdown(wait=False)
                 if deaths > RETRIES:
                     raise OfaPoseError(
-                        f"a worker process died {deaths} times before it began; is there enough "
-                        "memory for so many? What was scored is kept"
+                        f"a worker process died {deaths} times before it began: what archs are "
+                        "scored with cannot be imported there (it must stand in a file, started "
+                        'under `if __name__ == "__main__":`), or memory is too little for so '
+                        "many. What was scored is kept"
                     ) from error
             except Exception as error:
                 raise OfaPoseError(

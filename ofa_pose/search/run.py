@@ -166,8 +166,9 @@ def search(
             `evaluations` of its own, and ends when nothing is expected to be worth it.
         progress: called after every evaluation, and at first with the latest of a resumed archive.
         workers: who calls `evaluate`, which has no influence on the result: 4 or `"4"` processes
-            (then it is pickled), `"ray"`, `"ray://host:port"`; or workers that are open and that
-            `evaluate` is known to already, which are not closed. 1 is this process.
+            (then it is pickled, so it stands in a file that they can import, and a script begins
+            under `if __name__ == "__main__":`), `"ray"`, `"ray://host:port"`; or workers that are
+            open and that `evaluate` is known to already, which are not closed. 1 is this process.
         objective: the score to maximise.
         format_cost: prints a cost's name and value in messages.
         front_costs: axes of the front besides the costs that budgets limit.

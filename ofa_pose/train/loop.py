@@ -6,7 +6,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -223,13 +223,7 @@ class Trainer:
         if validates and self._world.size > 1:
             self._save()  # for if a process dies during it, nobody saves any more
         scores = self._validate() if validates else {}
-        row = {
-            "step": state.step,
-            "epoch": round(state.step * job.recipe.batch_size / len(job.source), 4),
-            "lr": self._learner.optimizer.param_groups[0]["lr"],
-            **state.means(),
-            **scores,
-        }
+        row = {**self._row(), **scores}
         with deferred_interrupt():
             if validates:
                 state.validations = due
@@ -242,13 +236,23 @@ class Trainer:
             state.start_window()
         return validates
 
+    def _row(self) -> dict[str, float]:
+        """Return what is told of a step without a validation."""
+        job, state = self.job, self.state
+        return {
+            "step": state.step,
+            "epoch": round(state.step * job.recipe.batch_size / len(job.source), 4),
+            "lr": self._learner.optimizer.param_groups[0]["lr"],
+            **state.means(),
+        }
+
     def _validate(self) -> dict[str, float]:
         if self.job.validate is None:
             return {}
         try:
             with self._learner.best_weights(), heeded_interrupt():
                 scores = self.job.validate(self.state.step)
-                return {name: _number(name, value) for name, value in scores.items()}
+            return _numbers(scores, taken=self._row())
         except WeightsError as error:
             raise TrainingDivergedError(f"{error}; {describe(self._path)}") from error
 
@@ -344,6 +348,22 @@ class Trainer:
         if file != self._path:
             file.replace(self._path)  # or the next save would keep a damaged one for this one
         return checkpoint, file
+
+
+def _numbers(scores: Any, *, taken: Collection[str]) -> dict[str, float]:
+    """Return a validation's scores as plain numbers; refuse names that the run's rows use."""
+    named = isinstance(scores, Mapping) and all(isinstance(name, str) for name in scores)
+    if not named or "AP" not in scores:
+        raise OfaPoseError(
+            f"a validation gives numbers by name, AP among them, such as {{'AP': 0.5}}, "
+            f"not {scores!r:.60}"
+        )
+    for name in scores:
+        if name in taken:
+            raise OfaPoseError(
+                f"the validation gave {name!r}, which the run's own rows use; call it otherwise"
+            )
+    return {name: _number(name, value) for name, value in scores.items()}
 
 
 def _number(name: str, value: Any) -> float:

@@ -80,8 +80,8 @@ class MetricsFile:
         self._columns = [key for key in columns if any(key in row for row in rows)]
 
     def _write_all(self) -> None:
-        header = ",".join(self._columns) + "\n" if self._columns else ""
-        atomic_write(self._path, header + _lines(self._columns, self._rows))
+        header = [dict(zip(self._columns, self._columns, strict=True))] if self._columns else []
+        atomic_write(self._path, _lines(self._columns, header + self._rows))
 
 
 def count_rows(path: Path, column: str) -> int:

@@ -7,6 +7,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -22,6 +23,7 @@ from ofa_pose.data import (
     make_loader,
 )
 from ofa_pose.data.batches import _tell
+from ofa_pose.data.scene import Scene
 from ofa_pose.errors import DataError, UsageError
 
 
@@ -56,6 +58,46 @@ def test_shapes_follow_the_resolution_of_the_step(dots):
     assert [m.shape for m in batch.masks] == [(4, 24, 24), (4, 48, 48)]
     assert batch.tags.shape == (4, 30, 3, 2)
     assert batches[0].images.shape == (4, 3, 64, 64)
+
+
+class Changed:
+    """The scenes of another source, something in them replaced."""
+
+    def __init__(self, source, **changes) -> None:
+        self.source, self.changes, self.skeleton = source, changes, source.skeleton
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Scene:
+        scene = self.source[index]
+        changes = {name: change(getattr(scene, name)) for name, change in self.changes.items()}
+        return replace(scene, **changes)
+
+
+def nowhere(keypoints):
+    return np.where(keypoints[:, :, 2:] > 0, np.array([np.nan, 0, 2], np.float32), keypoints)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("valid", np.uint8, "valid is uint8 of shape .*, not bool of shape"),
+        ("valid", lambda valid: valid[:9], r"valid is bool of shape \(9, "),
+        ("valid", lambda valid: None, "valid is NoneType of shape"),
+        ("image", lambda image: image / np.float32(255), "image is float32 of shape"),
+        ("image", lambda image: image[:, :, 0], "image is uint8 of shape"),
+        ("image", lambda image: np.dstack([image, image]), "image is uint8 of shape"),
+        ("keypoints", lambda keypoints: keypoints[:, :, :2], "keypoints is float32 of shape"),
+        ("keypoints", nowhere, "keypoints hold NaN or infinite values"),
+        ("boxes", lambda boxes: np.vstack([boxes, boxes[:1]]), "boxes is float32 of shape"),
+        ("areas", lambda areas: areas[:, None], "areas is float32 of shape"),
+        ("known", lambda known: np.ones(2, bool), "known is bool of shape"),
+    ],
+)
+def test_scenes_that_are_none_are_refused(dots, name, change, message):
+    with pytest.raises(DataError, match=rf"^scene \d+: {message}"):
+        make(Changed(dots(10), **{name: change}))[0]
 
 
 def test_tags_point_at_the_peaks_of_the_heatmaps(dots):

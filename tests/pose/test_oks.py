@@ -170,6 +170,14 @@ def test_nothing_is_printed_and_neither_argument_is_changed(capsys) -> None:
         (annotation(1, 5), prediction(7, 5), "is for image 7, which the ground truth does not"),
         (annotation(1, 5), prediction(1, math.nan), "prediction 1 holds NaN"),
         (annotation(1, 5), prediction(1, 5, score=math.inf), "prediction 1 holds NaN or infinite"),
+        (
+            annotation(1, 5),
+            {**prediction(1, 5), "score": "high"},
+            "prediction 1 holds something else",
+        ),
+        (annotation(1, math.nan), prediction(1, 5), "annotation 10 holds NaN"),
+        (annotation(1, 5, area=math.nan), prediction(1, 5), "annotation 10 holds NaN"),
+        (annotation(1, 5, area="big"), prediction(1, 5), "annotation 10 holds something else"),
     ],
 )
 def test_what_cannot_be_evaluated_is_named(person, found, message) -> None:

@@ -178,6 +178,9 @@ def test_a_full_disk_leaves_the_journal_as_it_was(
     with full_disk(), pytest.raises(OfaPoseError, match="cannot write"):
         archive.add(make_evaluation(space, 1, tier="x" * 7000))
     assert journal_path(path).read_bytes() == before
+    assert not archive.has(1)
+    archive.add(make_evaluation(space, 1, tier="x" * 7000))  # once there is room
+    assert Archive.load(path, space).has(1)
 
 
 def test_other_budgets_begin_a_phase_in_which_new_tiers_have_a_share(

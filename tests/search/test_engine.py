@@ -329,8 +329,10 @@ def test_what_tell_refuses_and_what_it_records(make_landscape: Callable[..., Any
     with pytest.raises(ValueError, match="was not asked for"):
         evolution.tell(missing, {"AP": 0.5})
     assert evolution.tell(second, {"AP": float("inf")}).error == "AP is inf"
-    row = evolution.tell(third, {}, error="out of\n memory")
-    assert (row.failed, row.error) == (True, "out of memory")
+    with pytest.raises(UnknownNameError, match="search for 'AP'; none is known"):
+        evolution.tell(third, {}, error=" \n")  # neither scores nor an error
+    row = evolution.tell(np.int64(third), {}, error="out of\n memory")  # pyright: ignore[reportArgumentType]
+    assert (row.failed, row.error, type(row.index)) == (True, "out of memory", int)
     assert np.isnan(row.score("AP"))
 
 

@@ -175,6 +175,24 @@ def test_nothing_is_learnt_from_too_little(
     assert AccuracyPredictor.fit(rows, Features(space), objective="AP") is None
 
 
+def test_scores_that_are_no_numbers_are_left_out(
+    make_space: Callable[..., SearchSpace], make_evaluation: Callable[..., Evaluation]
+) -> None:
+    space = make_space(4, 4, 4)
+    scores = [i / 64 for i in range(30)]
+
+    def fit(scores: list[float], objective: str = "AP") -> AccuracyPredictor | None:
+        rows = [make_evaluation(space, i, scores={"AP": score}) for i, score in enumerate(scores)]
+        return AccuracyPredictor.fit(rows, Features(space), objective=objective)
+
+    whole, part = fit(scores), fit([*scores, float("nan")])
+    assert whole is not None
+    assert part is not None
+    assert part.indices.tolist() == whole.indices.tolist()
+    assert fit([*scores, -1.7e308]) is None  # their variance is infinite
+    assert fit(scores, objective="AR") is None
+
+
 def test_it_does_not_trust_itself_on_noise(
     make_space: Callable[..., SearchSpace], make_evaluation: Callable[..., Evaluation]
 ) -> None:

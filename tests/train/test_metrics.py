@@ -22,6 +22,13 @@ def test_rows_and_new_columns(tmp_path: Path):
     assert path.read_text() == "step,loss,AP\n2,0.1,\n4,0.5,0.25\n6,1e-09,\n"
 
 
+def test_a_name_with_a_comma_is_one_column(tmp_path: Path):
+    path = tmp_path / "metrics.csv"
+    MetricsFile(path, keep=0).append({"step": 2, "AP, small": 0.25})
+    assert path.read_text() == 'step,"AP, small"\n2,0.25\n'
+    assert count_rows(path, "AP, small") == 1
+
+
 def test_numbers_of_numpy_are_written_as_numbers(tmp_path: Path):
     path = tmp_path / "metrics.csv"
     MetricsFile(path, keep=0).append({"step": np.int64(2), "AP": np.float64(0.25)})  # pyright: ignore[reportArgumentType]

@@ -11,9 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import ofa_pose as op
-from ofa_pose.errors import (
-    RecipeError,
-)
+from ofa_pose.errors import OfaPoseError, RecipeError
 from ofa_pose.models import NetworkPlan, Unit, UnitSpec, register_unit
 from ofa_pose.runs import RunFolder
 from ofa_pose.supernet import load_supernet, load_weights
@@ -89,6 +87,23 @@ def test_minutes(short: Any, scenes: Any, open_run: OpenRun):
         resume=True,
     )
     assert (again.steps, again.seconds) == (result.steps, result.seconds)
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        (None, "not None"),
+        ({"AR": 0.5}, "AP among them"),
+        ({"AP": 0.5, "loss": 9.0}, "'loss', which the run's own rows use"),
+        ({"AP": 0.5, "step": 70}, "'step', which the run's own rows use"),
+        ({"AP": "high"}, "AP = 'high', not a number"),
+    ],
+)
+def test_what_a_validation_may_not_give(
+    short: Any, scenes: Any, open_run: OpenRun, scores: Any, message: str
+):
+    with pytest.raises(OfaPoseError, match=message):
+        short.train(short.fresh(), scenes, open_run(), validate=lambda step: scores)
 
 
 def test_validations_are_spread_over_the_run(short: Any, scenes: Any, open_run: OpenRun):
